@@ -1,0 +1,27 @@
+"""The frozen network. Knows tensors and graphs, nothing of campaigns."""
+
+from phaseno_peft.backbone.config import PhaseNOConfig
+from phaseno_peft.backbone.graph import StationGraph
+from phaseno_peft.backbone.network import PhaseNO
+from phaseno_peft.backbone.weights import (
+    EMBEDDED,
+    BackboneCard,
+    fingerprint,
+    list_backbones,
+    load_backbone,
+    read_card,
+    save_backbone,
+)
+
+__all__ = [
+    "EMBEDDED",
+    "BackboneCard",
+    "PhaseNO",
+    "PhaseNOConfig",
+    "StationGraph",
+    "fingerprint",
+    "list_backbones",
+    "load_backbone",
+    "read_card",
+    "save_backbone",
+]

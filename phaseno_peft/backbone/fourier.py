@@ -1,0 +1,88 @@
+"""Band-limited transforms and resampling along time, as thin matrix products.
+
+Only 24, 12 or 8 Fourier modes survive in a block, so two matrices of that many columns replace FFT, truncation and
+inverse FFT exactly (golden vectors: 1e-14 in float64). Time is axis 1: [station, time, channel].
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+def analysis_matrix(samples: int, modes: int) -> Tensor:
+    """[2 * modes, samples] float32: real parts, then imaginary parts, of the first modes of rfft(norm="forward")."""
+    angle = _angles(samples, modes)
+    return (torch.cat([angle.cos(), -angle.sin()]) / samples).float()
+
+
+def synthesis_matrix(samples: int, modes: int) -> Tensor:
+    """[samples, 2 * modes] float32: inverse of the above, irfft(norm="forward") of modes that are zero elsewhere."""
+    angle = _angles(samples, modes)
+    twice = torch.full((modes, 1), 2.0, dtype=torch.float64)
+    twice[0] = 1.0
+    return torch.cat([angle.cos() * twice, -angle.sin() * twice]).T.contiguous().float()
+
+
+def _angles(samples: int, modes: int) -> Tensor:
+    """[modes, samples] float64, reduced to one turn before scaling so that late samples keep their accuracy."""
+    turns = torch.outer(torch.arange(modes), torch.arange(samples)) % samples
+    return turns.double() * (2 * math.pi / samples)
+
+
+class SpectralConv(nn.Module):
+    """The Fourier branch of a block: modes are mixed over channels, y(k) = sum_i x_i(k) W(i, o, k).
+
+    Li et al. 2021 (arXiv 2010.08895) as in Sun et al. 2023. `weights1` [in, out, modes] complex64, upstream's name.
+    """
+
+    analysis: Tensor
+    synthesis: Tensor
+
+    def __init__(self, channels_in: int, channels_out: int, modes: int, samples_in: int, samples_out: int) -> None:
+        super().__init__()
+        self.modes = modes
+        # Upstream draws uniform [0, 1) / (in * out), which the InstanceNorm that follows cannot see; start visible.
+        start = torch.randn(channels_in, channels_out, modes, dtype=torch.complex64) * channels_in**-0.5
+        self.weights1 = nn.Parameter(start)
+        self.register_buffer("analysis", analysis_matrix(samples_in, modes), persistent=False)
+        self.register_buffer("synthesis", synthesis_matrix(samples_out, modes), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[station, samples in, in] -> [station, samples out, out]."""
+        spectrum = torch.matmul(self.analysis, x)  # [S, 2 modes, in]
+        weights = torch.view_as_real(self.weights1)  # [in, out, modes, 2]
+        real = weights[..., 0].permute(2, 0, 1)  # [modes, in, out]
+        imag = weights[..., 1].permute(2, 0, 1)
+        x_real = spectrum[:, : self.modes].transpose(0, 1)  # [modes, S, in]
+        x_imag = spectrum[:, self.modes :].transpose(0, 1)
+        mixed = torch.cat(
+            [
+                torch.bmm(x_real, real) - torch.bmm(x_imag, imag),
+                torch.bmm(x_real, imag) + torch.bmm(x_imag, real),
+            ]
+        )  # [2 modes, S, out]
+        return torch.matmul(self.synthesis, mixed.transpose(0, 1))
+
+
+class Resample(nn.Module):
+    """Linear interpolation along time with both ends kept (upstream's `F.interpolate(..., align_corners=True)`).
+
+    Positions are computed in float64: upstream's float32 positions are most of its float32 noise (golden/README.md).
+    """
+
+    earlier: Tensor
+    share: Tensor
+
+    def __init__(self, samples_in: int, samples_out: int) -> None:
+        super().__init__()
+        position = torch.arange(samples_out, dtype=torch.float64) * ((samples_in - 1) / max(samples_out - 1, 1))
+        earlier = position.floor().long().clamp(max=max(samples_in - 2, 0))
+        self.register_buffer("earlier", earlier, persistent=False)
+        self.register_buffer("share", (position - earlier).float()[:, None], persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[station, samples in, channel] -> [station, samples out, channel]."""
+        return torch.lerp(x[:, self.earlier], x[:, self.earlier + 1], self.share)

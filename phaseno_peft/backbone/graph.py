@@ -1,0 +1,103 @@
+"""Which station hears which: the graph of one network window, or of many windows side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from phaseno_peft.errors import BackboneError
+
+SQUARE_KM = 222.0
+"""Side of the unit square of scaled coordinates: two degrees of latitude, upstream's choice."""
+
+
+@dataclass(frozen=True)
+class StationGraph:
+    """Directed edges between stations; messages flow from `source` to `target`.
+
+    coordinates: [station, 2] float, scaled (one unit is 222 km). source, target: [edge] int64 station rows.
+    Stations of several windows may be stacked into one graph as long as no edge joins two windows
+    (`StationGraph.stack`). Raises `BackboneError` for an edge to a station that is not there, zero stations, or
+    coordinates that are not finite.
+    """
+
+    coordinates: Tensor
+    source: Tensor
+    target: Tensor
+
+    def __post_init__(self) -> None:
+        n = self.coordinates.shape[0]
+        if self.coordinates.ndim != 2 or self.coordinates.shape[1] != 2:
+            raise BackboneError(f"graph: coordinates should be [station, 2] but are {list(self.coordinates.shape)}.")
+        if n == 0:
+            raise BackboneError("graph: zero stations. Give at least one station with coordinates.")
+        if not bool(torch.isfinite(self.coordinates).all()):
+            row = int((~torch.isfinite(self.coordinates).all(1)).nonzero()[0])
+            raise BackboneError(f"graph: coordinates of station {row} are {self.coordinates[row].tolist()}.")
+        if self.source.shape != self.target.shape or self.source.ndim != 1:
+            raise BackboneError(
+                f"graph: source {list(self.source.shape)} and target {list(self.target.shape)} should both be [edge]."
+            )
+        for name, rows in (("source", self.source), ("target", self.target)):
+            if rows.numel() and not 0 <= int(rows.min()) <= int(rows.max()) < n:
+                bad = int(rows.min()) if int(rows.min()) < 0 else int(rows.max())
+                raise BackboneError(f"graph: an edge has {name} station {bad}, but there are stations 0 to {n - 1}.")
+
+    @property
+    def n_stations(self) -> int:
+        """Number of stations."""
+        return self.coordinates.shape[0]
+
+    @property
+    def n_edges(self) -> int:
+        """Number of directed edges, self-loops included."""
+        return self.source.shape[0]
+
+    @classmethod
+    def from_coordinates(cls, coordinates: Tensor, edge_limit_km: float | None = 30.0) -> StationGraph:
+        """Edges for every ordered pair, self included, up to `edge_limit_km` apart; None joins all (a full graph)."""
+        n = coordinates.shape[0]
+        near = torch.ones(n, n, dtype=torch.bool, device=coordinates.device)
+        if edge_limit_km is not None:
+            separation = (coordinates[:, None] - coordinates[None]).double().square().sum(-1).sqrt()
+            near = separation <= edge_limit_km / SQUARE_KM
+            near.fill_diagonal_(True)
+        source, target = near.nonzero(as_tuple=True)
+        return cls(coordinates, source, target)
+
+    @classmethod
+    def stack(cls, graphs: Sequence[StationGraph]) -> StationGraph:
+        """One disjoint graph of several windows, station rows in order."""
+        if not graphs:
+            raise BackboneError("graph: nothing to stack. Give at least one window.")
+        first = [0]
+        for graph in graphs:
+            first.append(first[-1] + graph.n_stations)
+        return cls(
+            torch.cat([graph.coordinates for graph in graphs]),
+            torch.cat([graph.source + row for graph, row in zip(graphs, first, strict=False)]),
+            torch.cat([graph.target + row for graph, row in zip(graphs, first, strict=False)]),
+        )
+
+    def to(self, device: torch.device | str) -> StationGraph:
+        """The same graph on another device."""
+        return StationGraph(self.coordinates.to(device), self.source.to(device), self.target.to(device))
+
+    @cached_property
+    def in_degree(self) -> Tensor:
+        """[station] number of incoming edges, float32."""
+        return torch.bincount(self.target, minlength=self.n_stations).float()
+
+    @cached_property
+    def edge_list(self) -> list[tuple[int, int]]:
+        """(source, target) rows in order of target; a Python list, because the message loop walks it."""
+        return sorted(zip(self.source.tolist(), self.target.tolist(), strict=True), key=lambda edge: edge[1])
+
+    @cached_property
+    def is_self_loops(self) -> bool:
+        """True if every station hears itself and nobody else."""
+        return self.n_edges == self.n_stations and all(s == t for s, t in self.edge_list)

@@ -1,0 +1,185 @@
+"""Backbones on disk: a folder with `config.json`, `model.safetensors` and a card, loaded strictly or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from phaseno_peft.backbone.config import PhaseNOConfig
+from phaseno_peft.backbone.network import PhaseNO
+from phaseno_peft.errors import BackboneError
+
+EMBEDDED = "phaseno-warmstart"
+"""The backbone shipped inside the package."""
+FORMAT = "phaseno-peft-backbone/1"
+COMPLEX_SUFFIX = ".real_imag"
+"""A complex tensor K is stored as the real tensor `K.real_imag` [..., 2], so that any safetensors reads it."""
+_ASSETS = Path(__file__).resolve().parents[1] / "assets"
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneCard:
+    """What `config.json` says of a backbone."""
+
+    name: str
+    config: PhaseNOConfig
+    fingerprint: str
+    n_parameters: int
+    folder: Path
+    thresholds: dict[str, float]
+
+
+def list_backbones() -> list[str]:
+    """Names of the backbones shipped inside the package."""
+    return sorted(folder.name for folder in _ASSETS.iterdir() if (folder / "config.json").is_file())
+
+
+def backbone_folder(name_or_path: str | Path) -> Path:
+    """Folder of an embedded backbone's name or of a path. Raises `BackboneError` naming what there is."""
+    folder = Path(name_or_path)
+    if not (folder / "config.json").is_file():
+        folder = _ASSETS / str(name_or_path)
+        if Path(name_or_path).name != str(name_or_path) or not (folder / "config.json").is_file():
+            raise BackboneError(
+                f"backbone {str(name_or_path)!r} is neither a folder with config.json and model.safetensors nor one of "
+                f"the embedded ones: {', '.join(list_backbones())}."
+            )
+    return folder
+
+
+def read_card(name_or_path: str | Path = EMBEDDED) -> BackboneCard:
+    """`config.json` of a backbone, without loading its weights."""
+    folder = backbone_folder(name_or_path)
+    path = folder / "config.json"
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        if raw["format"] != FORMAT:
+            raise BackboneError(f"{path}: format is {raw['format']!r}, this phaseno-peft reads {FORMAT!r}.")
+        return BackboneCard(
+            name=raw["name"],
+            config=PhaseNOConfig.from_json(raw["architecture"]),
+            fingerprint=raw["fingerprint"],
+            n_parameters=raw["n_parameters"],
+            folder=folder,
+            thresholds=raw["thresholds"],
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BackboneError(f"{path}: not a backbone's config.json ({error!r}). Fetch the backbone again.") from error
+
+
+def load_backbone(name_or_path: str | Path = EMBEDDED, device: str | torch.device = "cpu") -> PhaseNO:
+    """A frozen PhaseNO in evaluation mode, its weights checked against the fingerprint in its `config.json`.
+
+    Raises `BackboneError` for missing, left-over, misshapen or non-finite tensors and for altered files.
+    """
+    card = read_card(name_or_path)
+    model = PhaseNO(card.config)
+    apply_state(model, read_tensors(card.folder / "model.safetensors"), str(card.folder / "model.safetensors"))
+    if (seen := fingerprint(model)) != card.fingerprint:
+        raise BackboneError(
+            f"{card.folder}: the weights' fingerprint is {seen[:12]}, config.json says {card.fingerprint[:12]}. "
+            "The file was altered or mixed up; fetch the backbone again."
+        )
+    model.name_or_path = card.name
+    return model.to(device).eval().requires_grad_(False)
+
+
+def save_backbone(
+    model: PhaseNO, folder: str | Path, name: str, thresholds: Mapping[str, float], card: str = ""
+) -> Path:
+    """Write `model.safetensors`, `config.json` and `README.md`; the folder appears whole or not at all."""
+    folder = Path(folder)
+    if folder.exists():
+        raise BackboneError(f"{folder}: exists already. Remove it, or choose another folder.")
+    tensors = {}
+    for key, tensor in model.state_dict().items():
+        key, tensor = (key + COMPLEX_SUFFIX, torch.view_as_real(tensor)) if tensor.is_complex() else (key, tensor)
+        tensors[key] = tensor.detach().cpu().contiguous()
+    config = {
+        "format": FORMAT,
+        "name": name,
+        "architecture": model.phaseno_config.to_json(),
+        "n_parameters": sum(p.numel() for p in model.parameters()),
+        "fingerprint": fingerprint(model),
+        "thresholds": dict(thresholds),
+    }
+    part = folder.with_name(folder.name + ".part")
+    part.mkdir(parents=True)
+    save_file(tensors, part / "model.safetensors", metadata={"format": "pt"})
+    (part / "model.safetensors").chmod(0o644)  # safetensors writes files only their owner can read
+    (part / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    (part / "README.md").write_text(card or f"# {name}\n", encoding="utf-8")
+    os.replace(part, folder)
+    return folder
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors file, complex ones put together again, floats as float32."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # not a dict
+    except FileNotFoundError as error:
+        raise BackboneError(f"{path}: no such file. Fetch the backbone again.") from error
+    except (OSError, SafetensorError) as error:
+        raise BackboneError(f"{path}: not a readable safetensors file ({error}). Fetch the backbone again.") from error
+    tensors = {}
+    for key, tensor in stored.items():
+        if tensor.is_floating_point():
+            tensor = tensor.float()
+        if key.endswith(COMPLEX_SUFFIX):
+            if tensor.shape[-1] != 2:
+                raise BackboneError(
+                    f"{path}: {key} is {list(tensor.shape)}, a complex tensor needs a last axis of 2 (real, imaginary)."
+                )
+            key, tensor = key.removesuffix(COMPLEX_SUFFIX), torch.view_as_complex(tensor.contiguous())
+        tensors[key] = tensor
+    return tensors
+
+
+def apply_state(model: PhaseNO, tensors: Mapping[str, Tensor], origin: str) -> None:
+    """Copy `tensors` into `model` once every name, shape, kind and value is right; else copy nothing."""
+    expected = model.state_dict()
+    if missing := sorted(set(expected) - set(tensors)):
+        raise BackboneError(
+            f"{origin}: {len(missing)} tensors of PhaseNO are missing, the first is {missing[0]}. "
+            "This is the file of another model, or cut short."
+        )
+    if surplus := sorted(set(tensors) - set(expected)):
+        raise BackboneError(f"{origin}: {len(surplus)} tensors are not PhaseNO's, the first is {surplus[0]}.")
+    for key, tensor in tensors.items():
+        if tensor.shape != expected[key].shape or tensor.dtype != expected[key].dtype:
+            raise BackboneError(
+                f"{origin}: {key} is {tensor.dtype} {list(tensor.shape)}, PhaseNO needs "
+                f"{expected[key].dtype} {list(expected[key].shape)}."
+            )
+        if not bool(torch.isfinite(torch.view_as_real(tensor) if tensor.is_complex() else tensor).all()):
+            raise BackboneError(f"{origin}: {key} holds NaN or infinite values. Use another checkpoint.")
+    model.load_state_dict(dict(tensors), strict=True)
+
+
+def fingerprint(model: torch.nn.Module) -> str:
+    """SHA-256 over sorted names, kinds, shapes and bytes of a backbone's own weights.
+
+    An adapter wrapped around the backbone does not change it: wrapped layers are read through their base layer.
+    """
+    digest = hashlib.sha256()
+    tensors = {}
+    for key, tensor in model.state_dict().items():
+        if "crlora_" in key:
+            continue
+        tensors[key.replace(".base_layer.", ".")] = tensor
+    for key in sorted(tensors):
+        tensor = tensors[key].detach().cpu().contiguous()
+        tensor = torch.view_as_real(tensor) if tensor.is_complex() else tensor
+        digest.update(f"{key} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
