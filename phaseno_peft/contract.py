@@ -105,6 +105,8 @@ class Contract:
     """One-sigma pick uncertainty = factor * half width at half height of the probability peak."""
     provenance: Provenance
     versions: dict[str, str]
+    tensors_sha256: str = ""
+    """Digest of the adapter's tensors: names, kinds, shapes, bytes; filled in when the adapter is written."""
     contract_version: int = CONTRACT_VERSION
 
     def to_json(self) -> dict[str, Any]:

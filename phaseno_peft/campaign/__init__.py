@@ -1,0 +1,51 @@
+"""What a company holds, made into windows and labels: waveforms, stations and a catalogue in; numpy arrays out."""
+
+from phaseno_peft.campaign.campaign import Campaign, prepare_recordings
+from phaseno_peft.campaign.catalog import Catalogue, CatalogueEvent, LabelledPick, read_catalogue
+from phaseno_peft.campaign.check import Finding, sp_times_s
+from phaseno_peft.campaign.labels import known_samples, measure_label_offset, suggest_convention, triangles
+from phaseno_peft.campaign.splits import Split, Stretch, split_campaign
+from phaseno_peft.campaign.stations import Station, StationTable, edges, read_stations, scaled_coordinates
+from phaseno_peft.campaign.waveforms import Recording, prepare, read_waveforms
+from phaseno_peft.campaign.windows import (
+    Window,
+    WindowLabel,
+    WindowSampler,
+    cut_window,
+    fixed_windows,
+    noise_intervals,
+    normalise,
+)
+
+__all__ = [
+    "Campaign",
+    "Catalogue",
+    "CatalogueEvent",
+    "Finding",
+    "LabelledPick",
+    "Recording",
+    "Split",
+    "Station",
+    "StationTable",
+    "Stretch",
+    "Window",
+    "WindowLabel",
+    "WindowSampler",
+    "cut_window",
+    "edges",
+    "fixed_windows",
+    "known_samples",
+    "measure_label_offset",
+    "noise_intervals",
+    "normalise",
+    "prepare",
+    "prepare_recordings",
+    "read_catalogue",
+    "read_stations",
+    "read_waveforms",
+    "scaled_coordinates",
+    "sp_times_s",
+    "split_campaign",
+    "suggest_convention",
+    "triangles",
+]

@@ -1,0 +1,234 @@
+"""A monitoring campaign: recordings, stations and catalogue brought together, and checked."""
+
+from __future__ import annotations
+
+import dataclasses
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from obspy import Stream, UTCDateTime
+
+from phaseno_peft.campaign.catalog import (
+    Catalogue,
+    one_per_station_and_phase,
+    read_catalogue,
+)
+from phaseno_peft.campaign.check import Finding, check_campaign, gather
+from phaseno_peft.campaign.splits import Stretch, make_stretch
+from phaseno_peft.campaign.stations import StationTable, read_stations
+from phaseno_peft.campaign.waveforms import Recording, prepare, read_waveforms
+from phaseno_peft.contract import Frame, Preprocessing
+from phaseno_peft.errors import CampaignError
+
+TOUCHING_S = 1.0
+"""Files that follow each other within this gap are one recording, so that no window is cut at a file's end,"""
+LONGEST_JOINED_S = 7200.0
+"""unless the recording would become longer than this. Files that overlap are always joined."""
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """Everything a company holds about one campaign, ready to be split into windows."""
+
+    name: str
+    stations: StationTable
+    """As delivered, also those without records."""
+    catalogue: Catalogue
+    """Picks carry the ids of `stations`; picks of unknown stations are gone."""
+    recordings: tuple[Recording, ...]
+    """Prepared, in time order; they do not overlap in time."""
+    preprocessing: Preprocessing
+    frame: Frame
+    """Centred on the stations that recorded."""
+    findings: tuple[Finding, ...] = ()
+    complete: bool = False
+    """True where the catalogue lists every arrival (simulations)."""
+
+    @classmethod
+    def read(
+        cls,
+        waveforms: str | Path | Sequence[str | Path] | Mapping[str, Stream] | Stream,
+        stations: Any,
+        picks: Any,
+        *,
+        name: str = "campaign",
+        preprocessing: Preprocessing | None = None,
+        edge_limit_km: float = 30.0,
+        skip_unknown: bool = False,
+        complete: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Campaign:
+        """Read, prepare and check a campaign.
+
+        `waveforms` is a folder, a file, several files, or obspy streams; `stations` and `picks` are whatever
+        `read_stations` and `read_catalogue` take. Picks go to recordings by their time. `skip_unknown` drops picks of
+        stations that are not listed; `complete` says that the catalogue misses no arrival. `progress(done, all)` is
+        called after each recording. Raises `CampaignError` where a file cannot be used, and where no pick lies in
+        any record.
+        """
+        preprocessing = preprocessing or Preprocessing()
+        table = read_stations(stations)
+        catalogue = read_catalogue(picks)
+        if isinstance(waveforms, Stream):
+            streams: Mapping[str, Stream] = {name: waveforms}
+        elif isinstance(waveforms, Mapping):
+            streams = waveforms
+        else:
+            streams = read_waveforms(waveforms)
+        recordings, findings = prepare_recordings(streams, table, preprocessing, progress)
+        recorded = table.select({i for r in recordings for i in r.station_ids})
+        catalogue, dropped = _with_table_ids(catalogue, table, recorded, skip_unknown)
+        campaign = cls(
+            name=name,
+            stations=table,
+            catalogue=catalogue,
+            recordings=recordings,
+            preprocessing=preprocessing,
+            frame=recorded.frame(edge_limit_km),
+            complete=complete,
+        )
+        if not any(stretch.picks for stretch in campaign.stretches()):
+            raise CampaignError(_nothing_in_common(campaign))
+        findings += [*catalogue.findings, *dropped, *check_campaign(campaign)]
+        return dataclasses.replace(campaign, findings=tuple(sorted(findings, key=lambda f: f.severity != "warning")))
+
+    def stretches(self) -> tuple[Stretch, ...]:
+        """Every recording whole, with the picks of its stations that lie in it, in time order."""
+        picks = self.catalogue.picks  # sorted by time
+        times_ns = [p.time.ns for p in picks]
+        return tuple(
+            make_stretch(
+                r, picks[bisect_left(times_ns, r.start.ns) : bisect_right(times_ns, r.end.ns)], complete=self.complete
+            )
+            for r in self.recordings
+        )
+
+
+def prepare_recordings(
+    streams: Mapping[str, Stream],
+    stations: StationTable,
+    preprocessing: Preprocessing,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[tuple[Recording, ...], list[Finding]]:
+    """Recordings of all streams in time order, those that overlap joined, and what was found on the way."""
+    groups = _time_groups(streams)
+    if not groups:
+        raise CampaignError("the waveforms hold no samples. Give files with at least one trace.")
+    recordings: list[Recording] = []
+    failures: list[CampaignError] = []
+    for done, (name, stream) in enumerate(groups, start=1):
+        try:
+            recordings.append(prepare(stream, stations, preprocessing, name))
+        except CampaignError as error:
+            failures.append(error)
+        if progress is not None:
+            progress(done, len(groups))
+    if not recordings:
+        raise failures[0]
+    findings = gather([r.findings for r in recordings], len(recordings))
+    findings += [Finding("warning", f"left out: {error}") for error in failures]
+    rates = sorted({float(t.stats.sampling_rate) for stream in streams.values() for t in stream})
+    if rates != [preprocessing.rate_hz]:
+        listed = ", ".join(f"{rate:g}" for rate in rates)
+        findings.append(Finding("note", f"sampling rates of {listed} Hz are brought to {preprocessing.rate_hz:g} Hz."))
+    recordings.sort(key=lambda r: r.start)
+    return tuple(recordings), findings
+
+
+def _time_groups(streams: Mapping[str, Stream]) -> list[tuple[str, Stream]]:
+    """Traces of all files by recording: joined where they overlap in time, cut where no trace records."""
+    traces = sorted(
+        (
+            (t.stats.starttime, t.stats.endtime, name, t)
+            for name, stream in streams.items()
+            for t in stream
+            if t.stats.npts
+        ),
+        key=lambda x: (x[0].ns, x[2]),
+    )
+    groups: list[list[tuple[UTCDateTime, str, Any]]] = []
+    begin = end = UTCDateTime(0)
+    for start, stop, name, trace in traces:
+        overlaps = bool(groups) and start <= end
+        touches = bool(groups) and start - end <= TOUCHING_S and stop - begin <= LONGEST_JOINED_S
+        if not (overlaps or touches):
+            groups.append([])
+            begin = end = start
+        groups[-1].append((start, name, trace))
+        end = max(end, stop)
+    pieces: dict[str, int] = {}
+    for group in groups:
+        for name in {name for _, name, _ in group}:
+            pieces[name] = pieces.get(name, 0) + 1
+    named = []
+    for group in groups:
+        names = list(dict.fromkeys(name for _, name, _ in group))
+        shown = "+".join(names) if len(names) <= 2 else f"{names[0]}+{len(names) - 2}more+{names[-1]}"
+        if any(pieces[n] > 1 for n in names):
+            shown += group[0][0].strftime("_%Y%m%dT%H%M%S")
+        named.append((shown, Stream([trace for _, _, trace in group])))
+    return named
+
+
+def _with_table_ids(
+    catalogue: Catalogue, stations: StationTable, recorded: StationTable, skip_unknown: bool
+) -> tuple[Catalogue, list[Finding]]:
+    """The catalogue with its picks under the table's station ids; unknown stations dropped or refused."""
+    resolved: dict[str, str | None] = {}
+    for pick in catalogue.picks:
+        if pick.station_id not in resolved:
+            # A pick without location code belongs to the sensor that recorded.
+            station = recorded.find(pick.station_id) or stations.find(pick.station_id)
+            resolved[pick.station_id] = station.station_id if station is not None else None
+    unknown = sorted((p for p in catalogue.picks if resolved[p.station_id] is None), key=lambda p: p.number)
+    if unknown and not skip_unknown:
+        first = unknown[0]
+        others = f" (and {len(unknown) - 1} more picks)" if len(unknown) > 1 else ""
+        raise CampaignError(
+            f"{catalogue.source}: pick {first.number} is for station {first.station_id.rstrip('.')}{others}, which "
+            f"{stations.source} does not list. Add it, or drop the pick with --skip-unknown."
+        )
+    findings = []
+    if unknown:
+        names = sorted({p.station_id.rstrip(".") for p in unknown})
+        findings.append(
+            Finding(
+                "warning",
+                f"{len(unknown)} picks of {', '.join(names)} are dropped: {stations.source} lists no such station.",
+            )
+        )
+    events = []
+    for event in catalogue.events:
+        picks = [
+            dataclasses.replace(p, station_id=station_id)
+            for p in event.picks
+            if (station_id := resolved[p.station_id]) is not None
+        ]
+        events.append(dataclasses.replace(event, picks=one_per_station_and_phase(picks)))
+    return dataclasses.replace(catalogue, events=tuple(events)), findings
+
+
+def _nothing_in_common(campaign: Campaign) -> str:
+    """Why no pick lies in any record, with the numbers that show it."""
+    picks, recordings = campaign.catalogue.picks, campaign.recordings
+    if not picks:
+        return (
+            f"{campaign.catalogue.source}: no pick is left. "
+            f"Give picks of stations that {campaign.stations.source} lists."
+        )
+    first, last = recordings[0].start, max(r.end for r in recordings)
+    in_time = [p for p in picks if any(r.start <= p.time < r.end for r in recordings)]
+    if in_time:
+        return (
+            f"{len(in_time)} picks of {campaign.catalogue.source} lie in the records' time, but none on a station "
+            f"that recorded then: the first is for {in_time[0].station_id}. "
+            "Compare the station codes of picks and waveforms."
+        )
+    return (
+        f"no pick of {campaign.catalogue.source} lies in the time of any waveform: the picks run from "
+        f"{picks[0].time} to {picks[-1].time}, the waveforms from {first} to {last}. "
+        "Give the files that belong together."
+    )

@@ -1,0 +1,64 @@
+"""`phaseno-peft evaluate`: an adapter beside the frozen backbone on labelled records."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from phaseno_peft.cli.console import Terminal
+from phaseno_peft.cli.options import (
+    BackboneOption,
+    JsonOption,
+    PicksOption,
+    QuietOption,
+    SkipUnknownOption,
+    StationsOption,
+    WaveformsOption,
+)
+
+
+def evaluate(
+    name: Annotated[str, typer.Argument(help="Adapter: a name in your library, or a folder.")],
+    waveforms: WaveformsOption,
+    stations: StationsOption,
+    picks: PicksOption,
+    backbone: BackboneOption = None,
+    skip_unknown: SkipUnknownOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Score an adapter on labelled records, beside the frozen backbone.
+
+    On the campaign it was trained on, only the held-out test events are used; on another one, all events.
+
+    Example: phaseno-peft evaluate samba-nz --waveforms waveforms --stations stations.xml --picks picks.xml
+    """
+    from phaseno_peft.campaign import Campaign
+    from phaseno_peft.evaluation import comparison_table
+    from phaseno_peft.evaluation.judge import judge
+    from phaseno_peft.picking import load_adapter
+
+    terminal = Terminal(quiet=quiet)
+    picker = load_adapter(name, backbone=backbone)
+    contract = picker.adapter_contract
+    with terminal.bar("reading") as update:
+        campaign = Campaign.read(
+            waveforms,
+            stations,
+            picks,
+            name=contract.provenance.campaign,
+            preprocessing=contract.preprocessing,
+            edge_limit_km=contract.frame.edge_limit_km,
+            skip_unknown=skip_unknown,
+            progress=update,
+        )
+    for finding in campaign.findings:
+        (terminal.warn if finding.severity == "warning" else terminal.say)(finding.text)
+    judged = judge(picker, campaign, on_stage=terminal.say)
+    if as_json:
+        summary = {model: scores.to_json()["summary"] for model, scores in judged.scores.items()}
+        terminal.show_json({"adapter": picker.active_adapter, "events": judged.events, "scores": summary})
+        return
+    terminal.show(comparison_table(judged.scores))
+    terminal.show(judged.events)

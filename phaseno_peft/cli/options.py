@@ -1,0 +1,35 @@
+"""Options that several commands share, declared once so that they are spelled and explained alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+WaveformsOption = Annotated[
+    Path, typer.Option("--waveforms", help="Folder or file of waveforms, MiniSEED or anything obspy reads.")
+]
+StationsOption = Annotated[
+    Path,
+    typer.Option("--stations", help="StationXML, or CSV with network,station,latitude,longitude[,location,elevation_m]."),
+]
+PicksOption = Annotated[Path, typer.Option("--picks", help="QuakeML, or any catalogue obspy reads, with P and S picks.")]
+SkipUnknownOption = Annotated[
+    bool, typer.Option("--skip-unknown", help="Drop picks of stations that the station file does not list.")
+]
+BackboneOption = Annotated[
+    str | None, typer.Option("--backbone", help="Backbone: an embedded one's name, or a folder. Default: embedded.")
+]
+TimeScaleOption = Annotated[
+    float,
+    typer.Option(
+        "--time-scale",
+        min=0.1,
+        max=100,
+        help="k: treat the data as k times slower and larger, for small arrays and short S-P times.",
+    ),
+]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of split, windows and training.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No messages, only results and errors.")]

@@ -1,0 +1,70 @@
+"""`phaseno-peft pick`: continuous or triggered records to picks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from phaseno_peft.cli.console import Terminal
+from phaseno_peft.cli.options import BackboneOption, QuietOption, StationsOption
+
+
+def pick(
+    waveforms: Annotated[Path, typer.Argument(help="Folder or file of waveforms.")],
+    stations: StationsOption,
+    out: Annotated[Path, typer.Option("--out", help="File to write: .csv, .xml (QuakeML) or .obs (NLLOC_OBS).")],
+    adapter: Annotated[str | None, typer.Option("--adapter", help="Adapter: a name in your library, or a folder.")] = None,
+    frozen: Annotated[bool, typer.Option("--frozen", help="Use the frozen backbone without an adapter.")] = False,
+    p_threshold: Annotated[
+        float | None, typer.Option("--p-threshold", min=0, max=1, help="Default: chosen when the adapter was trained.")
+    ] = None,
+    s_threshold: Annotated[float | None, typer.Option("--s-threshold", min=0, max=1)] = None,
+    stride_s: Annotated[
+        float | None, typer.Option("--stride", min=0.1, help="Seconds between windows. Default: half a window.")
+    ] = None,
+    merge: Annotated[
+        Literal["mean", "median", "max"], typer.Option("--merge", help="How overlapping windows are combined.")
+    ] = "mean",
+    backbone: BackboneOption = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file.")] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Pick P and S arrivals in records.
+
+    Example: phaseno-peft pick continuous --stations stations.xml --adapter samba-nz --out picks.csv
+    """
+    from phaseno_peft.backbone import EMBEDDED
+    from phaseno_peft.campaign import read_stations, read_waveforms
+    from phaseno_peft.errors import PhasenoPeftError
+    from phaseno_peft.picking import Picker, load_adapter
+    from phaseno_peft.picking.streams import classify_files
+
+    terminal = Terminal(quiet=quiet)
+    if (adapter is None) == (not frozen):
+        raise PhasenoPeftError("say which picks you want: --adapter NAME, or --frozen for the backbone alone.")
+    writers = {".csv": "to_csv", ".xml": "to_quakeml", ".quakeml": "to_quakeml", ".obs": "to_nlloc"}
+    if out.suffix.lower() not in writers:
+        raise PhasenoPeftError(f"{out}: unknown ending {out.suffix!r}. Use .csv, .xml (QuakeML) or .obs (NLLOC_OBS).")
+    if out.exists() and not overwrite:
+        raise PhasenoPeftError(f"{out}: exists already. Choose another name, or replace it with --overwrite.")
+    if not out.absolute().parent.is_dir():
+        raise PhasenoPeftError(f"{out}: the folder {out.absolute().parent} does not exist. Make it first.")
+    table = read_stations(stations)
+    streams = read_waveforms(waveforms)
+    picker = Picker.load(backbone or EMBEDDED) if adapter is None else load_adapter(adapter, backbone=backbone)
+    with terminal.bar("picking") as update:
+        found = classify_files(
+            picker,
+            streams,
+            table,
+            P_threshold=p_threshold,
+            S_threshold=s_threshold,
+            stride_s=stride_s,
+            merge=merge,
+            progress=update,
+        )
+    getattr(found, writers[out.suffix.lower()])(out)
+    counts = {phase: len(found.select(phase=phase)) for phase in ("P", "S")}
+    terminal.show(f"{counts['P']} P and {counts['S']} S picks by {found.creator}: {out}")

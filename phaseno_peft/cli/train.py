@@ -1,0 +1,144 @@
+"""`phaseno-peft train-adapter`: from a campaign's files to an adapter with its card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from phaseno_peft.cli.console import Terminal
+from phaseno_peft.cli.options import (
+    BackboneOption,
+    JsonOption,
+    PicksOption,
+    QuietOption,
+    SeedOption,
+    SkipUnknownOption,
+    StationsOption,
+    TimeScaleOption,
+    WaveformsOption,
+)
+
+if TYPE_CHECKING:
+    from phaseno_peft.training import Epoch, TrainedAdapter
+
+
+def train_adapter(
+    name: Annotated[str, typer.Argument(help="Name of the new adapter: lower-case letters, digits, hyphens.")],
+    waveforms: WaveformsOption,
+    stations: StationsOption,
+    picks: PicksOption,
+    label_source: Annotated[
+        Literal["analyst", "automatic", "simulated", "unknown"],
+        typer.Option("--label-source", help="Who made the picks; goes onto the card."),
+    ] = "unknown",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder to put the adapter's folder in. Default: your library.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an adapter of this name.")] = False,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=0, help="Passes over the training events.")] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option("--max-minutes", min=0.1, help="Shorten the training to fit into this time.")
+    ] = None,
+    edge_limit_km: Annotated[
+        float, typer.Option("--edge-limit-km", min=0, help="Stations farther apart do not hear each other.")
+    ] = 30.0,
+    time_scale: TimeScaleOption = 1.0,
+    backbone: BackboneOption = None,
+    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps.")] = "cpu",
+    seed: SeedOption = 0,
+    skip_unknown: SkipUnknownOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Train an adapter on a campaign: its waveforms, stations and picks.
+
+    The events are split into training, validation and test; the test events judge the adapter beside the frozen
+    backbone. The adapter, its card, its scores and figures appear together when everything is done.
+
+    Example: phaseno-peft train-adapter samba-nz --waveforms waveforms --stations stations.xml --picks picks.xml
+    """
+    from phaseno_peft.backbone import EMBEDDED
+    from phaseno_peft.campaign import Campaign
+    from phaseno_peft.contract import Preprocessing
+    from phaseno_peft.library import check_name, library_folder
+    from phaseno_peft.library.store import refuse_existing
+    from phaseno_peft.training import TrainingSettings
+    from phaseno_peft.training import train_adapter as train
+
+    terminal = Terminal(quiet=quiet)
+    refuse_existing(Path(out or library_folder()).expanduser() / check_name(name), overwrite=overwrite)
+    with terminal.bar("reading") as update:
+        campaign = Campaign.read(
+            waveforms,
+            stations,
+            picks,
+            name=name,
+            preprocessing=Preprocessing(time_scale=time_scale),
+            edge_limit_km=edge_limit_km,
+            skip_unknown=skip_unknown,
+            progress=update,
+        )
+    for finding in campaign.findings:
+        (terminal.warn if finding.severity == "warning" else terminal.say)(finding.text)
+    chosen: dict[str, Any] = {"max_minutes": max_minutes}
+    if epochs is not None:
+        chosen["epochs"] = epochs
+    with terminal.bar("training") as update:
+        trained = train(
+            name,
+            campaign,
+            folder=out,
+            backbone=backbone or EMBEDDED,
+            training=TrainingSettings(**chosen),
+            label_source=label_source,
+            seed=seed,
+            device=device,
+            overwrite=overwrite,
+            on_stage=terminal.say,
+            on_epoch=lambda epoch: terminal.say(epoch_line(epoch)),
+            on_step=update,
+        )
+    report(terminal, trained, as_json=as_json)
+
+
+def epoch_line(epoch: Epoch) -> str:
+    """One line of progress."""
+    mark = " *" if epoch.is_best else ""
+    loss = "" if epoch.train_loss is None else f"loss {epoch.train_loss:.4f}, "
+    return (
+        f"epoch {epoch.epoch:3d}: {loss}validation loss {epoch.validation_loss:.4f}, F1 P {epoch.validation_f1_P:.3f} "
+        f"S {epoch.validation_f1_S:.3f}, {epoch.seconds:.1f} s{mark}"
+    )
+
+
+def report(terminal: Terminal, trained: TrainedAdapter, *, as_json: bool) -> None:
+    """Scores and costs of a new adapter."""
+    from phaseno_peft.evaluation import comparison_table
+
+    made = trained.contract.provenance
+    size = (trained.folder / "adapter_model.safetensors").stat().st_size
+    if as_json:
+        terminal.show_json(
+            {
+                "adapter": trained.name,
+                "folder": str(trained.folder),
+                "train_events": made.train_events,
+                "test_events": made.test_events,
+                "trainable_parameters": trained.n_trainable,
+                "seconds": round(trained.seconds, 1),
+                "peak_memory_bytes": trained.peak_memory_bytes,
+                "adapter_bytes": size,
+                "scores": {name: scores.to_json()["summary"] for name, scores in trained.scores.items()},
+            }
+        )
+        return
+    terminal.show(comparison_table(trained.scores))
+    terminal.show(
+        f"{made.train_events} training events ({made.train_windows} windows an epoch, {made.train_noise_windows} of noise), "
+        f"{made.validation_events} validation, {made.test_events} test events; {trained.n_trainable:,} trainable "
+        f"parameters; {trained.seconds / 60:.1f} minutes, peak memory {trained.peak_memory_bytes / 1e9:.2f} GB; adapter "
+        f"file {size:,} bytes"
+    )
+    terminal.show(f"adapter, card and figures: {trained.folder}")

@@ -1,0 +1,112 @@
+"""Put adapters on a backbone without PEFT: strictly, whole, or not at all.
+
+Importing PEFT takes seconds and hundreds of megabytes; a process that only picks has no use for it. The tensors and their
+names are those of PEFT's `adapter_model.safetensors`, the layers those of the PEFT tuner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from phaseno_peft.cr_lora.layer import CRLoraLayer, expected_shapes
+from phaseno_peft.cr_lora.settings import CRLoraSettings, target_layers
+from phaseno_peft.errors import AdapterError
+
+PEFT_ROOT = "base_model.model."
+
+
+def expected_tensors(model: nn.Module, settings: CRLoraSettings) -> dict[str, tuple[int, ...]]:
+    """Key in `adapter_model.safetensors` -> shape, of a complete adapter with these settings on this unwrapped model."""
+    shapes = {}
+    for path, layer, kind in target_layers(_Unwrapped(model), settings):
+        weight = layer.weight
+        for key, shape in expected_shapes(kind, weight.shape[0], weight.shape[1], settings).items():
+            shapes[f"{PEFT_ROOT}{path}.{key}"] = shape
+    if not shapes:
+        raise AdapterError(f"CR-LoRA: `target_modules` {settings.target_modules!r} reaches no layer of this model.")
+    return shapes
+
+
+def check_tensors(expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor], origin: str) -> None:
+    """Raise `AdapterError` unless `tensors` are exactly the expected ones: names, shapes, kinds, finite values."""
+    if missing := sorted(set(expected) - set(tensors)):
+        raise AdapterError(
+            f"{origin}: {len(missing)} of {len(expected)} tensors are missing, the first is {missing[0]}. "
+            "The file is cut short or of other settings; fetch or train the adapter again."
+        )
+    if surplus := sorted(set(tensors) - set(expected)):
+        raise AdapterError(
+            f"{origin}: {len(surplus)} tensors do not belong to this adapter, the first is {surplus[0]}. "
+            "Nothing was loaded."
+        )
+    for key, shape in expected.items():
+        tensor = tensors[key]
+        if tuple(tensor.shape) != shape:
+            raise AdapterError(f"{origin}: {key} is {list(tensor.shape)}, these settings need {list(shape)}.")
+        if tensor.dtype != torch.float32:
+            raise AdapterError(f"{origin}: {key} is {tensor.dtype}, adapters are stored as float32.")
+        if not bool(torch.isfinite(tensor).all()):
+            raise AdapterError(f"{origin}: {key} holds NaN or infinite values. Do not use this adapter.")
+
+
+def attach(model: nn.Module, name: str, settings: CRLoraSettings, tensors: Mapping[str, Tensor], origin: str) -> None:
+    """Make adapter `name` resident on `model`, verified before anything is touched; replaces one of the same name.
+
+    The adapter takes effect within `selected_adapter(name)`. Raises `AdapterError` and leaves the model as it was.
+    """
+    check_tensors(expected_tensors(model, settings), tensors, origin)
+    parts: dict[str, CRLoraLayer] = {}
+    for path, layer, kind in list(target_layers(_Unwrapped(model), settings)):
+        fresh = CRLoraLayer(layer, kind)  # type: ignore[arg-type]  # target_layers yields Linear and Conv1d
+        fresh.add_parts(name, settings)
+        with torch.no_grad():
+            for key in expected_shapes(kind, fresh.channels_out, fresh.channels_in, settings):
+                part, leaf = key.split(".")
+                getattr(getattr(fresh, part)[name], leaf).copy_(tensors[f"{PEFT_ROOT}{path}.{key}"])
+        parts[path] = fresh.requires_grad_(False)
+    detach(model, name)
+    for path, fresh in parts.items():
+        parent_path, _, leaf = path.rpartition(".")
+        parent = model.get_submodule(parent_path)
+        there = getattr(parent, leaf)
+        if not isinstance(there, CRLoraLayer):
+            fresh._active_adapter = []
+            setattr(parent, leaf, fresh)
+            continue
+        for attribute in there.adapter_layer_names + there.other_param_names:
+            holder = getattr(fresh, attribute)
+            if name in holder:
+                getattr(there, attribute)[name] = holder[name]
+    wrapped = [layer for layer in model.modules() if isinstance(layer, CRLoraLayer)]
+    resident = {adapter for layer in wrapped for adapter in layer.scaling}
+    for layer in wrapped:  # an adapter that trains nothing on a layer is known there all the same
+        for adapter in resident:
+            layer.scaling.setdefault(adapter, 0.0)
+
+
+def detach(model: nn.Module, name: str) -> None:
+    """Forget adapter `name`; layers without any adapter left become the plain layers they were."""
+    for path, layer in list(model.named_modules()):
+        if isinstance(layer, CRLoraLayer):
+            layer.remove_parts(name)
+            if not layer.has_parts:
+                parent_path, _, leaf = path.rpartition(".")
+                setattr(model.get_submodule(parent_path), leaf, layer.base_layer)
+
+
+class _Unwrapped(nn.Module):
+    """Walks a model as if no layer were wrapped."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.__dict__["walked"] = model
+
+    def named_modules(self, *_: object, **__: object) -> Iterator[tuple[str, nn.Module]]:  # type: ignore[override]
+        for path, layer in self.__dict__["walked"].named_modules():
+            if isinstance(layer, CRLoraLayer):
+                yield path, layer.base_layer
+            elif "base_layer" not in path and "crlora_" not in path:
+                yield path, layer

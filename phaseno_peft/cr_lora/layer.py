@@ -1,0 +1,189 @@
+"""One adapted layer: the frozen layer and, for each adapter, what is added to it.
+
+For a pointwise convolution or a linear layer with weight W, and for the mean over time m of a convolution's output:
+
+    W' = W + scaling * B A                      low-rank update, B = 0 at the start
+    y' = y * 2 sigmoid(U relu(D m))             channel recalibration, U = 0 at the start (pointwise convolutions only)
+    W' = W + dW,  b' = b + db                   decision head, zero at the start
+
+Updates live in weight space: PhaseNO reads `layer.weight`, `layer.bias` and `layer.gate`, so an adapted network runs the same
+factorised arithmetic as the frozen one. Every tensor sits at `<layer>.crlora_<part>.<adapter>.weight`. This file is plain
+torch; `model.py` adds PEFT's bookkeeping to the same class, so there is one implementation of the method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from phaseno_peft.cr_lora.settings import CRLoraSettings, LayerKind
+from phaseno_peft.errors import AdapterError
+
+_UNSET = "\0unset"
+_SELECTED: ContextVar[str | None] = ContextVar("phaseno_peft_selected_adapter", default=_UNSET)
+
+
+@contextmanager
+def selected_adapter(name: str | None) -> Iterator[None]:
+    """Within this block and this thread, layers use adapter `name`; None uses the frozen backbone.
+
+    Swapping a resident adapter is setting this variable: threads never see each other's choice.
+    """
+    token = _SELECTED.set(name)
+    try:
+        yield
+    finally:
+        _SELECTED.reset(token)
+
+
+class CRLoraLayer(nn.Module):
+    """A frozen `Linear` or 1x1 `Conv1d` with the parts of any number of adapters."""
+
+    adapter_layer_names: tuple[str, ...] = ("crlora_A", "crlora_B", "crlora_down", "crlora_up", "crlora_delta")
+    other_param_names: tuple[str, ...] = ("scaling", "dropout", "paper_gate")
+    _disable_adapters: bool = False
+    _active_adapter: str | list[str] = "default"
+
+    def __init__(self, base_layer: nn.Linear | nn.Conv1d, kind: LayerKind) -> None:
+        super().__init__()
+        self.base_layer = base_layer
+        self.kind: LayerKind = kind
+        self.channels_out, self.channels_in = base_layer.weight.shape[:2]
+        for part in self.adapter_layer_names:
+            setattr(self, part, nn.ModuleDict())
+        self.scaling: dict[str, float] = {}
+        self.dropout: dict[str, float] = {}
+        self.paper_gate: dict[str, bool] = {}
+
+    def add_parts(self, name: str, settings: CRLoraSettings) -> None:
+        """Create the parts of adapter `name`, starting as a layer that changes nothing (unless se_init="paper")."""
+        shapes = expected_shapes(self.kind, self.channels_out, self.channels_in, settings)
+        weight = self.base_layer.weight
+        for key, shape in shapes.items():
+            part, leaf = key.split(".")
+            if leaf == "bias":
+                continue
+            holder = nn.Linear(shape[1], shape[0], bias=f"{part}.bias" in shapes, device="meta")
+            holder = holder.to_empty(device=weight.device).to(torch.float32)
+            getattr(self, part)[name] = holder
+        self.scaling[name] = settings.scaling
+        self.dropout[name] = settings.lora_dropout
+        self.paper_gate[name] = settings.se_init == "paper"
+        self.reset_parts(name)
+
+    def reset_parts(self, name: str) -> None:
+        """Start values: A and D as torch's Linear, B, U and the head's difference zero; the paper's U as torch's Linear."""
+        with torch.no_grad():
+            for part in self.adapter_layer_names:
+                holder = getattr(self, part)
+                if name not in holder:
+                    continue
+                if part in ("crlora_A", "crlora_down") or (part == "crlora_up" and self.paper_gate[name]):
+                    holder[name].reset_parameters()
+                else:
+                    for parameter in holder[name].parameters():
+                        parameter.zero_()
+
+    def remove_parts(self, name: str) -> None:
+        """Forget adapter `name`."""
+        for attribute in self.adapter_layer_names + self.other_param_names:
+            holder = getattr(self, attribute)
+            if name in holder:
+                del holder[name]
+
+    @property
+    def has_parts(self) -> bool:
+        """True if any adapter adds something to this layer."""
+        return any(len(getattr(self, part)) for part in self.adapter_layer_names)
+
+    @property
+    def current(self) -> str | None:
+        """Adapter in force: this thread's `selected_adapter`, else the layer's active one; None for the frozen layer."""
+        name = _SELECTED.get()
+        if name is None:
+            return None
+        if name != _UNSET:
+            if name not in self.scaling:
+                raise AdapterError(f"adapter {name!r} is not resident (resident: {', '.join(self.scaling)}).")
+            return name
+        if self._disable_adapters or not self._active_adapter:
+            return None
+        name = self._active_adapter if isinstance(self._active_adapter, str) else self._active_adapter[0]
+        return name if name in self.scaling else None
+
+    def delta_weight(self, name: str) -> Tensor | None:
+        """What adapter `name` adds to the weight, [out, in], or None."""
+        if name in self.crlora_delta:
+            delta: Tensor = self.crlora_delta[name].weight
+            return delta
+        if name in self.crlora_A:
+            a, b = self.crlora_A[name].weight, self.crlora_B[name].weight
+            if self.training and self.dropout[name] > 0:
+                kept = F.dropout(torch.ones_like(a[:1]), self.dropout[name])
+                a = a * kept
+            update: Tensor = (b @ a) * self.scaling[name]
+            return update
+        return None
+
+    @property
+    def weight(self) -> Tensor:
+        """The effective weight, same shape as the frozen layer's."""
+        weight: Tensor = self.base_layer.weight
+        name = self.current
+        delta = None if name is None else self.delta_weight(name)
+        return weight if delta is None else weight + delta.view_as(weight).to(weight.dtype)
+
+    @property
+    def bias(self) -> Tensor | None:
+        """The effective bias."""
+        bias: Tensor | None = self.base_layer.bias
+        name = self.current
+        if bias is None or name is None or name not in self.crlora_delta:
+            return bias
+        return bias + self.crlora_delta[name].bias.to(bias.dtype)
+
+    def gate(self, time_mean: Tensor) -> Tensor | None:
+        """[station, channel] mean over time of this layer's output -> [station, channel] factors; None means ones."""
+        name = self.current
+        if name is None or name not in self.crlora_down:
+            return None
+        down, up = self.crlora_down[name], self.crlora_up[name]
+        excitation = torch.sigmoid(up(F.relu(down(time_mean.to(down.weight.dtype)))))
+        return (excitation if self.paper_gate[name] else 2 * excitation).to(time_mean.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The layer on its own, channels-last for Linear and [station, channel, time] for Conv1d."""
+        if self.kind != "pointwise":
+            return F.linear(x, self.weight, self.bias)
+        y = F.conv1d(x, self.weight, self.bias)
+        gate = self.gate(y.mean(-1))
+        return y if gate is None else y * gate[..., None]
+
+
+def expected_shapes(
+    kind: LayerKind, channels_out: int, channels_in: int, settings: CRLoraSettings
+) -> dict[str, tuple[int, ...]]:
+    """`crlora_<part>.weight` or `.bias` -> shape, for one layer."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    if kind == "head":
+        if settings.train_head:
+            shapes["crlora_delta.weight"] = (channels_out, channels_in)
+            shapes["crlora_delta.bias"] = (channels_out,)
+        return shapes
+    if settings.r:
+        shapes["crlora_A.weight"] = (settings.r, channels_in)
+        shapes["crlora_B.weight"] = (channels_out, settings.r)
+    if kind == "pointwise" and settings.se_reduction:
+        squeezed = channels_out // settings.se_reduction
+        if not squeezed:
+            raise AdapterError(
+                f"CR-LoRA: `se_reduction` is {settings.se_reduction}, more than a layer's {channels_out} channels."
+            )
+        shapes["crlora_down.weight"] = (squeezed, channels_out)
+        shapes["crlora_up.weight"] = (channels_out, squeezed)
+    return shapes

@@ -1,0 +1,247 @@
+"""Figures of scores: training curves, bars, residuals, F1 against tolerance. Waveforms are drawn in `sections`.
+
+Every function writes one PNG (whole or not at all) and returns its path. matplotlib is imported when a figure is drawn,
+and only its object interface is used: no pyplot, no window, no global state. Colours are of the Okabe-Ito set, which
+colour-blind readers can tell apart.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from phaseno_peft.contract import PHASES
+from phaseno_peft.errors import PhasenoPeftError
+from phaseno_peft.picking.picks import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from phaseno_peft.evaluation.scores import Scores
+
+P_COLOUR, S_COLOUR = "#0072B2", "#D55E00"
+PHASE_COLOURS = {"P": P_COLOUR, "S": S_COLOUR}
+FROZEN_COLOUR, ADAPTER_COLOUR = "#9A9A9A", "#009E73"
+OTHER_COLOURS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DPI = 140
+FONT = {"font.family": "sans-serif", "font.size": 9.0, "axes.titlesize": 10.0, "axes.labelsize": 9.0}
+
+
+def training_curves(history: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
+    """Draw validation F1 of P and S above the training loss, per epoch; the epoch with the best mean F1 is marked.
+
+    `history` has one mapping per epoch with keys epoch, train_loss, validation_f1_P, validation_f1_S; a key that is
+    absent or None leaves a hole. Raises `PhasenoPeftError` for an empty history.
+    """
+    if not history:
+        raise PhasenoPeftError("`history` has no epoch to draw. Train at least one epoch.")
+    epochs = _column(history, "epoch")
+    f1 = {phase: _column(history, f"validation_f1_{phase}") for phase in PHASES}
+    with style():
+        figure = new_figure(6.4, 4.8)
+        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+        for phase in PHASES:
+            top.plot(epochs, f1[phase], color=PHASE_COLOURS[phase], marker="o", markersize=2.5, label=phase)
+        drawn = [f1[phase] for phase in PHASES if np.isfinite(f1[phase]).any()]
+        mean = np.mean(drawn, axis=0) if drawn else np.full(len(epochs), np.nan)
+        if np.isfinite(mean).any():
+            best = int(np.nanargmax(mean))
+            for axes in (top, bottom):
+                axes.axvline(epochs[best], color="0.75", linewidth=1.0, zorder=0)
+            top.set_title(f"best epoch {epochs[best]:g}: mean F1 {mean[best]:.3f}", loc="right", color="0.35")
+        top.set_ylabel("validation F1")
+        top.set_ylim(0.0, 1.02)
+        bottom.plot(epochs, _column(history, "train_loss"), color="0.2", marker="o", markersize=2.5)
+        bottom.set_ylabel("training loss")
+        bottom.set_xlabel("epoch")
+        bottom.xaxis.get_major_locator().set_params(integer=True)
+        for axes in (top, bottom):
+            plain(axes, grid=True)
+        legend_outside(figure, *top.get_legend_handles_labels())
+        return save(figure, path)
+
+
+def residual_histograms(
+    before: Scores,
+    after: Scores,
+    path: str | Path,
+    *,
+    tolerance_s: float = 0.5,
+    names: tuple[str, str] = ("frozen", "adapter"),
+) -> Path:
+    """Draw the residuals (pick - label, real milliseconds) of the true positives of two models, P and S side by side.
+
+    The text gives their number, median and 1.4826 * MAD. `tolerance_s` is in the network's time.
+    """
+    with style():
+        figure = new_figure(8.2, 3.6)
+        panels = figure.subplots(1, len(PHASES), sharex=True, squeeze=False)[0]
+        limit_ms = 1000.0 * tolerance_s / after.time_scale
+        bins = np.linspace(-limit_ms, limit_ms, 51)
+        for axes, phase in zip(panels, PHASES, strict=True):
+            axes.axvline(0.0, color="0.8", linewidth=1.0, zorder=0)
+            for k, scores in enumerate((before, after)):
+                found = scores.phase(phase, tolerance_s)
+                values = 1000.0 * np.array(found.residuals_s)
+                colour = (FROZEN_COLOUR, ADAPTER_COLOUR)[k]
+                kind = "stepfilled" if k == 0 else "step"
+                alpha, width = (0.55, 0.0) if k == 0 else (1.0, 1.6)
+                axes.hist(values, bins, histtype=kind, color=colour, alpha=alpha, linewidth=width, label=names[k])
+                if found.tp:
+                    median, mad = round(1000.0 * found.residual_median_s), 1000.0 * found.residual_mad_s
+                    signed = f"{median:+d}".replace("-", "\N{MINUS SIGN}") if median else "0"
+                    text = f"{names[k]}  n = {found.tp}\nmedian {signed} ms\n1.48 MAD {mad:.0f} ms"
+                else:
+                    text = f"{names[k]}  n = 0"
+                axes.text(
+                    *((0.02, 0.97) if k == 0 else (0.98, 0.97)),
+                    text,
+                    transform=axes.transAxes,
+                    ha="left" if k == 0 else "right",
+                    va="top",
+                    color="0.35" if k == 0 else colour,
+                    fontsize=8.0,
+                    linespacing=1.35,
+                )
+            axes.set_title(phase, loc="center", color=PHASE_COLOURS[phase], fontweight="bold")
+            axes.set_xlim(-limit_ms, limit_ms)
+            axes.set_ylim(0.0, max(axes.get_ylim()[1], 1.0) * 1.35)  # room for the text above the bars
+            axes.set_xlabel("pick $-$ label (ms)")
+            plain(axes)
+        panels[0].set_ylabel("picks")
+        legend_outside(figure, *panels[0].get_legend_handles_labels())
+        return save(figure, path)
+
+
+def score_bars(
+    before: Scores,
+    after: Scores,
+    path: str | Path,
+    *,
+    tolerances_s: Sequence[float] = (0.5, 0.1),
+    names: tuple[str, str] = ("frozen", "adapter"),
+) -> Path:
+    """Draw precision, recall and F1 of two models as bars, a row per phase and a column per tolerance (network's time).
+
+    F1 carries its 95 % bootstrap interval. A ratio that is undefined has no bar.
+    """
+    measures = ("precision", "recall", "F1")
+    with style():
+        figure = new_figure(3.6 * len(tolerances_s) + 0.4, 4.8)
+        grid = figure.subplots(len(PHASES), len(tolerances_s), sharex=True, sharey=True, squeeze=False)
+        for row, phase in enumerate(PHASES):
+            for column, tolerance_s in enumerate(tolerances_s):
+                axes = grid[row, column]
+                for k, scores in enumerate((before, after)):
+                    found = scores.phase(phase, tolerance_s)
+                    at = np.arange(3) + (k - 0.5) * 0.38
+                    values = np.array([found.precision, found.recall, found.f1])
+                    shown = np.nan_to_num(values)
+                    axes.bar(at, shown, 0.36, color=(FROZEN_COLOUR, ADAPTER_COLOUR)[k], label=names[k])
+                    low, high = found.f1_95
+                    axes.errorbar(
+                        at[2],
+                        found.f1,
+                        yerr=[[max(found.f1 - low, 0.0)], [max(high - found.f1, 0.0)]],
+                        color="0.15",
+                        capsize=2.5,
+                        linewidth=1.0,
+                    )
+                    for x, value, above in zip(at, values, (*shown[:2], max(high, found.f1)), strict=True):
+                        label = f"{value:.2f}" if math.isfinite(value) else "none"
+                        axes.text(x, above + 0.02, label, ha="center", va="bottom", fontsize=7.5, color="0.25")
+                axes.set_xticks(range(3), measures)
+                axes.tick_params(axis="x", length=0)
+                axes.set_ylim(0.0, 1.14)
+                axes.set_yticks(np.arange(0.0, 1.01, 0.25))
+                if row == 0:
+                    axes.set_title(f"within {tolerance_s:g} s", loc="center")
+                if column == 0:
+                    axes.set_ylabel(phase, color=PHASE_COLOURS[phase], fontweight="bold", rotation=0, labelpad=10)
+                plain(axes)
+        legend_outside(figure, *grid[0, 0].get_legend_handles_labels())
+        return save(figure, path)
+
+
+def f1_against_tolerance(
+    scores: Mapping[str, Scores], path: str | Path, *, tolerances_s: Sequence[float] | None = None
+) -> Path:
+    """Draw F1 of each named model against the tolerance, 0.05 to 1 s of the network's time by default; P beside S."""
+    if not scores:
+        raise PhasenoPeftError("`scores` has no model to draw. Give at least one, such as {'frozen': scores}.")
+    grid = np.linspace(0.05, 1.0, 96) if tolerances_s is None else np.asarray(tolerances_s, dtype=np.float64)
+    with style():
+        figure = new_figure(8.2, 3.4)
+        panels = figure.subplots(1, len(PHASES), sharex=True, sharey=True, squeeze=False)[0]
+        for axes, phase in zip(panels, PHASES, strict=True):
+            for (name, found), colour in zip(scores.items(), _model_colours(scores), strict=True):
+                axes.plot(grid, found.f1_curve(phase, grid.tolist()), color=colour, linewidth=1.8, label=name)
+            axes.set_title(phase, loc="center", color=PHASE_COLOURS[phase], fontweight="bold")
+            axes.set_xlabel("tolerance (s, network time)")
+            axes.set_xlim(0.0, float(grid.max()))
+            axes.set_ylim(0.0, 1.02)
+            plain(axes, grid=True)
+        panels[0].set_ylabel("F1")
+        legend_outside(figure, *panels[0].get_legend_handles_labels())
+        return save(figure, path)
+
+
+def style() -> Any:
+    """Return a context in which the figures' fonts hold."""
+    import matplotlib
+
+    return matplotlib.rc_context(FONT)
+
+
+def new_figure(width_in: float, height_in: float) -> Figure:
+    """Return an empty figure that lays itself out."""
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    layout = ConstrainedLayoutEngine(wspace=0.06)
+    return Figure(figsize=(width_in, height_in), dpi=DPI, layout=layout, facecolor="white")
+
+
+def plain(axes: Axes, *, grid: bool = False) -> None:
+    """Take away the frame's upper and right line; a faint grid where values are to be read off."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("0.5")
+    axes.tick_params(color="0.5")
+    if grid:
+        axes.grid(color="0.92", linewidth=0.8)
+        axes.set_axisbelow(True)
+
+
+def legend_outside(figure: Figure, handles: Sequence[Any], labels: Sequence[str], columns: int | None = None) -> None:
+    """Put one legend below all panels."""
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=columns or len(labels), frameon=False, handlelength=1.6
+    )
+
+
+def save(figure: Figure, path: str | Path) -> Path:
+    """Write the figure as PNG, whole or not at all, and return its path."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", metadata={"Software": None})
+    return write_atomically(path, file.getvalue())
+
+
+def _model_colours(names: Iterable[str]) -> list[str]:
+    """Grey for "frozen", green for "adapter", the others in turn: the same model has one colour in all figures."""
+    others = itertools.cycle(OTHER_COLOURS)
+    fixed = {"frozen": FROZEN_COLOUR, "adapter": ADAPTER_COLOUR}
+    return [fixed.get(name) or next(others) for name in names]
+
+
+def _column(history: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
+    return np.array([math.nan if epoch.get(key) is None else float(epoch[key]) for epoch in history])

@@ -1,0 +1,73 @@
+"""An adapter beside the frozen backbone on the labelled events of a campaign."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phaseno_peft.campaign import Campaign, Window, fixed_windows, split_campaign
+from phaseno_peft.cr_lora import selected_adapter
+from phaseno_peft.errors import CampaignError
+from phaseno_peft.evaluation.metrics import choose_thresholds, score
+from phaseno_peft.evaluation.scores import Scores
+from phaseno_peft.picking.inference import window_probabilities
+from phaseno_peft.picking.picker import Picker
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Scores of both models on the same windows, and which events those were."""
+
+    scores: dict[str, Scores]
+    events: str
+
+
+def judge(picker: Picker, campaign: Campaign, on_stage: Callable[[str], None] | None = None) -> Judgement:
+    """Score the active adapter and the frozen backbone.
+
+    On the campaign the adapter was trained on (recognised by the digest of the split that its contract records) the
+    held-out test events are used, and the frozen backbone gets thresholds from the validation events as the adapter
+    did. On any other campaign all events are used, and the frozen backbone keeps its own default thresholds.
+    """
+    say = on_stage or log.info
+    contract = picker.adapter_contract
+    made, preprocessing = contract.provenance, contract.preprocessing
+    thresholds = picker.backbone_thresholds
+    try:
+        split = split_campaign(campaign, made.seed)
+        is_own = split.sha256() == made.split_sha256
+    except CampaignError:  # too few events for a split: certainly not the training campaign
+        is_own = False
+    if is_own:
+        windows = fixed_windows(split.test, contract.frame, preprocessing, made.seed)
+        validation = fixed_windows(split.validation, contract.frame, preprocessing, made.seed)
+        frozen = _probabilities(picker, None, validation)
+        thresholds = choose_thresholds(validation, frozen, min_distance_s=contract.min_distance_s)
+        n_events = len({event for stretch in split.test for event in stretch.event_ids})
+        events = f"{n_events} held-out test events of the adapter's own campaign"
+    else:
+        windows = fixed_windows(campaign.stretches(), campaign.frame, preprocessing, made.seed)
+        n_events = len({event for stretch in campaign.stretches() for event in stretch.event_ids})
+        events = (
+            f"all {n_events} events of a campaign that differs from the adapter's training campaign; the frozen backbone "
+            "uses its default thresholds"
+        )
+        if set(made.stations) & set(campaign.stations.station_ids):
+            events += ". It shares stations with the training campaign: if it shares events too, these scores flatter"
+    say(f"scoring {len(windows)} windows: {events}")
+    scores = {}
+    for name, adapter, at in (("frozen", None, thresholds), ("adapter", picker.active_adapter, contract.thresholds)):
+        found = _probabilities(picker, adapter, windows)
+        scores[name] = score(windows, found, at, min_distance_s=contract.min_distance_s)
+    return Judgement(scores, events)
+
+
+def _probabilities(picker: Picker, adapter: str | None, windows: list[Window]) -> list[NDArray[np.float32]]:
+    with selected_adapter(adapter):
+        return window_probabilities(picker.backbone, windows, picker.adapter_contract.frame.edge_limit_km)

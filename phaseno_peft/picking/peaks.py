@@ -1,0 +1,98 @@
+"""Picks on one probability curve: local maxima, the higher of two close ones, and how sharp they are.
+
+Conventions, next to upstream's ``detect_peaks`` (golden/README.md, post-processing):
+
+- a maximum needs a lower, finite sample on both sides: the first and the last sample, and the samples beside a NaN
+  or an infinity, are never picks (as upstream);
+- a flat top counts once, at its middle (upstream: at its rising edge), because labels are symmetric around the arrival;
+- of two maxima at most `min_distance_samples` apart the higher stays (as upstream), of equals the earlier
+  (upstream: whatever an unstable sort gives);
+- since the highest is settled first, whether a pick survives depends on higher picks only: picking at a low threshold
+  and then dropping the picks below a higher one is the same as picking at the higher one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import signal
+
+from phaseno_peft.errors import PhasenoPeftError
+
+WIDTH_REACH_SAMPLES = 500
+"""A side of a peak is followed this far for its half height; bounds the cost on day-long curves."""
+
+
+def find_picks(
+    probability: NDArray[np.floating], threshold: float, min_distance_samples: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return positions [pick], heights [pick] and half widths [pick] of the picks of one curve [sample], in time order.
+
+    Positions are in samples, refined below one sample by the parabola through a maximum and its neighbours. Heights are
+    the sample values, at least `threshold`. Half widths are in samples, measured at half of the height above zero: the
+    mean of both sides, or the one side that gets down to half height where the other meets an edge, a NaN or a higher
+    peak first. `min_distance_samples` of 0 keeps every maximum. Raises `PhasenoPeftError` for a curve that is not
+    one-dimensional, a threshold outside [0, 1], or a negative distance.
+    """
+    curve = np.array(probability, dtype=np.float64)
+    if curve.ndim != 1:
+        raise PhasenoPeftError(
+            f"`probability` should be one curve [sample] but has shape {curve.shape}. "
+            "Give one station and phase at a time."
+        )
+    if not 0.0 <= threshold <= 1.0:
+        raise PhasenoPeftError(f"`threshold` should be a probability between 0 and 1 but is {threshold}.")
+    if not min_distance_samples >= 0:
+        raise PhasenoPeftError(f"`min_distance_samples` should be 0 or more but is {min_distance_samples}.")
+    curve[~np.isfinite(curve)] = np.inf  # an infinite neighbour is never lower: no maximum beside it
+    tops, plateaus = signal.find_peaks(curve, plateau_size=1)
+    is_pick = (curve[tops] >= threshold) & (curve[tops] > 0.0) & np.isfinite(curve[tops])
+    middles = 0.5 * (plateaus["left_edges"] + plateaus["right_edges"])[is_pick].astype(np.float64)
+    tops = tops[is_pick]
+    kept = _greatest_first(middles, curve[tops], min_distance_samples)
+    middles, tops = middles[kept], tops[kept]
+    positions = middles + _parabola_shift(curve, tops)
+    return positions, curve[tops], _half_widths(curve, tops, positions)
+
+
+def _greatest_first(
+    middles: NDArray[np.float64], heights: NDArray[np.float64], min_distance_samples: int
+) -> NDArray[np.bool_]:
+    """Which maxima stay, when each kept one removes the lower ones at most `min_distance_samples` away."""
+    kept = np.zeros(len(middles), dtype=np.bool_)
+    alive = np.ones(len(middles), dtype=np.bool_)
+    first = np.searchsorted(middles, middles - min_distance_samples, side="left")
+    last = np.searchsorted(middles, middles + min_distance_samples, side="right")
+    for i in np.argsort(-heights, kind="stable"):  # stable: of equals the earlier comes first
+        if alive[i]:
+            alive[first[i] : last[i]] = False
+            kept[i] = True
+    return kept
+
+
+def _parabola_shift(curve: NDArray[np.float64], tops: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Apex of the parabola through each top and its neighbours, in samples from the top; 0 on a flat top."""
+    left, top, right = curve[tops - 1], curve[tops], curve[tops + 1]
+    bend = left - 2.0 * top + right
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shift = 0.5 * (left - right) / bend
+    is_sharp = (left < top) & (right < top)
+    return np.where(is_sharp & np.isfinite(shift), np.clip(shift, -0.5, 0.5), 0.0)
+
+
+def _half_widths(
+    curve: NDArray[np.float64], tops: NDArray[np.intp], positions: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Half width of each peak at half of its height, in samples."""
+    if len(tops) == 0:
+        return np.zeros(0)
+    # The bases are the lowest samples before a higher one, an edge or a NaN: a side ends there at the latest.
+    _, left_bases, right_bases = signal.peak_prominences(curve, tops, wlen=2 * WIDTH_REACH_SAMPLES + 1)
+    heights = curve[tops]
+    _, _, left, right = signal.peak_widths(
+        curve, tops, rel_height=0.5, prominence_data=(heights, left_bases, right_bases)
+    )
+    before, after = positions - left, right - positions
+    reached_before, reached_after = curve[left_bases] <= 0.5 * heights, curve[right_bases] <= 0.5 * heights
+    both = 0.5 * (before + after)
+    return np.where(reached_before == reached_after, both, np.where(reached_before, before, after))

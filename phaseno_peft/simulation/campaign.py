@@ -1,0 +1,379 @@
+"""A whole simulated campaign: triggered events, false triggers, optionally a continuous stretch, as files."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import numpy.typing as npt
+from obspy import UTCDateTime
+
+from phaseno_peft.contract import PHASES, LabelConvention
+from phaseno_peft.errors import CampaignError
+from phaseno_peft.simulation import files, noise
+from phaseno_peft.simulation.analyst import SIMULATED_CONVENTIONS, Reading, read_event
+from phaseno_peft.simulation.files import SimulatedEvent, TruthArrival
+from phaseno_peft.simulation.presets import Preset, find_preset
+from phaseno_peft.simulation.sources import Source
+from phaseno_peft.simulation.travel_times import Array, first_arrivals
+from phaseno_peft.simulation.wavefield import Sites, Wavefield, draw_sites, event_wavefield
+
+RECORD_S = 60.0
+P_EARLIEST_S, P_LATEST_S = 25.0, 35.0
+CAMPAIGN_START = UTCDateTime(2019, 3, 4)
+MINIMUM_GAP_S = 300.0
+"""Between two triggers; a record is 60 s."""
+OWNED = ("waveforms", "continuous", "stations.xml", "picks.xml", "events.csv", "truth.csv")
+"""What a simulated campaign consists of, and all that ``force`` replaces."""
+
+_ATTEMPTS = 40
+
+
+@dataclass(frozen=True)
+class SimulatedCampaign:
+    """Where everything was written, and the truth."""
+
+    folder: Path
+    preset: Preset
+    waveforms: Path
+    stations: Path
+    picks: Path
+    events_table: Path
+    truth_table: Path
+    continuous: Path | None
+    """The MiniSEED file of the continuous stretch."""
+    continuous_truth: Path | None
+    events: tuple[SimulatedEvent, ...]
+    continuous_events: tuple[SimulatedEvent, ...]
+    false_triggers: tuple[str, ...]
+    """File stems without an event."""
+    p_picks: int
+    s_picks: int
+
+    @property
+    def truth(self) -> tuple[TruthArrival, ...]:
+        """Every arrival of the triggered events, picked or not."""
+        return tuple(arrival for event in self.events for arrival in event.arrivals)
+
+
+@dataclass(frozen=True)
+class _Network:
+    """A preset with its sites drawn."""
+
+    preset: Preset
+    sites: Sites
+    station_noise: noise.StationNoise
+    turn: Array
+    """[station, component, component] from true east, north, up to what the sensors record."""
+    own_noise: Sequence[npt.NDArray[np.floating]] | None
+
+    def background(self, rng: np.random.Generator, samples: int, time: UTCDateTime) -> npt.NDArray[np.float32]:
+        preset = self.preset
+        if self.own_noise:
+            rms = preset.noise.rms_m_s * self.station_noise.level
+            return noise.cut_own_noise(rng, self.own_noise, rms, samples)
+        hour = (time.hour + time.minute / 60 + preset.local_hour_minus_utc) % 24
+        return noise.ambient_noise(rng, preset.noise, self.station_noise, samples, preset.rate_hz, hour)
+
+    def record(self, ground: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+        """Ground velocity [..., station, component, sample] through sensor orientation and geophone, m/s."""
+        turned = np.einsum("sij,...sjt->...sit", self.turn, ground)
+        return self.preset.geophone.respond(turned, self.preset.rate_hz).astype(np.float32)
+
+    def counts(self, recorded: npt.NDArray[np.floating]) -> npt.NDArray[np.int32]:
+        scaled = np.rint(recorded * self.preset.geophone.counts_per_m_s)
+        clipped: npt.NDArray[np.int32] = np.clip(scaled, -(2**23), 2**23 - 1).astype(np.int32)  # 24-bit digitiser
+        return clipped
+
+
+def simulate_campaign(
+    preset: Preset | str,
+    folder: str | Path,
+    *,
+    seed: int,
+    events: int,
+    continuous_minutes: float = 0.0,
+    continuous_events: int = 12,
+    false_triggers: int | None = None,
+    label_convention: str | None = None,
+    own_noise: Sequence[npt.NDArray[np.floating]] | None = None,
+    force: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> SimulatedCampaign:
+    """Simulate a campaign and write it into ``folder`` as a company would deliver it.
+
+    ``waveforms/<event>.mseed`` (60 s triggered records, P 25 to 35 s in), ``stations.xml``, ``picks.xml``,
+    ``events.csv``, ``truth.csv`` (true onsets, also of what was not picked) and, if asked for,
+    ``continuous/<start>.mseed`` with its own ``truth.csv``. The same seed gives the same samples.
+    ``own_noise``: records [3 (E, N, Z), samples] at the preset's rate, used instead of simulated noise.
+    ``false_triggers``: None takes the preset's share. ``label_convention``: onset, peak or trough; None the preset's.
+    ``progress(done, total)`` is called after each record. ``force`` replaces what an earlier simulation left in the
+    folder, and nothing else.
+
+    Raises `CampaignError` for an unknown preset or convention, senseless counts, or a folder that is not empty or
+    cannot be written.
+    """
+    chosen = _with_convention(find_preset(preset), label_convention)
+    _check_counts(events, continuous_minutes, continuous_events, false_triggers)
+    if false_triggers is None:
+        share = chosen.false_trigger_fraction
+        false_triggers = round(events * share / (1 - share))
+    target = Path(folder)
+    if not force and target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise CampaignError(
+            f"{target}: exists and is not an empty folder. Choose another one, or replace it with force."
+        )
+    network_seed, time_seed, record_seed, stream_seed = np.random.SeedSequence(seed).spawn(4)
+    network = _draw_network(np.random.default_rng(network_seed), chosen, own_noise)
+    if own_noise is not None:
+        noise.check_own_noise(own_noise, round(max(RECORD_S, continuous_minutes * 60) * chosen.rate_hz))
+    total = events + false_triggers + (continuous_events if continuous_minutes else 0)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
+    except OSError as error:
+        raise CampaignError(f"{target}: cannot be written ({error.strerror}). Choose another folder.") from error
+    try:
+        (partial / "waveforms").mkdir()
+        done = 0
+
+        def step() -> None:
+            nonlocal done
+            done += 1
+            if progress is not None:
+                progress(done, total)
+
+        times = _trigger_times(np.random.default_rng(time_seed), events + false_triggers)
+        is_false = np.zeros(len(times), dtype=np.bool_)
+        is_false[np.random.default_rng(time_seed.spawn(1)[0]).permutation(len(times))[:false_triggers]] = True
+        simulated: list[SimulatedEvent] = []
+        false: list[tuple[str, str]] = []
+        for time, no_event, child in zip(times, is_false, record_seed.spawn(len(times)), strict=True):
+            rng = np.random.default_rng(child)
+            if no_event:
+                false.append(_write_false_trigger(rng, network, time, partial / "waveforms"))
+            else:
+                simulated.append(_write_triggered(rng, network, time, partial / "waveforms"))
+            step()
+        in_stream: list[SimulatedEvent] = []
+        stream_name = ""
+        if continuous_minutes:
+            (partial / "continuous").mkdir()
+            start = UTCDateTime((times[-1] + 86400).date) + 15 * 3600
+            stream_name, in_stream = _write_continuous(
+                stream_seed, network, start, continuous_minutes, continuous_events, partial / "continuous", step
+            )
+        files.to_inventory(chosen).write(str(partial / "stations.xml"), format="STATIONXML")
+        files.to_catalog(chosen, re.sub(r"[^\w-]+", "-", target.name), simulated).write(
+            str(partial / "picks.xml"), format="QUAKEML"
+        )
+        files.write_events(partial / "events.csv", chosen, simulated, false)
+        files.write_truth(partial / "truth.csv", (a for e in simulated for a in e.arrivals))
+        _move_into_place(partial, target)
+    except OSError as error:
+        raise CampaignError(f"{target}: cannot be written ({error.strerror}). Choose another folder.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return SimulatedCampaign(
+        folder=target,
+        preset=chosen,
+        waveforms=target / "waveforms",
+        stations=target / "stations.xml",
+        picks=target / "picks.xml",
+        events_table=target / "events.csv",
+        truth_table=target / "truth.csv",
+        continuous=target / "continuous" / stream_name if stream_name else None,
+        continuous_truth=target / "continuous" / "truth.csv" if stream_name else None,
+        events=tuple(simulated),
+        continuous_events=tuple(in_stream),
+        false_triggers=tuple(stem for stem, _ in false),
+        p_picks=sum(len(e.picked("P")) for e in simulated),
+        s_picks=sum(len(e.picked("S")) for e in simulated),
+    )
+
+
+def _with_convention(preset: Preset, convention: str | None) -> Preset:
+    if convention is None:
+        return preset
+    if convention not in SIMULATED_CONVENTIONS or convention not in get_args(LabelConvention):
+        raise CampaignError(
+            f"label_convention is {convention!r}; the simulator knows {', '.join(SIMULATED_CONVENTIONS)}."
+        )
+    return replace(preset, analyst=replace(preset.analyst, convention=convention))  # type: ignore[arg-type] # checked
+
+
+def _check_counts(events: int, continuous_minutes: float, continuous_events: int, false_triggers: int | None) -> None:
+    if events < 1:
+        raise CampaignError(f"events is {events}; a campaign needs at least 1.")
+    if false_triggers is not None and false_triggers < 0:
+        raise CampaignError(f"false_triggers is {false_triggers}; give 0 or more, or None for the preset's share.")
+    if not 0 <= continuous_minutes <= 240:
+        raise CampaignError(f"continuous_minutes is {continuous_minutes:g}; give 0 (none) to 240.")
+    if continuous_minutes and (continuous_events < 0 or continuous_minutes * 60 < 20 * (continuous_events + 2)):
+        raise CampaignError(
+            f"continuous_events is {continuous_events} in {continuous_minutes:g} minutes; "
+            "give 0 or more, and at least 20 s for each and 40 s besides."
+        )
+
+
+def _draw_network(
+    rng: np.random.Generator, preset: Preset, own_noise: Sequence[npt.NDArray[np.floating]] | None
+) -> _Network:
+    east, north = np.asarray(preset.east_km), np.asarray(preset.north_km)
+    elevation = np.asarray(preset.elevation_m) / 1e3
+    sites = draw_sites(rng, east, north, elevation - elevation.min(), preset.model, preset.kappa_s)
+    station_noise = noise.draw_station_noise(rng, preset.noise, east, north)
+    azimuths = dict(preset.horizontal_1_azimuth_deg)
+    turn = np.zeros((len(east), 3, 3))
+    for k, code in enumerate(preset.station_code):
+        angle = np.radians(azimuths.get(code, 0.0) + rng.normal(0, preset.orientation_error_deg))
+        turn[k, 0, :2] = np.cos(angle), -np.sin(angle)  # points to azimuth 90 + angle
+        turn[k, 1, :2] = np.sin(angle), np.cos(angle)
+        turn[k, 2, 2] = -1.0 if code in preset.reversed_vertical else 1.0
+    return _Network(preset, sites, station_noise, turn, own_noise)
+
+
+def _trigger_times(rng: np.random.Generator, n: int) -> list[UTCDateTime]:
+    """A trigger every three hours or so, never two within `MINIMUM_GAP_S`; whole seconds, so that stems are unique."""
+    gaps = MINIMUM_GAP_S + rng.exponential(3 * 3600, n)
+    return [CAMPAIGN_START + int(t) for t in np.cumsum(gaps)]
+
+
+def _add_event(
+    rng: np.random.Generator,
+    network: _Network,
+    record: npt.NDArray[np.float32],
+    start: UTCDateTime,
+    first_p_s: float,
+    minimum_stations: int,
+) -> SimulatedEvent:
+    """Add, in place, an earthquake whose first P comes ``first_p_s`` after the record's start.
+
+    Earthquakes are drawn until one is picked on enough stations, as a catalogue contains no others.
+    """
+    preset, sites = network.preset, network.sites
+    lo = max(int((first_p_s - 6) * preset.rate_hz), 0)
+    piece = record[..., lo : lo + int(26 * preset.rate_hz)]  # a view
+    for attempt in range(_ATTEMPTS):
+        source = preset.draw_source(rng, magnitude_shift=0.15 * max(attempt - 2, 0))
+        distance = np.hypot(sites.east_km - source.east_km, sites.north_km - source.north_km)
+        first_p_after_origin = float(first_arrivals(preset.model, "P", distance, source.depth_km).time_s.min())
+        origin_s = first_p_s - first_p_after_origin - lo / preset.rate_hz  # after the first sample of the piece
+        field = event_wavefield(rng, preset.model, sites, source, -origin_s, piece.shape[-1], preset.rate_hz)
+        recorded = network.record(field.parts)
+        reading = read_event(rng, preset.analyst, recorded, piece, field.onset_s, preset.rate_hz)
+        if np.count_nonzero(np.isfinite(reading.pick_s).any(axis=1)) >= minimum_stations:
+            piece += recorded.sum(axis=0)
+            return _to_event(preset, start + lo / preset.rate_hz, origin_s, source, field, reading)
+    raise CampaignError(
+        f"preset {preset.name}: none of {_ATTEMPTS} earthquakes up to Mw {preset.mw_max} could be picked on "
+        f"{minimum_stations} stations. Lower the noise, raise mw_max, or lower minimum_picked_stations."
+    )
+
+
+def _to_event(
+    preset: Preset, start: UTCDateTime, origin_s: float, source: Source, field: Wavefield, reading: Reading
+) -> SimulatedEvent:
+    stem = (start + origin_s).strftime("%Y%m%dT%H%M%S")
+    arrivals = []
+    for i, station_id in enumerate(preset.station_ids()):
+        channels = files.channel_codes(preset, preset.station_code[i])
+        for j, phase in enumerate(PHASES):
+            pick = reading.pick_s[i, j]
+            arrivals.append(
+                TruthArrival(
+                    event=stem,
+                    station_id=station_id,
+                    phase=phase,
+                    onset_time=start + float(field.onset_s[i, j]),
+                    pick_time=None if np.isnan(pick) else start + round(float(pick), 4),
+                    snr=float(reading.snr[i, j]),
+                    channel=channels[int(reading.component[i, j])],
+                )
+            )
+    return SimulatedEvent(stem, start + origin_s, source, tuple(arrivals))
+
+
+def _write_triggered(rng: np.random.Generator, network: _Network, time: UTCDateTime, folder: Path) -> SimulatedEvent:
+    preset = network.preset
+    samples = round(RECORD_S * preset.rate_hz)
+    start = time - 30
+    background = network.record(network.background(rng, samples, time))
+    first_p = rng.uniform(P_EARLIEST_S, P_LATEST_S)
+    event = _add_event(rng, network, background, start, first_p, preset.minimum_picked_stations)
+    counts = network.counts(background)
+    files.write_waveforms(folder / f"{event.stem}.mseed", files.to_stream(preset, counts, start))
+    return event
+
+
+def _write_false_trigger(
+    rng: np.random.Generator, network: _Network, time: UTCDateTime, folder: Path
+) -> tuple[str, str]:
+    preset = network.preset
+    samples = round(RECORD_S * preset.rate_hz)
+    ground = network.background(rng, samples, time)
+    at = rng.uniform(P_EARLIEST_S, P_LATEST_S)
+    kind = noise.false_trigger(
+        rng, preset.noise, ground, network.sites.east_km, network.sites.north_km, at, preset.rate_hz
+    )
+    start = time - 30
+    stem = (start + at).strftime("%Y%m%dT%H%M%S")
+    files.write_waveforms(
+        folder / f"{stem}.mseed", files.to_stream(preset, network.counts(network.record(ground)), start)
+    )
+    return stem, kind
+
+
+def _write_continuous(
+    seed: np.random.SeedSequence,
+    network: _Network,
+    start: UTCDateTime,
+    minutes: float,
+    count: int,
+    folder: Path,
+    step: Callable[[], None],
+) -> tuple[str, list[SimulatedEvent]]:
+    preset = network.preset
+    rng = np.random.default_rng(seed)
+    samples = round(minutes * 60 * preset.rate_hz)
+    background = network.record(network.background(rng, samples, start))
+    # a slot of its own for each event, and a random place in it
+    edges = np.linspace(15.0, minutes * 60 - 20, count + 1)
+    events = []
+    for k in range(count):
+        first_p = rng.uniform(edges[k], edges[k + 1] - 5)
+        events.append(_add_event(rng, network, background, start, first_p, minimum_stations=2))
+        step()
+    name = start.strftime("%Y%m%dT%H%M%S") + ".mseed"
+    files.write_waveforms(folder / name, files.to_stream(preset, network.counts(background), start))
+    files.write_truth(folder / "truth.csv", (a for e in events for a in e.arrivals))
+    return name, events
+
+
+def _move_into_place(partial: Path, target: Path) -> None:
+    """One rename where the folder is new or empty; with ``force``, item by item over an earlier simulation's."""
+    if not target.exists() or not any(target.iterdir()):
+        partial.chmod(0o777 & ~_umask())  # mkdtemp makes it private
+        os.replace(partial, target)
+        return
+    for name in OWNED:
+        old, new = target / name, partial / name
+        if old.is_dir():
+            shutil.rmtree(old)
+        elif old.exists():
+            old.unlink()
+        if new.exists():
+            os.replace(new, old)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,136 @@
+"""The earthquake itself: radiation of a double couple, Brune's spectrum, attenuation, and causal pulses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+import scipy.signal
+
+from phaseno_peft.errors import CampaignError
+from phaseno_peft.simulation.travel_times import Array
+
+ONSET_FRACTION = 0.01
+"""A pulse starts where it first reaches this fraction of its largest value; earlier samples are cut off.
+
+Attenuation makes a pulse grow from nothing over some milliseconds that nobody can see; the velocity model's times are
+taken to be those of the visible onset.
+"""
+
+
+def oversampling(rate_hz: float) -> int:
+    """Pulses are made on a grid this much finer than the record (500 Hz or more); onsets fall on that grid."""
+    return max(2, int(np.ceil(500 / rate_hz)))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A double couple in local coordinates (km east and north of the network's origin, km below the surface)."""
+
+    east_km: float
+    north_km: float
+    depth_km: float
+    magnitude_mw: float
+    stress_drop_mpa: float
+    strike_deg: float
+    dip_deg: float
+    rake_deg: float
+
+    @property
+    def moment_nm(self) -> float:
+        """Seismic moment (Hanks and Kanamori 1979; IASPEI constant 9.1)."""
+        return float(10 ** (1.5 * self.magnitude_mw + 9.1))
+
+
+def radiation_pattern(
+    strike_deg: float, dip_deg: float, rake_deg: float, azimuth_deg: Array, takeoff_deg: Array
+) -> tuple[Array, Array, Array]:
+    """Far-field P, SV and SH amplitudes of a unit double couple (Aki and Richards 2002, eq. 4.89-4.91).
+
+    ``azimuth_deg`` from the source to the station, ``takeoff_deg`` from straight down. P is positive away from the
+    source, SV along increasing takeoff angle, SH along increasing azimuth.
+    """
+    delta, lam, i = np.radians(dip_deg), np.radians(rake_deg), np.radians(takeoff_deg)
+    phi = np.radians(azimuth_deg) - np.radians(strike_deg)
+    sin, cos = np.sin, np.cos
+    p = (
+        cos(lam) * sin(delta) * sin(i) ** 2 * sin(2 * phi)
+        - cos(lam) * cos(delta) * sin(2 * i) * cos(phi)
+        + sin(lam) * sin(2 * delta) * (cos(i) ** 2 - sin(i) ** 2 * sin(phi) ** 2)
+        + sin(lam) * cos(2 * delta) * sin(2 * i) * sin(phi)
+    )
+    sv = (
+        sin(lam) * cos(2 * delta) * cos(2 * i) * sin(phi)
+        - cos(lam) * cos(delta) * cos(2 * i) * cos(phi)
+        + 0.5 * cos(lam) * sin(delta) * sin(2 * i) * sin(2 * phi)
+        - 0.5 * sin(lam) * sin(2 * delta) * sin(2 * i) * (1 + sin(phi) ** 2)
+    )
+    sh = (
+        cos(lam) * cos(delta) * cos(i) * sin(phi)
+        + cos(lam) * sin(delta) * sin(i) * cos(2 * phi)
+        + sin(lam) * cos(2 * delta) * cos(i) * cos(phi)
+        - 0.5 * sin(lam) * sin(2 * delta) * sin(i) * sin(2 * phi)
+    )
+    return np.asarray(p), np.asarray(sv), np.asarray(sh)
+
+
+def corner_frequencies_hz(moment_nm: float, stress_drop_mpa: float, vs_km_s: float) -> tuple[float, float]:
+    """P and S corner of a circular crack; the S corner is lower (Madariaga 1976: k = 0.32 and 0.21)."""
+    if stress_drop_mpa <= 0 or moment_nm <= 0 or vs_km_s <= 0:
+        raise CampaignError(
+            f"source: moment, stress drop and S velocity must be positive, but are {moment_nm:g} N m, "
+            f"{stress_drop_mpa:g} MPa and {vs_km_s:g} km/s."
+        )
+    radius_m = (7 / 16 * moment_nm / (stress_drop_mpa * 1e6)) ** (1 / 3)
+    return 0.32 * vs_km_s * 1e3 / radius_m, 0.21 * vs_km_s * 1e3 / radius_m
+
+
+def minimum_phase_spectrum(t_star_s: Array, samples: int, rate_hz: float) -> npt.NDArray[np.complex128]:
+    """Spectra of causal filters with amplitude exp(-pi f t*), shape [..., samples // 2 + 1]; ``samples`` is even.
+
+    The phase is the Hilbert transform of the logarithmic spectrum, by folding the cepstrum (Oppenheim and Schafer).
+    """
+    frequency = scipy.fft.rfftfreq(samples, 1 / rate_hz)
+    cepstrum = scipy.fft.irfft(-np.pi * frequency * np.asarray(t_star_s)[..., None], samples)
+    cepstrum[..., 1 : samples // 2] *= 2
+    cepstrum[..., samples // 2 + 1 :] = 0
+    return np.asarray(np.exp(scipy.fft.rfft(cepstrum)))
+
+
+def velocity_pulses(corner_hz: Array, t_star_s: Array, rate_hz: float, duration_s: float = 1.6) -> Array:
+    """Ground velocity of a unit low-frequency displacement level, shape [pulse, fine sample].
+
+    Brune's omega-square source (the causal t exp(-w t) displacement, whose spectrum is exactly 1 / (1 + (f/fc)^2)),
+    attenuated, low-passed as a digitiser would (causal 6-pole Butterworth at 0.4 of the rate). Sampled at
+    ``oversampling(rate_hz) * rate_hz``; sample 0 is the onset and nothing lies before it.
+    """
+    fine_hz = oversampling(rate_hz) * rate_hz
+    n = scipy.fft.next_fast_len(int(2 * duration_s * fine_hz), real=True)
+    n += n % 2
+    half = n // 2
+    w = 2 * np.pi * np.asarray(corner_hz, dtype=np.float64)[..., None]
+    t = np.arange(half + 1) / fine_hz
+    released = 1 - (1 + w * t) * np.exp(-w * t)  # integral of the displacement pulse: exact for any corner
+    displacement = np.diff(released, axis=-1) * fine_hz
+    velocity = np.diff(displacement, axis=-1, prepend=0.0) * fine_hz
+    attenuation = minimum_phase_spectrum(np.asarray(t_star_s), n, fine_hz)
+    pulses = scipy.fft.irfft(scipy.fft.rfft(velocity, n) * attenuation, n)[..., :half]
+    lowpass = scipy.signal.butter(6, 0.4 * rate_hz, "low", fs=fine_hz, output="sos")
+    pulses = scipy.signal.sosfilt(lowpass, pulses, axis=-1)
+    tail = half // 5
+    pulses[..., -tail:] *= np.cos(np.linspace(0, np.pi / 2, tail)) ** 2
+    first = np.argmax(np.abs(pulses) >= ONSET_FRACTION * np.abs(pulses).max(axis=-1, keepdims=True), axis=-1)
+    index = np.arange(half) + first[..., None]
+    shifted = np.take_along_axis(pulses, np.minimum(index, half - 1), axis=-1)
+    return np.asarray(np.where(index < half, shifted, 0.0))
+
+
+def on_record_grid(pulses: Array, fraction: Array, rate_hz: float) -> Array:
+    """Fine pulses at the record's rate, for onsets ``fraction`` (0 to 1) of a record sample before the first one."""
+    step = oversampling(rate_hz)
+    offset = np.clip(np.rint(np.asarray(fraction) * step).astype(np.int64), 0, step - 1)
+    n = pulses.shape[-1] // step - 1
+    index = np.arange(n) * step + offset[..., None]
+    return np.take_along_axis(pulses, index, axis=-1)

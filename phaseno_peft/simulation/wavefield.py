@@ -1,0 +1,296 @@
+"""Ground motion of one earthquake at every station: direct and head waves, conversions, reverberation, coda.
+
+Everything that belongs to a phase starts at its onset, at the earliest; before the first onset the motion is exactly 0.
+Not modelled: near-field terms, surface waves, lateral structure (beyond each site's own), directivity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+
+from phaseno_peft.contract import PHASES
+from phaseno_peft.simulation import sources
+from phaseno_peft.simulation.sources import Source
+from phaseno_peft.simulation.travel_times import (
+    Array,
+    LayeredModel,
+    Rays,
+    conversions,
+    direct_rays,
+    head_waves,
+)
+
+CODA_LAPSE_S = (0.0, 0.8, 3.0)
+"""Coda is made of waves that left the source together; those this late have lost t* = lapse / Q_coda more."""
+
+
+@dataclass(frozen=True)
+class Sites:
+    """What is particular to each station of a network; one number per station."""
+
+    east_km: Array
+    north_km: Array
+    elevation_km: Array
+    static_s: Array
+    """[station, phase]: early or late against the flat model."""
+    kappa_s: Array
+    """[station, phase]: attenuation of the shallow ground."""
+    gain: Array
+    """[station, phase]: amplification beyond the layered model's."""
+    soft_delay_s: Array
+    """[station, phase]: two-way time in the topmost soft layer, the period of its reverberation."""
+    soft_reflection: Array
+    """Reflection coefficient at the soft layer's base, 0 to 1."""
+    scattering: Array
+    """Coda energy over direct energy, around 7."""
+    coda_time_s: Array
+    """Decay time of the coda's amplitude."""
+    emergence: Array
+    """0 impulsive, 1 emergent: energy moved from the first pulse into scattered ones just after it."""
+    azimuth_error_deg: Array
+    """Direction of arrival at the station minus the one of the flat model."""
+
+    def __len__(self) -> int:
+        return len(self.east_km)
+
+
+@dataclass(frozen=True)
+class Wavefield:
+    """Ground velocity (m/s) of one event, P and S apart, and where their onsets are."""
+
+    parts: npt.NDArray[np.float32]
+    """[phase (P, S), station, component (E, N, Z), sample]"""
+    onset_s: Array
+    """[station, phase], seconds after the first sample; on the grid of `sources.oversampling`."""
+    distance_km: Array
+    is_head_wave: npt.NDArray[np.bool_]
+    """[station, phase]"""
+
+
+def draw_sites(
+    rng: np.random.Generator, east_km: Array, north_km: Array, elevation_km: Array, model: LayeredModel, kappa_s: float
+) -> Sites:
+    """Plausible sites: statics of some 15 ms, shallow attenuation around ``kappa_s`` (S), soft layers, coda."""
+    n = len(east_km)
+    static = rng.normal(0, 0.015, (n, 1)) * np.array([1.0, 1.8]) + rng.normal(0, 0.006, (n, 2))
+    kappa = kappa_s * rng.lognormal(0, 0.35, (n, 1)) * np.array([0.55, 1.0])
+    soft_km = model.top_km[1] if len(model.top_km) > 1 else 0.02
+    thickness = soft_km * rng.lognormal(0, 0.35, n)
+    soft_vs = model.vs_km_s[0] * rng.lognormal(0, 0.15, n)
+    soft_vp = model.vp_km_s[0] * rng.lognormal(0, 0.10, n)
+    below = min(1, len(model.top_km) - 1)
+    contrast = model.vs_km_s[below] * model.density_kg_m3[below] / (soft_vs * model.density_kg_m3[0])
+    return Sites(
+        east_km=east_km,
+        north_km=north_km,
+        elevation_km=elevation_km,
+        static_s=static,
+        kappa_s=kappa,
+        gain=rng.lognormal(0, 0.3, (n, 1)) * rng.lognormal(0, 0.2, (n, 2)),
+        soft_delay_s=np.stack([2 * thickness / soft_vp, 2 * thickness / soft_vs], axis=1),
+        soft_reflection=np.clip((contrast - 1) / (contrast + 1), 0, 0.8) * rng.uniform(0.5, 1, n),
+        scattering=rng.lognormal(np.log(7.0), 0.6, n),
+        coda_time_s=rng.lognormal(np.log(1.2), 0.35, n),
+        emergence=rng.beta(1.5, 1.5, n),
+        azimuth_error_deg=rng.normal(0, 8, n),
+    )
+
+
+def free_surface(model: LayeredModel, slowness_s_km: Array) -> tuple[Array, Array, Array, Array]:
+    """Surface motion of a unit incident wave: P radial, P vertical, SV radial, SV vertical (Kennett 1991).
+
+    2 at vertical incidence for P vertical and SV radial; SH is always 2.
+    """
+    a, b = model.vp_km_s[0], model.vs_km_s[0]
+    p = np.minimum(slowness_s_km, 0.98 / a)  # beyond P's horizontal slowness the vertical one is imaginary
+    qa, qb = np.sqrt(1 / a**2 - p**2), np.sqrt(1 / b**2 - p**2)
+    c = 1 - 2 * b**2 * p**2
+    d = c**2 + 4 * p**2 * b**4 * qa * qb
+    return 4 * a * b**2 * p * qa * qb / d, 2 * a * qa * c / d, 2 * b * qb * c / d, 4 * b**3 * p * qa * qb / d
+
+
+def _amplitudes(model: LayeredModel, source: Source, phase: str, rays: Rays, azimuth_deg: Array) -> tuple[Array, Array]:
+    """Low-frequency displacement level (m s) at the surface: vectors [station, 3 (E, N, Z)], mean over the sphere."""
+    layer = int(model.layer_at(source.depth_km))
+    velocity = float(model.velocity_km_s(phase)[layer])
+    surface = float(model.velocity_km_s(phase)[0])
+    impedance = np.sqrt(model.density_kg_m3[layer] * velocity / (model.density_kg_m3[0] * surface))
+    level = source.moment_nm / (4 * np.pi * model.density_kg_m3[layer] * (velocity * 1e3) ** 3)
+    level = level * impedance / (rays.spreading_km * 1e3)
+    p, sv, sh = sources.radiation_pattern(
+        source.strike_deg, source.dip_deg, source.rake_deg, azimuth_deg, rays.takeoff_deg
+    )
+    p_radial, p_up, s_radial, s_up = free_surface(model, rays.slowness_s_km)
+    east, north = np.sin(np.radians(azimuth_deg)), np.cos(np.radians(azimuth_deg))
+    if phase == "P":
+        vector = np.stack([p * p_radial * east, p * p_radial * north, p * p_up], axis=-1)
+        mean = np.sqrt(4 / 15)
+    else:  # SV is positive along increasing takeoff angle: towards the source and up for a ray that goes up
+        radial, transverse = -sv * s_radial, 2 * sh
+        vector = np.stack([radial * east + transverse * north, radial * north - transverse * east, sv * s_up], axis=-1)
+        mean = np.sqrt(2 / 5)
+    return vector * level[:, None], 2 * mean * level
+
+
+def event_wavefield(
+    rng: np.random.Generator,
+    model: LayeredModel,
+    sites: Sites,
+    source: Source,
+    start_s: float,
+    samples: int,
+    rate_hz: float,
+) -> Wavefield:
+    """Ground velocity at every station from ``start_s`` after the origin time (negative: before it) on."""
+    n = len(sites)
+    east, north = sites.east_km - source.east_km, sites.north_km - source.north_km
+    distance = np.hypot(east, north)
+    azimuth = np.degrees(np.arctan2(east, north)) + sites.azimuth_error_deg
+    onset = np.zeros((n, 2))
+    is_head = np.zeros((n, 2), dtype=np.bool_)
+    vectors, means, later_s, head_vectors = [], [], [], []
+    t_star = np.zeros((n, 2))
+    converted: list[tuple[Array, Array]] = []
+    for j, phase in enumerate(PHASES):
+        direct = direct_rays(model, phase, distance, source.depth_km)
+        head = head_waves(model, phase, distance, source.depth_km)
+        time = np.minimum(direct.time_s, head.time_s)
+        is_head[:, j] = head.time_s < direct.time_s
+        vector, mean = _amplitudes(model, source, phase, direct, azimuth)
+        weak = np.where(is_head[:, j], direct.spreading_km / np.where(is_head[:, j], head.spreading_km, np.inf), 0.0)
+        gain = sites.gain[:, j]
+        vectors.append(vector * gain[:, None])
+        means.append(mean * gain)
+        head_vectors.append(vector * (gain * np.minimum(weak, 0.4))[:, None] + 0.0)
+        later_s.append(direct.time_s - time)
+        t_star[:, j] = direct.t_star_s + sites.kappa_s[:, j]
+        converted.append(conversions(model, direct.slowness_s_km, source.depth_km))
+        onset[:, j] = time + sites.static_s[:, j] + sites.elevation_km / model.velocity_km_s(phase)[0] - start_s
+    onset[:, 1] = np.maximum(onset[:, 1], onset[:, 0] + 0.05)
+    fc_p, fc_s = sources.corner_frequencies_hz(
+        source.moment_nm, source.stress_drop_mpa, float(model.vs_km_s[int(model.layer_at(source.depth_km))])
+    )
+    step = 1 / (rate_hz * sources.oversampling(rate_hz))
+    onset = np.rint(onset / step) * step
+    lapse = np.asarray(CODA_LAPSE_S)
+    coda_q = 60.0 + 40.0 * np.log1p(lapse)
+    stars = t_star[:, :, None] + lapse / coda_q  # [station, phase, lapse]
+    corner = np.broadcast_to(np.array([fc_p, fc_s])[None, :, None], stars.shape)
+    fine = sources.velocity_pulses(corner, stars, rate_hz)
+    first = np.ceil(onset * rate_hz - 1e-6).astype(np.int64)
+    fraction = first - onset * rate_hz
+    pulses = sources.on_record_grid(fine, np.broadcast_to(fraction[..., None], stars.shape), rate_hz)
+    length = int(min(samples, (2.0 + 5 * sites.coda_time_s.max()) * rate_hz))
+    nfft = scipy.fft.next_fast_len(length + pulses.shape[-1], real=True)
+    spectra = scipy.fft.rfft(pulses, nfft)  # [station, phase, lapse, frequency]
+    parts = np.zeros((2, n, 3, samples), dtype=np.float32)
+    for j in range(2):
+        response = _reflectivity(
+            rng, sites, j, vectors[j], means[j], head_vectors[j], later_s[j], is_head[:, j], length, rate_hz
+        )
+        if j == 0:
+            _add_conversions(rng, response[:, 1], vectors, converted, onset[:, 1] - onset[:, 0], rate_hz)
+        motion = scipy.fft.irfft(
+            np.einsum("sklf,skf->slf", scipy.fft.rfft(response, nfft), spectra[:, j]), nfft
+        )  # [station, component, sample]
+        for i in range(n):
+            a = int(first[i, j])
+            lo, hi = max(a, 0), min(a + nfft, samples)
+            if lo < hi:
+                parts[j, i, :, lo:hi] = motion[i, :, lo - a : hi - a]
+    return Wavefield(parts=parts, onset_s=onset, distance_km=distance, is_head_wave=is_head)
+
+
+def _reflectivity(
+    rng: np.random.Generator,
+    sites: Sites,
+    phase: int,
+    vector: Array,
+    mean: Array,
+    head_vector: Array,
+    later_s: Array,
+    is_head: npt.NDArray[np.bool_],
+    length: int,
+    rate_hz: float,
+) -> Array:
+    """What follows an onset as a train of impulses, [station, lapse, component, sample]; sample 0 is the onset."""
+    n = len(sites)
+    lapse_s = np.asarray(CODA_LAPSE_S)
+    t = np.arange(length) / rate_hz
+    hats = np.stack([np.interp(t, lapse_s, np.eye(len(lapse_s))[k]) for k in range(len(lapse_s))])  # [lapse, sample]
+    decay = sites.coda_time_s * (1.3 if phase == 1 else 0.8)
+    envelope = np.exp(-t / decay[:, None]) * (1 + t / 0.3) ** -0.5
+    envelope *= np.sqrt(sites.scattering * (1.0 if phase == 1 else 1.3))[:, None] / np.sqrt(
+        np.sum(envelope**2, axis=-1, keepdims=True)
+    )
+    own = np.linalg.norm(vector, axis=-1)
+    level = np.sqrt(0.4 * own**2 + 0.6 * mean**2)  # scattered waves left the source in all directions
+    balance = np.array([1.0, 1.0, 0.55]) if phase == 1 else np.array([0.7, 0.7, 1.0])
+    coda = rng.standard_normal((n, 3, length)) * (envelope * level[:, None] / np.sqrt(3))[:, None] * balance[:, None]
+    coda[:, :, 0] = 0.0
+    out = hats[None, :, None, :] * coda[:, None]
+    delay = np.minimum(np.rint(later_s * rate_hz).astype(np.int64), length - 2)
+    trains = []
+    for i in range(n):
+        if delay[i]:  # a head wave comes first, and the direct wave's coda with the direct wave
+            out[i] = np.roll(out[i], delay[i], axis=-1)
+            out[i, :, :, : delay[i]] = 0.0
+        strength = 1 - 0.75 * sites.emergence[i]
+        many = rng.poisson(9 * sites.emergence[i])  # forward scattering: the same wave by other ways
+        late = rng.exponential(0.06 if phase == 0 else 0.1, many)
+        spread = rng.normal(0.35, 0.35, (many, 1)) * vector[i] + own[i] * rng.normal(0, 0.12, (many, 3))
+        # between the free surface (-1, beyond the factor 2) and the soft layer's base
+        bounce = (-sites.soft_reflection[i]) ** np.arange(5)
+        after = np.concatenate([late, np.arange(5) * sites.soft_delay_s[i, phase]]) * rate_hz + delay[i]
+        trains.append((after, np.concatenate([spread, strength * bounce[:, None] * vector[i]])))
+        if is_head[i]:
+            out[i, 0, :, 0] += head_vector[i]
+    _add_spikes(out[:, 0], trains)
+    return np.asarray(out)
+
+
+def _add_spikes(spikes: Array, trains: list[tuple[Array, Array]]) -> None:
+    """Add a train of impulses (samples [k], values [k, component]) per station, each shared by two samples."""
+    station = np.repeat(np.arange(len(trains)), [len(at) for at, _ in trains])
+    at, value = np.concatenate([a for a, _ in trains]), np.concatenate([v for _, v in trains])
+    inside = (at >= 0) & (at < spikes.shape[-1] - 1)
+    station, at, value = station[inside], at[inside], value[inside]
+    k = at.astype(np.int64)
+    w = (at - k)[:, None]
+    component = np.arange(3)[None]
+    np.add.at(spikes, (station[:, None], component, k[:, None]), (1 - w) * value)
+    np.add.at(spikes, (station[:, None], component, k[:, None] + 1), w * value)
+
+
+def _add_conversions(
+    rng: np.random.Generator,
+    spikes: Array,
+    vectors: list[Array],
+    converted: list[tuple[Array, Array]],
+    s_minus_p_s: Array,
+    rate_hz: float,
+) -> None:
+    """P-to-S after P on the horizontals; S-to-P before S on the vertical. Both precede S: both are in the P part.
+
+    Interfaces are rough and graded: each conversion is smeared over some 50 ms.
+    """
+    p, s = vectors
+    trains = []
+    for i in range(len(p)):
+        along = p[i, :2] / max(float(np.linalg.norm(p[i, :2])), 1e-30)
+        directions = (np.append(along, 0.0) * np.linalg.norm(p[i]), np.array([0.0, 0.0, np.linalg.norm(s[i])]))
+        times, values = [], []
+        for j, (delay_s, strength) in enumerate(converted):
+            late = delay_s[i] if j == 0 else s_minus_p_s[i] - delay_s[i]
+            size = (0.3, 0.18)[j] * strength[i] * rng.normal(0, 0.8, len(late))
+            smear = np.append(0.0, rng.exponential(0.05, 3))
+            at = late[:, None] + smear  # [interface, smear]
+            share = size[:, None] * rng.standard_normal(at.shape) * (at < s_minus_p_s[i]) * (late[:, None] > 0)
+            times.append(at.ravel() * rate_hz)
+            values.append(share.ravel()[:, None] * directions[j])
+        trains.append((np.concatenate(times), np.concatenate(values)))
+    _add_spikes(spikes, trains)

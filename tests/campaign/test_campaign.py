@@ -1,0 +1,155 @@
+"""A campaign from files to findings, and the errors of files that do not belong together."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from obspy import Stream
+from synthetic_network import T0, catalog, network_picks, pick, record, table, trace
+
+from phaseno_peft.campaign import Campaign
+from phaseno_peft.errors import CampaignError
+
+ONSETS_S = [40.0, 1040.0, 2040.0]
+
+
+def streams() -> dict[str, Stream]:
+    rng = np.random.default_rng(0)
+    return {f"e{i}": record(rng, [40.0], 90.0, T0 + 1000.0 * i) for i in range(3)}
+
+
+def events() -> list[list]:
+    return [network_picks(T0 + t) for t in ONSETS_S]
+
+
+def test_files_become_recordings_with_their_picks(tmp_path) -> None:
+    for name, stream in streams().items():
+        stream.write(str(tmp_path / f"{name}.mseed"), "MSEED")
+    seen: list[tuple[int, int]] = []
+    campaign = Campaign.read(
+        tmp_path,
+        table(),
+        catalog(events()),
+        name="made-up",
+        edge_limit_km=12.0,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert [r.name for r in campaign.recordings] == ["e0", "e1", "e2"]
+    assert [len(s.picks) for s in campaign.stretches()] == [8, 8, 8]
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert campaign.frame.edge_limit_km == 12.0
+    assert any("3 events with 12 P and 12 S picks on 4 recorded stations" in f.text for f in campaign.findings)
+    assert any("S-P times are 1.00 to 1.00 s" in f.text for f in campaign.findings)
+    assert not any("early" in f.text and f.severity == "warning" for f in campaign.findings)
+
+
+def test_overlapping_files_are_one_recording_and_each_pick_counts_once() -> None:
+    rng = np.random.default_rng(0)
+    whole = record(rng, [40.0, 70.0], 120.0, T0)
+    files = {"a": whole.slice(T0, T0 + 80), "b": whole.slice(T0 + 30, T0 + 120)}
+    campaign = Campaign.read(files, table(), catalog([network_picks(T0 + 40), network_picks(T0 + 70)]))
+    (recording,) = campaign.recordings
+    assert recording.name == "a+b"
+    reference = Campaign.read({"w": whole}, table(), catalog([network_picks(T0 + 40)])).recordings[0]
+    np.testing.assert_array_equal(recording.samples, reference.samples)
+    assert len(campaign.stretches()[0].picks) == 16
+
+
+def test_one_file_with_many_triggers_is_many_recordings() -> None:
+    together = Stream([t for s in streams().values() for t in s])
+    campaign = Campaign.read({"all": together}, table(), catalog(events()))
+    assert [r.name for r in campaign.recordings] == [f"all_20200101T00{m}" for m in ("0000", "1640", "3320")]
+
+
+def test_files_that_follow_each_other_are_joined() -> None:
+    whole = record(np.random.default_rng(0), [40.0], 120.0, T0)
+    files = {"a": whole.slice(T0, T0 + 59.99), "b": whole.slice(T0 + 60, T0 + 120)}
+    campaign = Campaign.read(files, table(), catalog([network_picks(T0 + 40)]))
+    assert [r.n_samples for r in campaign.recordings] == [12000]
+    assert campaign.recordings[0].recorded.all()
+
+
+def test_a_pick_of_an_unlisted_station_is_refused_or_dropped() -> None:
+    picks = events()
+    picks[1].append(pick("FRAN", "P", T0 + 1041, network="NZ"))
+    message = (
+        r"the catalogue: pick 17 is for station NZ\.FRAN, which the station table does not list\. .*--skip-unknown"
+    )
+    with pytest.raises(CampaignError, match=message):
+        Campaign.read(streams(), table(), catalog(picks))
+    campaign = Campaign.read(streams(), table(), catalog(picks), skip_unknown=True)
+    assert any("1 picks of NZ.FRAN are dropped" in f.text for f in campaign.findings)
+    assert len(campaign.catalogue.picks) == 24
+
+
+def test_picks_without_location_code_find_the_sensor_that_recorded() -> None:
+    picks = [[pick("S0", "P", T0 + 40, location=None), pick("S0", "P", T0 + 40.01, location="99")]]
+    campaign = Campaign.read(streams(), table(), catalog(picks))
+    assert [p.station_id for p in campaign.catalogue.picks] == ["XX.S0."]  # one station, one phase: one pick
+
+
+def test_picks_of_other_years_are_refused_with_both_times() -> None:
+    with pytest.raises(CampaignError, match=r"picks run from 2023-12-31.* to 2023-12-31.*waveforms from 2020-01-01T00"):
+        Campaign.read(streams(), table(), catalog([network_picks(T0 + 4 * 365 * 86400)]))
+
+
+def test_picks_on_stations_that_did_not_record_are_refused_by_name() -> None:
+    with pytest.raises(CampaignError, match=r"none on a station that recorded then: the first is for XX\.S5\."):
+        Campaign.read(streams(), table(6), catalog([[pick("S5", "P", T0 + 40)]]))
+
+
+def test_a_file_of_strangers_is_left_out_and_told_but_all_strangers_are_refused() -> None:
+    rng = np.random.default_rng(0)
+    stranger = Stream([trace("ZZ", "HHZ", rng.standard_normal(3000), start=T0 + 9000)])
+    campaign = Campaign.read({**streams(), "z": stranger}, table(), catalog(events()))
+    assert any(f.severity == "warning" and "z: no trace belongs" in f.text for f in campaign.findings)
+    with pytest.raises(CampaignError, match="z: no trace belongs"):
+        Campaign.read({"z": stranger}, table(), catalog(events()))
+
+
+def test_stray_and_doubtful_picks_are_found() -> None:
+    picks = events()
+    picks[0].append(pick("S5", "P", T0 + 5000))  # outside every waveform, and far from its event
+    picks[1][0].time = T0 + 1042.0  # P after S on S0
+    campaign = Campaign.read(streams(), table(6), catalog(picks, weights={12: 0.0}))
+    texts = "\n".join(f.text for f in campaign.findings)
+    assert "1 picks lie outside every waveform, the first at 2020-01-01T01:23:20" in texts
+    assert "on 1 station records S is picked before P" in texts
+    assert "1 picks have weight 0" in texts
+    assert "2 listed stations have no waveform: XX.S4., XX.S5." in texts
+    severities = [f.severity for f in campaign.findings]
+    assert severities == sorted(severities, reverse=True)  # warnings first
+
+
+def test_one_component_stations_rates_and_doublets_are_told() -> None:
+    files = streams()
+    for stream in files.values():
+        for tr in [*stream.select(station="S1", channel="HHE"), *stream.select(station="S1", channel="HHN")]:
+            stream.remove(tr)
+        for tr in stream.select(station="S2"):
+            tr.resample(200.0)
+    campaign = Campaign.read(files, table(), catalog([*events(), network_picks(T0 + 40.7)]))
+    texts = "\n".join(f.text for f in campaign.findings)
+    assert "1 stations have one component" in texts
+    assert "sampling rates of 100, 200 Hz" in texts
+    assert "1 pairs of events follow within 3 s, the first 0 and 3" in texts
+
+
+def test_completeness_is_handed_to_the_stretches() -> None:
+    campaign = Campaign.read(streams(), table(), catalog(events()), complete=True)
+    assert all(s.complete for s in campaign.stretches())
+    assert not any(s.complete for s in dataclasses.replace(campaign, complete=False).stretches())
+
+
+def test_the_alpine_fault_campaign_is_read_whole(shared) -> None:
+    folder = shared / "data" / "campaigns" / "samba-nz"
+    campaign = Campaign.read(folder / "waveforms", folder / "stations.xml", folder / "picks.xml")
+    # README of samba-nz: 32 events, 22 stations recorded, 149 P and 142 unique station-S; one doublet in two files.
+    assert len(campaign.recordings) == 31
+    assert len({i for r in campaign.recordings for i in r.station_ids}) == 22
+    picks = [p for s in campaign.stretches() for p in s.picks]
+    assert sum(p.phase == "P" for p in picks) == 149
+    assert sum(p.phase == "S" for p in picks) == 142
+    assert any("ZT.WZ07" in f.text for f in campaign.findings)
