@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -15,3 +19,53 @@ def shared() -> Path:
     if not (SHARED / "data" / "README.md").is_file():
         pytest.skip("needs the recordings in the folder `shared` beside the project, which is not there")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def small_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A PhaseNO of width 8 with random weights, saved: it picks nothing, but every path runs in milliseconds."""
+    import torch
+
+    from phaseno_peft.backbone import PhaseNO, PhaseNOConfig, save_backbone
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("backbone") / "small-backbone"
+    return save_backbone(PhaseNO(PhaseNOConfig(width=8, modes=6)), folder, "small-backbone", {"P": 0.3, "S": 0.3})
+
+
+@pytest.fixture(scope="session")
+def campaign_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A simulated campaign of twelve events with two minutes of continuous record, as a company delivers it."""
+    from phaseno_peft.simulation import simulate_campaign
+
+    folder = tmp_path_factory.mktemp("campaign") / "ohio"
+    made = simulate_campaign("ohio-frac", folder, seed=3, events=12, continuous_minutes=2, continuous_events=3)
+    return made.folder
+
+
+@pytest.fixture(scope="session")
+def adapter_home(tmp_path_factory: pytest.TempPathFactory, campaign_folder: Path, small_backbone: Path) -> Path:
+    """A home with one adapter, `tiny-ohio`, trained for one epoch on the small backbone."""
+    from phaseno_peft.campaign import Campaign
+    from phaseno_peft.training import TrainingSettings, train_adapter
+
+    home = tmp_path_factory.mktemp("home")
+    campaign = Campaign.read(
+        campaign_folder / "waveforms", campaign_folder / "stations.xml", campaign_folder / "picks.xml", name="ohio"
+    )
+    train_adapter(
+        "tiny-ohio",
+        campaign,
+        folder=home / "adapters",
+        backbone=small_backbone,
+        training=TrainingSettings(epochs=1),
+        label_source="simulated",
+    )
+    return home
+
+
+@pytest.fixture
+def home(adapter_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`adapter_home` as the user's library."""
+    monkeypatch.setenv("PHASENO_PEFT_HOME", str(adapter_home))
+    return adapter_home

@@ -1,6 +1,8 @@
 """The frozen network. Knows tensors and graphs, nothing of campaigns."""
 
 from phaseno_peft.backbone.config import PhaseNOConfig
+from phaseno_peft.backbone.convert import convert_checkpoint
+from phaseno_peft.backbone.fetch import fetch_backbone
 from phaseno_peft.backbone.graph import StationGraph
 from phaseno_peft.backbone.network import PhaseNO
 from phaseno_peft.backbone.weights import (
@@ -19,6 +21,8 @@ __all__ = [
     "PhaseNO",
     "PhaseNOConfig",
     "StationGraph",
+    "convert_checkpoint",
+    "fetch_backbone",
     "fingerprint",
     "list_backbones",
     "load_backbone",

@@ -50,21 +50,18 @@ class SpectralConv(nn.Module):
         self.register_buffer("analysis", analysis_matrix(samples_in, modes), persistent=False)
         self.register_buffer("synthesis", synthesis_matrix(samples_out, modes), persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[station, samples in, in] -> [station, samples out, out]."""
-        spectrum = torch.matmul(self.analysis, x)  # [S, 2 modes, in]
+    def forward(self, spectrum: Tensor) -> Tensor:
+        """[2 * modes, station, in] as `analysis` makes it -> [2 * modes, station, out] for `synthesis`."""
         weights = torch.view_as_real(self.weights1)  # [in, out, modes, 2]
         real = weights[..., 0].permute(2, 0, 1)  # [modes, in, out]
         imag = weights[..., 1].permute(2, 0, 1)
-        x_real = spectrum[:, : self.modes].transpose(0, 1)  # [modes, S, in]
-        x_imag = spectrum[:, self.modes :].transpose(0, 1)
-        mixed = torch.cat(
+        x_real, x_imag = spectrum.split(self.modes)
+        return torch.cat(
             [
                 torch.bmm(x_real, real) - torch.bmm(x_imag, imag),
                 torch.bmm(x_real, imag) + torch.bmm(x_imag, real),
             ]
-        )  # [2 modes, S, out]
-        return torch.matmul(self.synthesis, mixed.transpose(0, 1))
+        )
 
 
 class Resample(nn.Module):
@@ -74,15 +71,23 @@ class Resample(nn.Module):
     """
 
     earlier: Tensor
+    later: Tensor
     share: Tensor
+    mean: Tensor
+    """[samples in] weights of the mean over time of the result."""
 
     def __init__(self, samples_in: int, samples_out: int) -> None:
         super().__init__()
         position = torch.arange(samples_out, dtype=torch.float64) * ((samples_in - 1) / max(samples_out - 1, 1))
         earlier = position.floor().long().clamp(max=max(samples_in - 2, 0))
         self.register_buffer("earlier", earlier, persistent=False)
-        self.register_buffer("share", (position - earlier).float()[:, None], persistent=False)
+        share = position - earlier
+        mean = torch.zeros(samples_in, dtype=torch.float64)
+        mean.index_add_(0, earlier, (1 - share) / samples_out).index_add_(0, earlier + 1, share / samples_out)
+        self.register_buffer("later", earlier + 1, persistent=False)
+        self.register_buffer("share", share.float()[:, None], persistent=False)
+        self.register_buffer("mean", mean.float(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """[station, samples in, channel] -> [station, samples out, channel]."""
-        return torch.lerp(x[:, self.earlier], x[:, self.earlier + 1], self.share)
+        return torch.lerp(x.index_select(1, self.earlier), x.index_select(1, self.later), self.share)

@@ -94,10 +94,70 @@ class StationGraph:
 
     @cached_property
     def edge_list(self) -> list[tuple[int, int]]:
-        """(source, target) rows in order of target; a Python list, because the message loop walks it."""
-        return sorted(zip(self.source.tolist(), self.target.tolist(), strict=True), key=lambda edge: edge[1])
+        """(source, target) rows in order of target, then of source."""
+        return sorted(zip(self.source.tolist(), self.target.tolist(), strict=True), key=lambda edge: edge[::-1])
 
     @cached_property
-    def is_self_loops(self) -> bool:
-        """True if every station hears itself and nobody else."""
-        return self.n_edges == self.n_stations and all(s == t for s, t in self.edge_list)
+    def groups(self) -> list[Group]:
+        """Stations that hear each other, directly or not; all stations without neighbours make one group."""
+        sources: list[list[int]] = [[] for _ in range(self.n_stations)]
+        neighbours: list[set[int]] = [set() for _ in range(self.n_stations)]
+        for s, t in self.edge_list:
+            sources[t].append(s)
+            neighbours[t].add(s)
+            neighbours[s].add(t)
+        groups, alone, seen = [], [], [False] * self.n_stations
+        for first in range(self.n_stations):
+            if seen[first]:
+                continue
+            if sources[first] == [first] and neighbours[first] == {first}:
+                alone.append(first)
+                continue
+            rows, waiting = [], [first]
+            seen[first] = True
+            while waiting:
+                rows.append(row := waiting.pop())
+                new = [near for near in neighbours[row] if not seen[near]]
+                waiting += new
+                for near in new:
+                    seen[near] = True
+            groups.append(Group.of(sorted(rows), sources))
+        return [*groups, Group.of(alone, sources)] if alone else groups
+
+
+@dataclass(frozen=True)
+class Group:
+    """Some stations of a graph that no edge joins to the others; rows count within the group."""
+
+    rows: slice | Tensor
+    """Which stations of the graph."""
+    n_stations: int
+    hears: list[slice | Tensor]
+    """For each station the rows it hears, a station twice where two edges say so."""
+    degree: Tensor
+    """[station] number of incoming edges, float32."""
+    is_alone: bool
+    """True if every station hears itself and nobody else."""
+    is_full: bool
+    """True if every station hears every station once."""
+
+    @classmethod
+    def of(cls, rows: list[int], sources: list[list[int]]) -> Group:
+        """From rows of the graph in order and, for every station of the graph, the rows it hears in order."""
+        local = {row: i for i, row in enumerate(rows)}
+        heard = [[local[s] for s in sources[row]] for row in rows]
+        n = len(rows)
+        return cls(
+            rows=_as_slice(rows),
+            n_stations=n,
+            hears=[_as_slice(each) for each in heard],
+            degree=torch.tensor([float(len(each)) for each in heard]),
+            is_alone=all(each == [i] for i, each in enumerate(heard)),
+            is_full=all(each == list(range(n)) for each in heard),
+        )
+
+
+def _as_slice(rows: list[int]) -> slice | Tensor:
+    if not rows or rows == list(range(rows[0], rows[0] + len(rows))):
+        return slice(rows[0], rows[0] + len(rows)) if rows else slice(0, 0)
+    return torch.tensor(rows)

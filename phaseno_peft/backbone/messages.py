@@ -1,53 +1,290 @@
-"""What a station hears from its neighbours: mean over incoming edges of gelu(target term + source term).
+"""The graph block: what a station hears from its neighbours, and what it makes of it.
 
 Upstream sends a [2C+4, T] tensor for every edge through two linear layers. Its first layer is a sum of a term of the
-target and a term of the source, and the mean commutes with the second layer (DESIGN section 2), so all that is left
-per edge is one addition, one GELU and one accumulation. No tensor [edge, channel, time] is ever built, forwards or
-backwards.
+target and a term of the source, and the mean over edges commutes with the second layer (DESIGN section 2). All that is
+left per edge is one addition, one GELU and one accumulation, done here for a few samples at a time, so that no tensor
+[edge, channel, time] is ever built, forwards or backwards, and the temporaries stay in cache. The backward pass keeps
+the block's input and what every station heard, and computes the rest again.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from phaseno_peft.backbone.graph import StationGraph
+from phaseno_peft.backbone.graph import Group, StationGraph
+from phaseno_peft.backbone.parallel import run
+from phaseno_peft.backbone.smooth import MIN_STATIONS, PATCH_CHANNELS, hear_everyone, order_by_range
 
-
-class _MeanOfGelu(torch.autograd.Function):
-    """Keeps only the two terms for the backward pass and computes the edges again there."""
-
-    @staticmethod
-    def forward(ctx: Any, at_target: Tensor, at_source: Tensor, graph: StationGraph) -> Tensor:
-        ctx.save_for_backward(at_target, at_source)
-        ctx.graph = graph
-        total = torch.zeros_like(at_target)
-        for s, t in graph.edge_list:
-            total[t] += F.gelu(at_target[t] + at_source[s])
-        return total.div_(graph.in_degree.clamp(min=1).view(-1, 1, 1))
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        at_target, at_source = ctx.saved_tensors
-        graph: StationGraph = ctx.graph
-        grad = grad / graph.in_degree.clamp(min=1).view(-1, 1, 1)
-        grad_target, grad_source = torch.zeros_like(at_target), torch.zeros_like(at_source)
-        for s, t in graph.edge_list:
-            edge = torch.ops.aten.gelu_backward(grad[t], at_target[t] + at_source[s])
-            grad_target[t] += edge
-            grad_source[s] += edge
-        return grad_target, grad_source, None
+_gelu_ = torch.ops.aten.gelu_
+_gelu_backward = torch.ops.aten.gelu_backward
+_ELEMENTS = 98_304
+"""Of one temporary; two or three of them fill a core's second-level cache."""
+_PIECES = 8
+"""Pieces a group's samples are shared out in, whatever the number of threads, so that sums always come out the same."""
 
 
-def mean_of_gelu(at_target: Tensor, at_source: Tensor, graph: StationGraph) -> Tensor:
-    """[station, time, channel] terms of targets and sources -> the mean message of every station, same shape.
+class BlockWeights(NamedTuple):
+    """What a graph block computes with, c channels and 4c hidden ones."""
 
-    A station without an incoming edge hears zero.
-    """
-    if graph.is_self_loops:
-        return F.gelu(at_target + at_source)
-    result: Tensor = _MeanOfGelu.apply(at_target, at_source, graph)  # type: ignore[no-untyped-call]  # torch's stub
+    at_target: Tensor  # [4c, c] of the target's features
+    at_source: Tensor  # [4c, c] of the source's features
+    target_constant: Tensor  # [station, 4c] the rest of the first layer, constant in time
+    source_constant: Tensor  # [station, 4c]
+    edge_out: Tensor  # [c, 4c]
+    edge_bias: Tensor  # [c]
+    update_message: Tensor  # [4c, c]
+    update_own: Tensor  # [4c, c]
+    update_bias: Tensor  # [4c]
+    out: Tensor  # [c, 4c]
+    out_bias: Tensor  # [c]
+
+
+def graph_block(x: Tensor, weights: BlockWeights, graph: StationGraph) -> Tensor:
+    """[station, time, channel] -> same shape. A station without an incoming edge hears zero."""
+    if torch.compiler.is_compiling() or x.device.type != "cpu":
+        return _plain(x, weights, graph)
+    result: Tensor = _GraphBlock.apply(torch.is_grad_enabled(), graph, x, *weights)  # type: ignore[no-untyped-call]  # torch's stub
     return result
+
+
+def _plain(x: Tensor, weights: BlockWeights, graph: StationGraph) -> Tensor:
+    """The same, target by target, in operations that a compiler or an accelerator can take."""
+    w = weights
+    at_target = F.linear(x, w.at_target) + w.target_constant[:, None]
+    at_source = F.linear(x, w.at_source) + w.source_constant[:, None]
+    heard = torch.zeros_like(at_target)
+    for group in graph.groups:
+        target, source = at_target[group.rows], at_source[group.rows]
+        means = [
+            F.gelu(target[i] + source[rows]).mean(0) if group.degree[i] else torch.zeros_like(target[i])
+            for i, rows in enumerate(group.hears)
+        ]
+        heard[group.rows] = torch.stack(means)
+    message = F.linear(heard, w.edge_out) + w.edge_bias * (graph.in_degree > 0)[:, None, None]
+    hidden = F.linear(message, w.update_message) + F.linear(x, w.update_own, w.update_bias)
+    return F.linear(F.gelu(hidden), w.out, w.out_bias)
+
+
+class _GraphBlock(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, recording: bool, graph: StationGraph, x: Tensor, *tensors: Tensor) -> Tensor:
+        weights, hidden = BlockWeights(*tensors), 4 * x.shape[2]
+        result = torch.empty_like(x)
+        kept = x.new_empty(*x.shape[:2], hidden) if recording and any(ctx.needs_input_grad) else None
+        pieces = []
+        for group in graph.groups:
+            mine = _of_group(weights, group)
+            smooth = group.is_full and group.n_stations >= MIN_STATIONS and kept is None
+            if smooth:
+                mine = _sorted(mine, x[group.rows])
+            for times in _shared_out(group, x.shape[1], hidden, smooth):
+                pieces.append(partial(_forward, x, result, kept, mine, group, times, smooth))
+        run(pieces)
+        if kept is not None:
+            ctx.graph = graph
+            ctx.save_for_backward(x, kept, *tensors)
+        return result
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]  # torch's stub
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, kept, *tensors = ctx.saved_tensors
+        weights, wanted = BlockWeights(*tensors), BlockWeights(*ctx.needs_input_grad[3:])
+        grad_x = torch.empty_like(x)
+        shares: list[tuple[Group, BlockWeights]] = []
+        pieces = []
+        for group in ctx.graph.groups:
+            mine = _of_group(weights, group)
+            for times in _shared_out(group, x.shape[1], 4 * x.shape[2]):
+                share = BlockWeights(*(torch.zeros_like(w) for w in mine))
+                shares.append((group, share))
+                pieces.append(partial(_backward, x, kept, grad, grad_x, mine, group, times, share, wanted))
+        run(pieces)
+        total = BlockWeights(*(torch.zeros_like(w) for w in weights))
+        for group, share in shares:
+            for name, whole, part in zip(BlockWeights._fields, total, share, strict=True):
+                if name.endswith("_constant"):
+                    whole[group.rows] += part
+                else:
+                    whole += part
+        return None, None, grad_x, *(g if want else None for g, want in zip(total, wanted, strict=True))
+
+
+def _of_group(weights: BlockWeights, group: Group) -> BlockWeights:
+    return weights._replace(
+        target_constant=weights.target_constant[group.rows], source_constant=weights.source_constant[group.rows]
+    )
+
+
+def _sorted(weights: BlockWeights, x: Tensor) -> BlockWeights:
+    """The edge's hidden channels in order of how far stations lie apart in them; the result does not depend on it."""
+    w, some = weights, x[:, :: max(1, x.shape[1] // 64)]
+    order = order_by_range(F.linear(some, w.at_target) + w.target_constant[:, None])
+    return w._replace(
+        at_target=w.at_target[order],
+        at_source=w.at_source[order],
+        target_constant=w.target_constant[:, order],
+        source_constant=w.source_constant[:, order],
+        edge_out=w.edge_out[:, order],
+    )
+
+
+def _shared_out(group: Group, samples: int, hidden: int, smooth: bool = False) -> list[list[tuple[int, int]]]:
+    """Blocks of samples (first, last + 1), dealt to pieces."""
+    at_once = PATCH_CHANNELS if smooth else hidden
+    heard = max(1, int(group.degree.max()))
+    fitting = min(_ELEMENTS // (at_once * heard), 6 * _ELEMENTS // (hidden * group.n_stations))
+    n_blocks = -(-samples // max(4, min(fitting, samples)))
+    edges = [round(i * samples / n_blocks) for i in range(n_blocks + 1)]
+    blocks = list(pairwise(edges))
+    n_pieces = min(_PIECES, n_blocks)
+    cuts = [round(i * n_blocks / n_pieces) for i in range(n_pieces + 1)]
+    return [blocks[first:last] for first, last in pairwise(cuts)]
+
+
+def _rows_of(x: Tensor, group: Group, first: int, last: int) -> Tensor:
+    """[station * time, channel], a copy."""
+    return x[:, first:last][group.rows].reshape(-1, x.shape[2])
+
+
+def _terms(x: Tensor, weight: Tensor, constant: Tensor) -> Tensor:
+    """[station, time * hidden]."""
+    terms = torch.mm(x, weight.t()).view(len(constant), -1, constant.shape[1])
+    return terms.add_(constant[:, None]).view(len(constant), -1)
+
+
+def _forward(
+    x: Tensor,
+    result: Tensor,
+    kept: Tensor | None,
+    weights: BlockWeights,
+    group: Group,
+    times: list[tuple[int, int]],
+    smooth: bool,
+) -> None:
+    """Write the result of one piece, and what its stations heard to `kept`."""
+    w, n = weights, group.n_stations
+    buffer = x.new_empty(0)
+    for first, last in times:
+        own = _rows_of(x, group, first, last)
+        if group.is_alone:
+            heard = _gelu_(_terms(own, w.at_target + w.at_source, w.target_constant + w.source_constant))
+        else:
+            target, source = _terms(own, w.at_target, w.target_constant), _terms(own, w.at_source, w.source_constant)
+            if smooth:
+                heard = hear_everyone(target, source, w.edge_out.shape[1])
+            else:
+                if buffer.shape != (size := (int(group.degree.max()), target.shape[1])):
+                    buffer = target.new_empty(size)
+                heard = torch.empty_like(target)
+                for i, rows in enumerate(group.hears):
+                    _hear(heard[i], target[i], source, rows, buffer)
+                heard /= group.degree.clamp(min=1)[:, None]
+        heard = heard.view(len(own), -1)
+        hidden, _ = _update(own, heard, weights, group)
+        part = torch.addmm(w.out_bias, _gelu_(hidden), w.out.t())
+        result[:, first:last][group.rows] = part.view(n, -1, part.shape[1])
+        if kept is not None:
+            kept[:, first:last][group.rows] = heard.view(n, -1, heard.shape[1])
+
+
+def _hear(heard: Tensor, target: Tensor, source: Tensor, rows: slice | Tensor, buffer: Tensor) -> None:
+    """Sum of gelu(target + source row) over `rows`."""
+    _gelu_(_edges(target, source, rows, buffer))
+    torch.sum(buffer[: _count(rows)], 0, out=heard)
+
+
+def _edges(target: Tensor, source: Tensor, rows: slice | Tensor, buffer: Tensor) -> Tensor:
+    """[edge, time * hidden] arguments of the GELU, in `buffer`."""
+    part = buffer[: _count(rows)]
+    if isinstance(rows, slice):
+        return torch.add(source[rows], target, out=part)
+    return torch.index_select(source, 0, rows, out=part).add_(target)
+
+
+def _count(rows: slice | Tensor) -> int:
+    return rows.stop - rows.start if isinstance(rows, slice) else len(rows)
+
+
+def _update(own: Tensor, heard: Tensor, weights: BlockWeights, group: Group) -> tuple[Tensor, Tensor]:
+    """Argument of the update's GELU, and the message, both [station * time, ...]."""
+    w = weights
+    message = torch.addmm(w.edge_bias, heard, w.edge_out.t())
+    if not bool(group.degree.all()):
+        message.view(group.n_stations, -1)[group.degree == 0] = 0
+    hidden = torch.addmm(w.update_bias, own, w.update_own.t())
+    return hidden.addmm_(message, w.update_message.t()), message
+
+
+def _backward(
+    x: Tensor,
+    kept: Tensor,
+    grad: Tensor,
+    grad_x: Tensor,
+    weights: BlockWeights,
+    group: Group,
+    times: list[tuple[int, int]],
+    share: BlockWeights,
+    wanted: BlockWeights,
+) -> None:
+    """Write the gradient of one piece of the input and add to `share` what it brings to the wanted weights."""
+    w, n = weights, group.n_stations
+    silent = None if bool(group.degree.all()) else group.degree == 0
+    for first, last in times:
+        own, heard, g = (_rows_of(tensor, group, first, last) for tensor in (x, kept, grad))
+        hidden, message = _update(own, heard, w, group)
+        if wanted.out:
+            share.out.addmm_(g.t(), F.gelu(hidden))
+        if wanted.out_bias:
+            share.out_bias.add_(g.sum(0))
+        g = _gelu_backward(torch.mm(g, w.out), hidden)
+        if wanted.update_message:
+            share.update_message.addmm_(g.t(), message)
+        if wanted.update_own:
+            share.update_own.addmm_(g.t(), own)
+        if wanted.update_bias:
+            share.update_bias.add_(g.sum(0))
+        g_own = torch.mm(g, w.update_own)
+        g = torch.mm(g, w.update_message)
+        if silent is not None:
+            g.view(n, -1)[silent] = 0
+        if wanted.edge_out:
+            share.edge_out.addmm_(g.t(), heard)
+        if wanted.edge_bias:
+            share.edge_bias.add_(g.sum(0))
+        g = torch.mm(g, w.edge_out).view(n, -1)
+        if group.is_alone:
+            terms = _terms(own, w.at_target + w.at_source, w.target_constant + w.source_constant)
+            g_target = g_source = _gelu_backward(g, terms).view(len(own), -1)
+            g_own.addmm_(g_target, w.at_target + w.at_source)
+        else:
+            g /= group.degree.clamp(min=1)[:, None]
+            target, source = _terms(own, w.at_target, w.target_constant), _terms(own, w.at_source, w.source_constant)
+            g_target, g_source = torch.empty_like(target), torch.zeros_like(source)
+            buffer = target.new_empty(int(group.degree.max()), target.shape[1])
+            for i, rows in enumerate(group.hears):
+                part = _edges(target[i], source, rows, buffer)
+                torch.ops.aten.gelu_backward.grad_input(g[i].expand_as(part), part, grad_input=part)
+                torch.sum(part, 0, out=g_target[i])
+                if isinstance(rows, slice):
+                    g_source[rows] += part
+                else:
+                    g_source.index_add_(0, rows, part)
+            g_target, g_source = g_target.view(len(own), -1), g_source.view(len(own), -1)
+            g_own.addmm_(g_target, w.at_target).addmm_(g_source, w.at_source)
+        if wanted.at_target:
+            share.at_target.addmm_(g_target.t(), own)
+        if wanted.at_source:
+            share.at_source.addmm_(g_source.t(), own)
+        if wanted.target_constant:
+            share.target_constant.add_(g_target.view(n, -1, g_target.shape[1]).sum(1))
+        if wanted.source_constant:
+            share.source_constant.add_(g_source.view(n, -1, g_source.shape[1]).sum(1))
+        grad_x[:, first:last][group.rows] = g_own.view(n, -1, g_own.shape[1])

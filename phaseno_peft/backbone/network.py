@@ -10,6 +10,8 @@ coordinates beside the *target's* features and the reverse.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, Protocol, cast
 
 import torch
@@ -19,7 +21,9 @@ from torch import Tensor, nn
 from phaseno_peft.backbone.config import PhaseNOConfig
 from phaseno_peft.backbone.fourier import Resample, SpectralConv
 from phaseno_peft.backbone.graph import StationGraph
-from phaseno_peft.backbone.messages import mean_of_gelu
+from phaseno_peft.backbone.messages import BlockWeights, graph_block
+from phaseno_peft.backbone.normalise import norm_gelu, normalise
+from phaseno_peft.backbone.parallel import run
 from phaseno_peft.errors import BackboneError
 
 
@@ -39,7 +43,12 @@ class Pointwise(nn.Module):
 
 
 class FourierBlock(nn.Module):
-    """gelu(InstanceNorm(spectral(x) + gate * resample(conv1x1(x)))); the gate is 1 unless an adapter brings one."""
+    """gelu(InstanceNorm(spectral(x) + gate * resample(conv1x1(x)))); the gate is 1 unless an adapter brings one.
+
+    InstanceNorm removes the mean over time, which is known before the two branches are summed: mode 0 of the spectral
+    branch is set to cancel the other's. So the sum needs no centring, and the spectral mode 0 and the convolution's
+    bias, which cannot matter, are left out.
+    """
 
     def __init__(
         self, channels_in: int, channels_out: int, modes: int, samples_in: int, samples_out: int, activate: bool = True
@@ -52,27 +61,66 @@ class FourierBlock(nn.Module):
         self.shrinks = samples_out < samples_in
         self.activate = activate
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[station, samples in, in] -> [station, samples out, out]."""
-        pointwise = self.w.conv
-        weight, bias = pointwise.weight.squeeze(-1), pointwise.bias
-        gate: Tensor | None = None
-        if hasattr(pointwise, "gate"):
-            gate = cast(Gated, pointwise).gate(F.linear(x.mean(1), weight, bias))
-        if self.resample is None:
-            local = F.linear(x, weight, bias)
-        elif self.shrinks:  # a 1x1 convolution commutes with interpolation: convolve at the lower rate
-            local = F.linear(self.resample(x), weight, bias)
+    def forward(self, *parts: Tensor, lift: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """[station, samples in, in] -> [station, samples out, out].
+
+        The input may come in parts, side by side by channel. With `lift` = (weight [in, raw], constant [station, in])
+        it is raw channels, still to be mapped linearly to the block's input.
+        """
+        samples_out, channels_out = self.conv.synthesis.shape[0], self.w.conv.weight.shape[0]
+        threaded = parts[0].device.type == "cpu" and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
+        rows = self.conv.analysis
+        if self.resample is not None:
+            rows = torch.cat([rows, self.resample.mean[None]])
+        stations = range(parts[0].shape[0])
+        if threaded:
+            spectrum = parts[0].new_empty(len(rows), len(stations), sum(part.shape[2] for part in parts))
+            run([partial(_analyse, rows, parts, spectrum, s) for s in stations])
         else:
-            local = self.resample(F.linear(x, weight, bias))
-        if gate is not None:
-            local = local * gate[:, None]
-        y = self.conv(x) + local
+            spectrum = torch.cat([torch.matmul(rows, part) for part in parts], 2).transpose(0, 1)
+        weight = self.w.conv.weight.squeeze(-1)  # [out, in]
+        pointwise = weight  # [out, raw], or [station, out, raw] behind a gate
+        if lift is not None:
+            spectrum, pointwise = F.linear(spectrum, lift[0]), weight @ lift[0]
+        centre = F.linear(
+            spectrum[0 if self.resample is None else -1], weight
+        )  # mean over time of the pointwise branch
+        if hasattr(self.w.conv, "gate"):
+            mean = spectrum[0] if lift is None else spectrum[0] + lift[1]
+            gate = cast(Gated, self.w.conv).gate(F.linear(mean, weight, self.w.conv.bias))
+            if gate is not None:
+                pointwise, centre = pointwise * gate[..., None], centre * gate
+        mixed = self.conv(spectrum[: 2 * self.conv.modes])
+        mixed = torch.cat([-centre[None], mixed[1:]]).transpose(0, 1)  # [station, 2 modes, out]
         norm = self.normalize_layer
-        y = y - y.mean(1, keepdim=True)
-        scale = torch.rsqrt(y.square().mean(1, keepdim=True) + norm.eps) * norm.weight
-        y = torch.addcmul(norm.bias, y, scale)
-        return F.gelu(y) if self.activate else y
+        if not threaded:
+            y = torch.baddbmm(self._local(parts, pointwise), self.conv.synthesis.expand(len(stations), -1, -1), mixed)
+            return norm_gelu(y, norm.weight, norm.bias, norm.eps, self.activate)
+        result = parts[0].new_empty(len(stations), samples_out, channels_out)
+
+        def finish(s: int) -> None:
+            y = self._local([part[s : s + 1] for part in parts], pointwise if pointwise.ndim == 2 else pointwise[s])[0]
+            y.addmm_(self.conv.synthesis, mixed[s])
+            normalise(y, norm.weight, norm.bias, norm.eps, result[s])
+            if self.activate:
+                torch.ops.aten.gelu_(result[s])
+
+        run([partial(finish, s) for s in stations])
+        return result
+
+    def _local(self, parts: Sequence[Tensor], weight: Tensor) -> Tensor:
+        """The pointwise branch without bias, [station, samples out, out]; convolved at the lower of the two rates."""
+        if self.shrinks and self.resample is not None:
+            parts = [self.resample(part) for part in parts]
+        weights = torch.split(weight.transpose(-1, -2), [part.shape[2] for part in parts], -2)
+        y = torch.matmul(parts[0], weights[0])
+        for part, w in zip(parts[1:], weights[1:], strict=True):
+            y = y + torch.matmul(part, w)
+        return y if self.resample is None or self.shrinks else self.resample(y)
+
+
+def _analyse(rows: Tensor, parts: Sequence[Tensor], spectrum: Tensor, station: int) -> None:
+    torch.cat([torch.mm(rows, part[station]) for part in parts], 1, out=spectrum[:, station])
 
 
 class FeedForward(nn.Module):
@@ -95,20 +143,25 @@ class GraphBlock(nn.Module):
 
     def forward(self, x: Tensor, graph: StationGraph) -> Tensor:
         """[station, time, channel] -> same shape."""
-        c = self.channels
+        c, places = self.channels, graph.coordinates
         first, second = self.edge.fc1, self.edge.fc2
         weight = first.weight  # columns: target features, source coordinates, source features, target coordinates
-        at_target = F.linear(x, weight[:, :c])
-        at_target += F.linear(graph.coordinates, weight[:, 2 * c + 2 :], first.bias)[:, None]
-        at_source = F.linear(x, weight[:, c + 2 : 2 * c + 2])
-        at_source += F.linear(graph.coordinates, weight[:, c : c + 2])[:, None]
-        heard = mean_of_gelu(at_target, at_source, graph)  # [S, T, 4c]
-        message = F.linear(heard, second.weight)
-        message += second.bias * (graph.in_degree > 0)[:, None, None]
-        first, second = self.aggre.fc1, self.aggre.fc2
-        weight = first.weight
-        hidden = F.linear(message, weight[:, :c]) + F.linear(x, weight[:, c:], first.bias)
-        return F.linear(F.gelu(hidden), second.weight, second.bias)
+        update, out = self.aggre.fc1, self.aggre.fc2
+        update_weight = update.weight
+        weights = BlockWeights(
+            at_target=weight[:, :c],
+            at_source=weight[:, c + 2 : 2 * c + 2],
+            target_constant=F.linear(places, weight[:, 2 * c + 2 :], first.bias),
+            source_constant=F.linear(places, weight[:, c : c + 2]),
+            edge_out=second.weight,
+            edge_bias=second.bias,
+            update_message=update_weight[:, :c],
+            update_own=update_weight[:, c:],
+            update_bias=update.bias,
+            out=out.weight,
+            out_bias=out.bias,
+        )
+        return graph_block(x, weights, graph)
 
 
 class PhaseNO(nn.Module):
@@ -161,28 +214,43 @@ class PhaseNO(nn.Module):
             )
         if waveforms.shape[0] != graph.n_stations:
             raise BackboneError(f"{waveforms.shape[0]} stations have waveforms, but the graph has {graph.n_stations}.")
-        x = self.lift(waveforms, graph)
-        x0 = self.fno0(x)
+        x0 = self.fno0(self.raw(waveforms), lift=self.lift(graph))
         x1 = self.fno1(self.gno0(x0, graph))
         x2 = self.fno2(self.gno1(x1, graph))
-        x = self.fno4(torch.cat([x2, self.gno3(x2, graph)], 2))
-        x = self.fno5(torch.cat([x1, self.gno4(x, graph)], 2))
-        x = self.fno6(torch.cat([x0, self.gno5(x, graph)], 2))
+        x = self.fno4(x2, self.gno3(x2, graph))
+        x = self.fno5(x1, self.gno4(x, graph))
+        x = self.fno6(x0, self.gno5(x, graph))
         return self.decide(self.fno7(x))
 
-    def lift(self, waveforms: Tensor, graph: StationGraph) -> Tensor:
-        """fc0 on [waveform, coordinates, time grid], reflected at both ends: -> [station, padded time, width]."""
-        weight, bias = self.fc0.weight, self.fc0.bias
-        constant = F.linear(graph.coordinates, weight[:, 3:5], bias)  # inert behind InstanceNorm, kept for exactness
-        x = F.linear(waveforms.transpose(1, 2), weight[:, :3]) + constant[:, None] + self.grid[:, None] * weight[:, 5]
-        return x[:, self.padded]
+    def raw(self, waveforms: Tensor) -> Tensor:
+        """Waveforms and time grid, reflected at both ends: [station, padded time, 4]."""
+        grid = self.grid[:, None].expand(len(waveforms), -1, 1)
+        return torch.cat([waveforms.transpose(1, 2), grid], 2).index_select(1, self.padded)
+
+    def lift(self, graph: StationGraph) -> tuple[Tensor, Tensor]:
+        """fc0 split into its weight on `raw`, [width, 4], and what coordinates and bias add, [station, width].
+
+        The constants are inert behind InstanceNorm; they matter only to an adapter's gate.
+        """
+        weight = self.fc0.weight  # columns: waveforms, coordinates, grid
+        return weight[:, [0, 1, 2, 5]], F.linear(graph.coordinates, weight[:, 3:5], self.fc0.bias)
 
     def decide(self, x: Tensor) -> Tensor:
         """The head, [station, padded time, width] -> logits [station, 2, time]."""
-        pad = self.phaseno_config.padding_samples
+        pad, first, second = self.phaseno_config.padding_samples, self.fc1, self.fc2
         x = x[:, pad : x.shape[1] - pad]
-        x = F.gelu(F.linear(x, self.fc1.weight, self.fc1.bias))
-        return F.linear(x, self.fc2.weight, self.fc2.bias).transpose(1, 2)
+        if x.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
+            x = F.gelu(F.linear(x, first.weight, first.bias))
+            return F.linear(x, second.weight, second.bias).transpose(1, 2)
+        logits = x.new_empty(x.shape[0], 2, x.shape[1])
+        w1, b1, w2, b2 = first.weight, first.bias, second.weight, second.bias
+
+        def finish(s: int) -> None:
+            hidden = torch.ops.aten.gelu_(torch.addmm(b1, x[s], w1.t()))
+            torch.addmm(b2[:, None], w2, hidden.t(), out=logits[s])
+
+        run([partial(finish, s) for s in range(len(x))])
+        return logits
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         """Typed for mypy."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import platformdirs
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -38,22 +39,30 @@ class BackboneCard:
     thresholds: dict[str, float]
 
 
+def user_backbones() -> Path:
+    """Where fetched backbones are kept: `$PHASENO_PEFT_HOME/backbones`, else in the platform's data folder."""
+    home = os.environ.get("PHASENO_PEFT_HOME")
+    return (Path(home) if home else Path(platformdirs.user_data_dir("phaseno-peft", appauthor=False))) / "backbones"
+
+
 def list_backbones() -> list[str]:
-    """Names of the backbones shipped inside the package."""
-    return sorted(folder.name for folder in _ASSETS.iterdir() if (folder / "config.json").is_file())
+    """Names of the backbones shipped inside the package and of those the user has fetched."""
+    folders = [*_ASSETS.iterdir(), *(user_backbones().iterdir() if user_backbones().is_dir() else [])]
+    return sorted({folder.name for folder in folders if (folder / "config.json").is_file()})
 
 
 def backbone_folder(name_or_path: str | Path) -> Path:
-    """Folder of an embedded backbone's name or of a path. Raises `BackboneError` naming what there is."""
-    folder = Path(name_or_path)
-    if not (folder / "config.json").is_file():
-        folder = _ASSETS / str(name_or_path)
-        if Path(name_or_path).name != str(name_or_path) or not (folder / "config.json").is_file():
-            raise BackboneError(
-                f"backbone {str(name_or_path)!r} is neither a folder with config.json and model.safetensors nor one of "
-                f"the embedded ones: {', '.join(list_backbones())}."
-            )
-    return folder
+    """Folder of a path, or of an embedded or fetched backbone's name. Raises `BackboneError` naming what there is."""
+    folders = [Path(name_or_path)]
+    if Path(name_or_path).name == str(name_or_path):
+        folders += [_ASSETS / str(name_or_path), user_backbones() / str(name_or_path)]
+    for folder in folders:
+        if (folder / "config.json").is_file():
+            return folder
+    raise BackboneError(
+        f"backbone {str(name_or_path)!r} is neither a folder with config.json and model.safetensors nor one of "
+        f"these: {', '.join(list_backbones())}. `phaseno-peft backbone fetch` downloads the authors' weights."
+    )
 
 
 def read_card(name_or_path: str | Path = EMBEDDED) -> BackboneCard:

@@ -111,7 +111,7 @@ def prepare_recordings(
     streams: Mapping[str, Stream],
     stations: StationTable,
     preprocessing: Preprocessing,
-    progress: Callable[[int, int], None] | None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[tuple[Recording, ...], list[Finding]]:
     """Recordings of all streams in time order, those that overlap joined, and what was found on the way."""
     groups = _time_groups(streams)
@@ -130,7 +130,9 @@ def prepare_recordings(
         raise failures[0]
     findings = gather([r.findings for r in recordings], len(recordings))
     findings += [Finding("warning", f"left out: {error}") for error in failures]
-    rates = sorted({float(t.stats.sampling_rate) for stream in streams.values() for t in stream})
+    rates = sorted(
+        {float(t.stats.sampling_rate) for stream in streams.values() for t in stream if t.data.dtype.kind in "iuf"}
+    )
     if rates != [preprocessing.rate_hz]:
         listed = ", ".join(f"{rate:g}" for rate in rates)
         findings.append(Finding("note", f"sampling rates of {listed} Hz are brought to {preprocessing.rate_hz:g} Hz."))

@@ -1,8 +1,9 @@
 """Raw traces in, `Recording`s out: one grid, causal high-pass, E N Z, and a mask of what was really recorded.
 
 `prepare` is preprocessing "campaign-v1" (DESIGN section 4). In short, for every gap-free segment of every channel:
-demean -> Butterworth high-pass, 4 corners, one causal pass, from a settled state -> windowed-sinc polyphase resampling
-onto the common grid, sub-sample shift included. Nothing crosses a gap, and nothing is shifted by 10 ms.
+Butterworth high-pass, 4 corners, one causal pass, started from the settled state of the first samples (which takes the
+mean out too) -> windowed-sinc polyphase resampling onto the common grid, sub-sample shift included. Nothing crosses a
+gap, and nothing is shifted by 10 ms.
 """
 
 from __future__ import annotations
@@ -230,6 +231,8 @@ def _channels_by_station(
     traces: dict[str, list[Any]] = {}
     for trace in stream:
         stats = trace.stats
+        if not len(trace.data) or trace.data.dtype.kind not in "iuf":  # log channels hold text
+            continue
         if not (np.isfinite(stats.sampling_rate) and stats.sampling_rate > 0):
             raise CampaignError(
                 f"{name}: trace {trace.id} has sampling rate {stats.sampling_rate} Hz. "
@@ -237,8 +240,7 @@ def _channels_by_station(
             )
         location = stats.location.strip().replace("--", "")
         seed_id = f"{stats.network.strip()}.{stats.station.strip()}.{location}.{stats.channel.strip()}"
-        if len(trace.data) and trace.data.dtype.kind in "iuf":  # log channels hold text
-            traces.setdefault(seed_id, []).append(trace)
+        traces.setdefault(seed_id, []).append(trace)
     if not traces:
         raise CampaignError(f"{name}: the stream is empty. Give at least one trace with samples.")
     by_station: dict[Station, list[Channel]] = {}
@@ -340,15 +342,14 @@ def _last_index(segment: Segment, anchor_ns: int, rate_hz: float) -> int:
 
 
 def _process(segment: Segment, anchor_ns: int, preprocessing: Preprocessing) -> tuple[int, np.ndarray]:
-    """(grid index of the first value, values) of one segment: demeaned, high-passed, on the grid."""
+    """(grid index of the first value, values) of one segment: high-passed, on the grid."""
     rate_hz = preprocessing.rate_hz
     first, last = _first_index(segment, anchor_ns, rate_hz), _last_index(segment, anchor_ns, rate_hz)
     n = last - first + 1
     if n < 1 or len(segment.samples) < 2:
         return first, np.zeros(0)
-    x = segment.samples.astype(np.float64)
-    x -= x.mean()
-    x = _highpass(x, segment.rate_hz, preprocessing.highpass_hz * preprocessing.time_scale)
+    corner_hz = preprocessing.highpass_hz * preprocessing.time_scale
+    x = _highpass(segment.samples.astype(np.float64), segment.rate_hz, corner_hz)
     lead_s = (
         first / rate_hz - (segment.start_ns - anchor_ns) * 1e-9
     )  # from the first raw sample to the first grid point

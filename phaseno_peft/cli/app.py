@@ -30,7 +30,7 @@ app.add_typer(backbone.app, name="backbone")
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"phaseno-peft {__version__}")  # noqa: T201  # the result of --version
+        print(f"phaseno-peft {__version__}")  # the result of --version
         raise typer.Exit
 
 
@@ -42,7 +42,9 @@ def root(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what the library does.")] = False,
 ) -> None:
     """Options before the command."""
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
 
 
 def main() -> None:

@@ -1,2 +1,45 @@
-def demo():
-    """placeholder"""
+"""`phaseno-peft demo`: the whole library on a simulated campaign."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from phaseno_peft.cli.console import Terminal
+from phaseno_peft.cli.options import QuietOption, SeedOption
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write.")] = Path("phaseno-peft-demo"),
+    seed: SeedOption = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo.")] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Simulate a campaign, train an adapter on it, judge it, and pick ten minutes of record. Takes a few minutes.
+
+    Example: phaseno-peft demo --out my-first-demo
+    """
+    from rich.table import Table
+
+    from phaseno_peft.cli.train import epoch_line
+    from phaseno_peft.demo import run_demo
+    from phaseno_peft.evaluation import comparison_table
+
+    terminal = Terminal(quiet=quiet)
+    made = run_demo(
+        out,
+        seed=seed,
+        overwrite=overwrite,
+        on_stage=terminal.say,
+        on_epoch=lambda epoch: terminal.say(epoch_line(epoch)),
+    )
+    terminal.show(comparison_table(made.trained.scores))
+    table = Table("phase", "model", "picked", "missed", "false", "precision", "recall", title="Continuous record")
+    for s in made.continuous:
+        counts = (s.found, s.missed, s.false)
+        table.add_row(s.phase, s.model, *(str(n) for n in counts), f"{s.precision:.3f}", f"{s.recall:.3f}")
+    terminal.show(table)
+    terminal.show(f"Look at {out / 'report.md'}, {out / 'continuous.png'} and {out / 'adapters' / made.trained.name}")
+    terminal.say("done")

@@ -12,9 +12,13 @@ WaveformsOption = Annotated[
 ]
 StationsOption = Annotated[
     Path,
-    typer.Option("--stations", help="StationXML, or CSV with network,station,latitude,longitude[,location,elevation_m]."),
+    typer.Option(
+        "--stations", help="StationXML, or CSV with network,station,latitude,longitude[,location,elevation_m]."
+    ),
 ]
-PicksOption = Annotated[Path, typer.Option("--picks", help="QuakeML, or any catalogue obspy reads, with P and S picks.")]
+PicksOption = Annotated[
+    Path, typer.Option("--picks", help="QuakeML, or any catalogue obspy reads, with P and S picks.")
+]
 SkipUnknownOption = Annotated[
     bool, typer.Option("--skip-unknown", help="Drop picks of stations that the station file does not list.")
 ]

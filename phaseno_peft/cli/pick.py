@@ -15,7 +15,9 @@ def pick(
     waveforms: Annotated[Path, typer.Argument(help="Folder or file of waveforms.")],
     stations: StationsOption,
     out: Annotated[Path, typer.Option("--out", help="File to write: .csv, .xml (QuakeML) or .obs (NLLOC_OBS).")],
-    adapter: Annotated[str | None, typer.Option("--adapter", help="Adapter: a name in your library, or a folder.")] = None,
+    adapter: Annotated[
+        str | None, typer.Option("--adapter", help="Adapter: a name in your library, or a folder.")
+    ] = None,
     frozen: Annotated[bool, typer.Option("--frozen", help="Use the frozen backbone without an adapter.")] = False,
     p_threshold: Annotated[
         float | None, typer.Option("--p-threshold", min=0, max=1, help="Default: chosen when the adapter was trained.")

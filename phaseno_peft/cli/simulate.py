@@ -19,7 +19,9 @@ def simulate(
         float, typer.Option("--continuous-minutes", min=0, help="Also a continuous record of this length.")
     ] = 0.0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same samples.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Replace an earlier simulated campaign in the folder.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an earlier simulated campaign in the folder.")
+    ] = False,
     quiet: QuietOption = False,
 ) -> None:
     """Simulate a campaign as a company would deliver it: MiniSEED, StationXML, QuakeML; the truth lies beside.

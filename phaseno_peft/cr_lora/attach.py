@@ -60,7 +60,7 @@ def attach(model: nn.Module, name: str, settings: CRLoraSettings, tensors: Mappi
     check_tensors(expected_tensors(model, settings), tensors, origin)
     parts: dict[str, CRLoraLayer] = {}
     for path, layer, kind in list(target_layers(_Unwrapped(model), settings)):
-        fresh = CRLoraLayer(layer, kind)  # type: ignore[arg-type]  # target_layers yields Linear and Conv1d
+        fresh = CRLoraLayer(layer, kind)
         fresh.add_parts(name, settings)
         with torch.no_grad():
             for key in expected_shapes(kind, fresh.channels_out, fresh.channels_in, settings):
@@ -80,11 +80,11 @@ def attach(model: nn.Module, name: str, settings: CRLoraSettings, tensors: Mappi
             holder = getattr(fresh, attribute)
             if name in holder:
                 getattr(there, attribute)[name] = holder[name]
-    wrapped = [layer for layer in model.modules() if isinstance(layer, CRLoraLayer)]
-    resident = {adapter for layer in wrapped for adapter in layer.scaling}
-    for layer in wrapped:  # an adapter that trains nothing on a layer is known there all the same
+    wrapped = [wrapper for wrapper in model.modules() if isinstance(wrapper, CRLoraLayer)]
+    resident = {adapter for wrapper in wrapped for adapter in wrapper.scaling}
+    for wrapper in wrapped:  # an adapter that trains nothing on a layer is known there all the same
         for adapter in resident:
-            layer.scaling.setdefault(adapter, 0.0)
+            wrapper.scaling.setdefault(adapter, 0.0)
 
 
 def detach(model: nn.Module, name: str) -> None:
@@ -104,7 +104,7 @@ class _Unwrapped(nn.Module):
         super().__init__()
         self.__dict__["walked"] = model
 
-    def named_modules(self, *_: object, **__: object) -> Iterator[tuple[str, nn.Module]]:  # type: ignore[override]
+    def named_modules(self, *_: object, **__: object) -> Iterator[tuple[str, nn.Module]]:
         for path, layer in self.__dict__["walked"].named_modules():
             if isinstance(layer, CRLoraLayer):
                 yield path, layer.base_layer

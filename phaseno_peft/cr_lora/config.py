@@ -19,4 +19,6 @@ class CRLoraConfig(CRLoraSettings, PeftConfig):  # type: ignore[misc]  # peft sh
         self.peft_type = CRLORA
         self.bias = "none"
         if self.task_type is not None:
-            raise ValueError(f"CR-LoRA: `task_type` should be None but is {self.task_type!r}: PhaseNO has no such task.")
+            raise ValueError(
+                f"CR-LoRA: `task_type` should be None but is {self.task_type!r}: PhaseNO has no such task."
+            )

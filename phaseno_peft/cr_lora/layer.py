@@ -6,8 +6,8 @@ For a pointwise convolution or a linear layer with weight W, and for the mean ov
     y' = y * 2 sigmoid(U relu(D m))             channel recalibration, U = 0 at the start (pointwise convolutions only)
     W' = W + dW,  b' = b + db                   decision head, zero at the start
 
-Updates live in weight space: PhaseNO reads `layer.weight`, `layer.bias` and `layer.gate`, so an adapted network runs the same
-factorised arithmetic as the frozen one. Every tensor sits at `<layer>.crlora_<part>.<adapter>.weight`. This file is plain
+Updates live in weight space: PhaseNO reads `layer.weight`, `layer.bias` and `layer.gate`, so an adapted network runs the
+same factorised arithmetic as the frozen one. Every tensor sits at `<layer>.crlora_<part>.<adapter>.weight`. This file is plain
 torch; `model.py` adds PEFT's bookkeeping to the same class, so there is one implementation of the method.
 """
 
@@ -48,6 +48,12 @@ class CRLoraLayer(nn.Module):
     other_param_names: tuple[str, ...] = ("scaling", "dropout", "paper_gate")
     _disable_adapters: bool = False
     _active_adapter: str | list[str] = "default"
+    base_layer: nn.Linear | nn.Conv1d
+    crlora_A: nn.ModuleDict
+    crlora_B: nn.ModuleDict
+    crlora_down: nn.ModuleDict
+    crlora_up: nn.ModuleDict
+    crlora_delta: nn.ModuleDict
 
     def __init__(self, base_layer: nn.Linear | nn.Conv1d, kind: LayerKind) -> None:
         super().__init__()
@@ -77,7 +83,7 @@ class CRLoraLayer(nn.Module):
         self.reset_parts(name)
 
     def reset_parts(self, name: str) -> None:
-        """Start values: A and D as torch's Linear, B, U and the head's difference zero; the paper's U as torch's Linear."""
+        """Start values: A and D (and the paper's U) as torch's Linear; B, U and the head's difference zero."""
         with torch.no_grad():
             for part in self.adapter_layer_names:
                 holder = getattr(self, part)
@@ -119,16 +125,17 @@ class CRLoraLayer(nn.Module):
     def delta_weight(self, name: str) -> Tensor | None:
         """What adapter `name` adds to the weight, [out, in], or None."""
         if name in self.crlora_delta:
-            delta: Tensor = self.crlora_delta[name].weight
-            return delta
+            return self._part("crlora_delta", name).weight
         if name in self.crlora_A:
-            a, b = self.crlora_A[name].weight, self.crlora_B[name].weight
+            a, b = self._part("crlora_A", name).weight, self._part("crlora_B", name).weight
             if self.training and self.dropout[name] > 0:
-                kept = F.dropout(torch.ones_like(a[:1]), self.dropout[name])
-                a = a * kept
-            update: Tensor = (b @ a) * self.scaling[name]
-            return update
+                a = a * F.dropout(torch.ones_like(a[:1]), self.dropout[name])
+            return (b @ a) * self.scaling[name]
         return None
+
+    def _part(self, part: str, name: str) -> nn.Linear:
+        holder: nn.Linear = getattr(self, part)[name]
+        return holder
 
     @property
     def weight(self) -> Tensor:
@@ -145,15 +152,15 @@ class CRLoraLayer(nn.Module):
         name = self.current
         if bias is None or name is None or name not in self.crlora_delta:
             return bias
-        return bias + self.crlora_delta[name].bias.to(bias.dtype)
+        return bias + self._part("crlora_delta", name).bias.to(bias.dtype)
 
     def gate(self, time_mean: Tensor) -> Tensor | None:
         """[station, channel] mean over time of this layer's output -> [station, channel] factors; None means ones."""
         name = self.current
         if name is None or name not in self.crlora_down:
             return None
-        down, up = self.crlora_down[name], self.crlora_up[name]
-        excitation = torch.sigmoid(up(F.relu(down(time_mean.to(down.weight.dtype)))))
+        down, up = self._part("crlora_down", name).weight, self._part("crlora_up", name).weight
+        excitation = torch.sigmoid(F.linear(F.relu(F.linear(time_mean.to(down.dtype), down)), up))
         return (excitation if self.paper_gate[name] else 2 * excitation).to(time_mean.dtype)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -39,8 +39,10 @@ class CRLoraTunerLayer(CRLoraLayer, BaseTunerLayer):  # type: ignore[misc]  # pe
     def update_layer(self, name: str, settings: CRLoraSettings) -> None:
         """Add the parts of adapter `name`."""
         self.add_parts(name, settings)
-        self._move_adapter_to_device_of_base_layer(name)
-        self.set_adapter(self.active_adapters, inference_mode=getattr(settings, "inference_mode", False))
+        BaseTunerLayer._move_adapter_to_device_of_base_layer(self, name)
+        BaseTunerLayer.set_adapter(
+            self, self.active_adapters, inference_mode=getattr(settings, "inference_mode", False)
+        )
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
         """Refused: a gate depends on the input."""

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from torch import nn
 
@@ -18,6 +18,7 @@ FORMAT_VERSION = 1
 TARGETS = r"(fno\d\.w\.conv|gno\d\.(edge|aggre)\.fc[12]|fc[12])"
 """PhaseNO's pointwise convolutions, GNO linears and decision head; the spectral weights and fc0 stay as they are."""
 
+Adaptable = nn.Linear | nn.Conv1d
 LayerKind = Literal["pointwise", "linear", "head"]
 # What PEFT itself writes into adapter_config.json.
 _PEFT_KEYS = {
@@ -114,13 +115,13 @@ def layer_kind(path: str, layer: nn.Module) -> LayerKind:
     )
 
 
-def target_layers(model: nn.Module, settings: CRLoraSettings) -> Iterator[tuple[str, nn.Module, LayerKind]]:
+def target_layers(model: nn.Module, settings: CRLoraSettings) -> Iterator[tuple[str, Adaptable, LayerKind]]:
     """(path, layer, kind) of every layer of an unwrapped model that `settings` trains something on."""
     for path, layer in model.named_modules():
         if path and re.fullmatch(settings.target_modules, path):
             kind = layer_kind(path, layer)
             if trains(kind, settings):
-                yield path, layer, kind
+                yield path, cast(Adaptable, layer), kind
 
 
 def trains(kind: LayerKind, settings: CRLoraSettings) -> bool:

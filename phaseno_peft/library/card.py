@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from phaseno_peft.contract import PHASES, Contract
 from phaseno_peft.cr_lora import CRLoraSettings

@@ -76,7 +76,9 @@ def adapter_folder(name_or_path: str | Path) -> Path:
             return folder
     known = list_adapters()
     near = difflib.get_close_matches(name, known, n=3) or known[:5]
-    hint = f"Nearest: {', '.join(near)}." if near else "The library is empty: train one with `phaseno-peft train-adapter`."
+    hint = (
+        f"Nearest: {', '.join(near)}." if near else "The library is empty: train one with `phaseno-peft train-adapter`."
+    )
     raise AdapterError(f"no adapter {name!r}, neither as a folder nor in {library_folder()}. {hint}")
 
 
@@ -146,7 +148,11 @@ def write_adapter(
         "base_model_name_or_path": contract.backbone_name,
         "revision": None,
         "inference_mode": True,
-        **{field.name: getattr(settings, field.name) for field in dataclasses.fields(type(settings)) if field.name in _own()},
+        **{
+            field.name: getattr(settings, field.name)
+            for field in dataclasses.fields(type(settings))
+            if field.name in _own()
+        },
         "contract": contract.to_json(),
     }
     folder.parent.mkdir(parents=True, exist_ok=True)

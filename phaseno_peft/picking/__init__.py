@@ -1,7 +1,19 @@
-"""Streams in, picks out."""
+"""Streams in, picks out. `peaks` and `picks` are numpy and obspy only; the picker, which needs torch, comes when asked."""
+
+from typing import TYPE_CHECKING, Any
 
 from phaseno_peft.picking.peaks import find_picks
-from phaseno_peft.picking.picker import Annotation, Picker, load_adapter
 from phaseno_peft.picking.picks import Pick, PickList
 
+if TYPE_CHECKING:
+    from phaseno_peft.picking.picker import Annotation, Picker, load_adapter
+
 __all__ = ["Annotation", "Pick", "PickList", "Picker", "find_picks", "load_adapter"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Annotation", "Picker", "load_adapter"):
+        from phaseno_peft.picking import picker
+
+        return getattr(picker, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -85,7 +85,9 @@ class Picker:
         """Contract of the active adapter. Raises `AdapterError` where the frozen backbone is in force."""
         contract = self.contract()
         if contract is None:
-            raise AdapterError("no adapter is active. Load one with picker.load_adapter, or choose one with set_adapter.")
+            raise AdapterError(
+                "no adapter is active. Load one with picker.load_adapter, or choose one with set_adapter."
+            )
         return contract
 
     def load_adapter(self, name_or_path: str | Path, *, name: str | None = None, activate: bool = True) -> str:
@@ -299,7 +301,9 @@ def merge_windows(
         total, weight = np.zeros(shape, np.float64), np.zeros((shape[0], 1, size))
         for (start, window), found in zip(windows, probabilities, strict=True):
             n = min(found.shape[-1], size - start)
-            ramp = np.minimum(np.arange(1, found.shape[-1] + 1), np.arange(found.shape[-1], 0, -1)) / (taper_samples + 1)
+            ramp = np.minimum(np.arange(1, found.shape[-1] + 1), np.arange(found.shape[-1], 0, -1)) / (
+                taper_samples + 1
+            )
             rows = [row[station_id] for station_id in window.station_ids]
             share = np.minimum(ramp, 1.0)[:n]
             total[rows, :, start : start + n] += found[..., :n] * share
@@ -318,8 +322,8 @@ def merge_windows(
                 merged[i, :, begin:end] = np.median(layers, 0) if merge == "median" else np.max(layers, 0)
     else:
         raise PhasenoPeftError(f"`merge` should be 'mean', 'median' or 'max' but is {merge!r}.")
-    merged[~np.broadcast_to(recording.recorded.any(1)[:, None], shape)] = np.nan
-    return merged
+    recorded: NDArray[np.bool_] = np.any(recording.recorded, axis=1, keepdims=True)  # [station, 1, sample]
+    return np.where(recorded, merged, np.float32(np.nan))
 
 
 def _frame(contract: Contract | None, stations: StationTable) -> Frame:

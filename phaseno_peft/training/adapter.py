@@ -6,7 +6,6 @@ import dataclasses
 import logging
 import platform
 import resource
-import shutil
 import sys
 import tempfile
 import time
@@ -114,7 +113,9 @@ def train_adapter(
     offset = measure_label_offset(split.train)
     for phase, found in offset.items():
         if found.median_s is not None:
-            say(f"catalogue {phase}: picks lie {abs(found.median_s):.3f} s {_side(found.median_s)} the AIC onset (n = {found.n})")
+            say(
+                f"catalogue {phase}: picks lie {abs(found.median_s):.3f} s {_side(found.median_s)} the AIC onset (n = {found.n})"
+            )
     frame, preprocessing = campaign.frame, campaign.preprocessing
     sampler = WindowSampler(split.train, frame, preprocessing, seed)
     validation = fixed_windows(split.validation, frame, preprocessing, seed)
@@ -128,6 +129,7 @@ def train_adapter(
     backbone_fingerprint, backbone_name = fingerprint(model), str(model.name_or_path)
     min_distance_s = BackboneDefaults().min_distance_s
     frozen = _probabilities(model, validation, test, frame.edge_limit_km)
+    witness = window_probabilities(model, test[:2], frame.edge_limit_km)  # batched as it will be compared below
     frozen_thresholds = choose_thresholds(validation, frozen[0], min_distance_s=min_distance_s)
     scores = {
         "frozen": score(test, frozen[1], frozen_thresholds, min_distance_s=min_distance_s),
@@ -141,7 +143,7 @@ def train_adapter(
     adapter = _probabilities(adapted, validation, test, frame.edge_limit_km)
     thresholds = choose_thresholds(validation, adapter[0], min_distance_s=min_distance_s)
     scores["adapter"] = score(test, adapter[1], thresholds, min_distance_s=min_distance_s)
-    _check_backbone_untouched(adapted, backbone_fingerprint, test[:2], frozen[1][:2], frame.edge_limit_km)
+    _check_backbone_untouched(adapted, backbone_fingerprint, test[:2], witness, frame.edge_limit_km)
 
     n_trainable = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
     contract = Contract(
@@ -160,7 +162,9 @@ def train_adapter(
     seconds = time.monotonic() - started
     section = _window_to_show(test)
     with tempfile.TemporaryDirectory() as scratch:
-        files = _figures(Path(scratch), history, scores, section, test, frozen[1], adapter[1], frozen_thresholds, thresholds)
+        files = _figures(
+            Path(scratch), history, scores, section, test, frozen[1], adapter[1], frozen_thresholds, thresholds
+        )
         about = {
             "adapter": name,
             "campaign": campaign.name,
@@ -343,10 +347,14 @@ def _notes(campaign: Campaign, scores: Mapping[str, Scores], history: Sequence[E
     notes = []
     for phase in PHASES:
         gain, low, high = f1_gain(scores["frozen"], scores["adapter"], phase)
-        notes.append(f"{phase}: F1 at 0.5 s changes by {gain:+.3f} (95 % {low:+.3f} to {high:+.3f}, bootstrap over windows).")
+        notes.append(
+            f"{phase}: F1 at 0.5 s changes by {gain:+.3f} (95 % {low:+.3f} to {high:+.3f}, bootstrap over windows)."
+        )
     if not any(epoch.is_best for epoch in history[1:]):
         notes.append("Training never beat the frozen backbone on validation: this adapter is the frozen backbone.")
     events = {e for r in campaign.stretches() for e in r.event_ids}
     if len(events) < 50:
-        notes.append(f"Only {len(events)} events in all: the intervals above are wide, and one event more can move the scores.")
+        notes.append(
+            f"Only {len(events)} events in all: the intervals above are wide, and one event more can move the scores."
+        )
     return notes

@@ -113,7 +113,7 @@ def train(
             logits = model(waveforms.to(device), graph.to(device))
             loss = masked_loss(logits, *_labels(batch, device), settings.positive_weight)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch's stub
             torch.nn.utils.clip_grad_norm_(trainable.values(), settings.clip_norm)
             optimizer.step()
             losses.append(float(loss.detach()))

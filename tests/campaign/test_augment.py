@@ -87,13 +87,15 @@ def test_rotation_turns_pairs_by_one_azimuth_and_spares_incomplete_stations() ->
     np.testing.assert_allclose(rotated[:, 2], WINDOW.waveforms[:, 2], atol=1e-6)
     azimuth = np.random.default_rng(3).uniform(0, 2 * np.pi)
     e, n = WINDOW.waveforms[0, :2]
-    turned = np.cos(azimuth) * e + np.sin(azimuth) * n
-    assert np.corrcoef(rotated[0, 0], turned)[0, 1] > 0.9999
+    assert np.corrcoef(rotated[0, 0], np.cos(azimuth) * e + np.sin(azimuth) * n)[0, 1] > 0.9999
+    assert np.corrcoef(rotated[0, 1], np.cos(azimuth) * n - np.sin(azimuth) * e)[0, 1] > 0.9999
     assert rotated[0, :2].std(-1) == pytest.approx([0.1, 0.1], rel=1e-3)
 
 
 def test_noise_lowers_the_signal_to_noise_ratio_and_keeps_single_traces_single() -> None:
-    noisy = superpose_noise(np.random.default_rng(1), WINDOW, NOISE)
+    rng = np.random.default_rng(1)
+    noise = dataclasses.replace(NOISE, waveforms=0.1 * rng.standard_normal(NOISE.waveforms.shape).astype(np.float32))
+    noisy = superpose_noise(rng, WINDOW, noise)
     np.testing.assert_array_equal(noisy.waveforms[1, 0], noisy.waveforms[1, 2])
     before_p = slice(0, 900)
     assert noisy.waveforms[0, 2, before_p].std() > 1.2 * WINDOW.waveforms[0, 2, before_p].std()

@@ -9,7 +9,7 @@ import pytest
 from obspy import Stream
 from synthetic_network import T0, catalog, network_picks, pick, record, table, trace
 
-from phaseno_peft.campaign import Campaign
+from phaseno_peft.campaign import Campaign, Station, StationTable
 from phaseno_peft.errors import CampaignError
 
 ONSETS_S = [40.0, 1040.0, 2040.0]
@@ -88,6 +88,14 @@ def test_picks_without_location_code_find_the_sensor_that_recorded() -> None:
     picks = [[pick("S0", "P", T0 + 40, location=None), pick("S0", "P", T0 + 40.01, location="99")]]
     campaign = Campaign.read(streams(), table(), catalog(picks))
     assert [p.station_id for p in campaign.catalogue.picks] == ["XX.S0."]  # one station, one phase: one pick
+
+
+def test_of_two_listed_sensors_the_one_that_recorded_gets_the_picks() -> None:
+    both = StationTable([Station("XX.S0.00", 0.0, 10.0, 0.0), Station("XX.S0.10", 0.0, 10.0, 0.0)])
+    rng = np.random.default_rng(0)
+    stream = Stream([trace("S0", "HHZ", rng.standard_normal(9000), location="10")])
+    campaign = Campaign.read({"a": stream}, both, catalog([[pick("S0", "P", T0 + 40, location=None)]]))
+    assert [p.station_id for p in campaign.stretches()[0].picks] == ["XX.S0.10"]
 
 
 def test_picks_of_other_years_are_refused_with_both_times() -> None:

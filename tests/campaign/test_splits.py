@@ -89,9 +89,11 @@ def test_one_long_recording_is_cut_between_events(seed: int, gaps: list[float], 
 
 
 def test_an_event_in_two_recordings_keeps_them_together() -> None:
-    recordings = [empty_recording(f"r{i}", 20.0 * i, 20.0) for i in range(10)]
-    events = [event(i, [20.0 * i + 5, 20.0 * i + 6]) for i in range(10)]
-    events.append(event(99, [19.5, 20.5]))  # runs over the end of r0 into r1
+    recordings = [empty_recording(f"r{i}", 20.0 * i, 20.0) for i in range(20)]
+    events = [event(i, [20.0 * i + 5, 20.0 * i + 6]) for i in range(20)]
+    events += [
+        event(100 + i, [20.0 * i + 19.5, 20.0 * i + 20.5]) for i in range(0, 20, 4)
+    ]  # over the end of r0, r4, ...
     campaign = made_up(recordings, events)
     for seed in range(5):
         split = split_campaign(campaign, seed)

@@ -156,7 +156,7 @@ def sensor(codes: str, location: str = "", dead: str = "") -> list:
         ("SH1 SH2 SH3", "", "ENZ", ("SH3", "SH2", "SH1")),
         ("SHE SHN SHZ SH1 SH2 SH3", "SHE SHN SHZ", "ENZ", ("SH3", "SH2", "SH1")),
         ("SHE SHN SHZ SH1 SH2 SH3", "", "ENZ", ("SHE", "SHN", "SHZ")),
-        ("HNE HNN HNZ HHE HHN HHZ", "", "ENZ", ("HHE", "HHN", "HHZ")),
+        ("ENE ENN ENZ HHE HHN HHZ", "", "ENZ", ("HHE", "HHN", "HHZ")),
         ("HNE HNN HNZ HHZ", "", "ENZ", ("HNE", "HNN", "HNZ")),
         ("HHE HHN HHZ", "HHE", "NZ", (None, "HHN", "HHZ")),
         ("EHZ", "", "Z", (None, None, "EHZ")),
@@ -223,6 +223,7 @@ def test_a_gap_filled_with_a_constant_is_a_gap() -> None:
 
 def test_slow_and_text_channels_do_not_disturb() -> None:
     log = trace("S0", "LOG", np.frombuffer(b"state of health", "S1"))
+    log.stats.__dict__["sampling_rate"] = 0.0
     recording = prepare(Stream([*sensor("HHE HHN HHZ"), trace("S0", "LHZ", NOISE[:60], 1.0), log]), table())
     assert recording.components == ("ENZ",)
 

@@ -7,9 +7,7 @@ import torch
 
 from phaseno_peft.backbone import PhaseNO, PhaseNOConfig, StationGraph
 
-SMALL = PhaseNOConfig(
-    width=8, modes=6, window_samples=120, padding_samples=10, middle_samples=40, coarse_samples=20
-)
+SMALL = PhaseNOConfig(width=8, modes=6, window_samples=120, padding_samples=10, middle_samples=40, coarse_samples=20)
 
 
 def small_phaseno(seed: int = 0) -> PhaseNO:

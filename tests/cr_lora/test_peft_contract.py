@@ -151,31 +151,33 @@ def damage(tensors: dict[str, torch.Tensor], how: str) -> dict[str, torch.Tensor
     return tensors
 
 
+def load(path: str, model: PhaseNO, saved: Path) -> None:
+    if path == "from_pretrained":
+        PeftModel.from_pretrained(model, saved)
+    elif path == "load_adapter":
+        get_peft_model(model, CRLoraConfig()).load_adapter(saved, adapter_name="other")
+    else:
+        settings = CRLoraSettings.from_adapter_config(json.loads((saved / "adapter_config.json").read_text()))
+        attach(model, "other", settings, load_file(saved / "adapter_model.safetensors"), "test")
+
+
 @pytest.mark.parametrize("how", ["missing", "surplus", "base weight", "shape", "NaN", "half precision"])
 @pytest.mark.parametrize("path", ["from_pretrained", "load_adapter", "attach"])
-def test_a_damaged_file_is_refused_and_nothing_changes(
-    how: str, path: str, saved: Path, network_input: Input
-) -> None:
+def test_a_damaged_file_is_refused_and_nothing_changes(how: str, path: str, saved: Path, network_input: Input) -> None:
     file = saved / "adapter_model.safetensors"
     save_file(damage(load_file(file), how), file)
     model = small_phaseno()
     frozen = logits(model, network_input)
     with pytest.raises(AdapterError):
-        if path == "from_pretrained":
-            PeftModel.from_pretrained(model, saved)
-        elif path == "load_adapter":
-            get_peft_model(model, CRLoraConfig()).load_adapter(saved, adapter_name="other")
-        else:
-            settings = CRLoraSettings.from_adapter_config(json.loads((saved / "adapter_config.json").read_text()))
-            attach(model, "other", settings, load_file(file), "test")
+        load(path, model, saved)
     assert fingerprint(model) == fingerprint(small_phaseno())
     assert torch.equal(logits(model, network_input), frozen)
 
 
 def test_an_undamaged_file_passes_the_same_check(saved: Path) -> None:
     """The control of the test above: it would also pass if everything were refused."""
-    PeftModel.from_pretrained(small_phaseno(), saved)
-    get_peft_model(small_phaseno(), CRLoraConfig()).load_adapter(saved, adapter_name="other")
+    for path in ("from_pretrained", "load_adapter", "attach"):
+        load(path, small_phaseno(), saved)
 
 
 def test_an_adapter_of_another_backbone_is_refused(saved: Path) -> None:
@@ -209,7 +211,8 @@ def test_what_cannot_work_is_refused(adapted: PeftModel, network_input: Input) -
 
 
 def test_loading_an_adapter_writes_exactly_the_expected_tensors(adapted: PeftModel) -> None:
-    shapes = {key: tuple(tensor.shape) for key, tensor in get_peft_model_state_dict(adapted, save_embedding_layers=False).items()}
+    tensors = get_peft_model_state_dict(adapted, save_embedding_layers=False)
+    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
     assert shapes == expected_tensors(small_phaseno(), CRLoraSettings())
     assert len(shapes) == 72  # peft.md: 27 layers x (A, B), 7 gates x 2, 2 head layers x 2
 
@@ -250,7 +253,8 @@ def test_two_threads_with_two_adapters_never_mix(network_input: Input) -> None:
     for seed in (5, 6):
         other = get_peft_model(small_phaseno(), CRLoraConfig())
         shake(other, seed)
-        attach(model, f"campaign-{seed}", CRLoraSettings(), get_peft_model_state_dict(other, save_embedding_layers=False), "test")
+        tensors = get_peft_model_state_dict(other, save_embedding_layers=False)
+        attach(model, f"campaign-{seed}", CRLoraSettings(), tensors, "test")
         expected[seed] = logits(other, network_input)
 
     def many(seed: int) -> bool:

@@ -1,0 +1,116 @@
+"""Adapters on disk: read strictly, written whole, found by name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from phaseno_peft.errors import AdapterError, PhasenoPeftError
+from phaseno_peft.library import adapter_folder, check_name, library_folder, list_adapters, read_adapter, write_adapter
+
+
+@pytest.fixture
+def copy(adapter_home: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(adapter_home / "adapters" / "tiny-ohio", tmp_path / "tiny-ohio"))
+
+
+def test_an_adapter_is_found_by_name_and_by_folder(home: Path, copy: Path) -> None:
+    assert list_adapters() == ["tiny-ohio"]
+    assert adapter_folder("tiny-ohio") == library_folder() / "tiny-ohio"
+    assert adapter_folder(copy) == copy
+    assert read_adapter("tiny-ohio").contract == read_adapter(copy).contract
+
+
+def test_a_folder_that_is_no_adapter_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AdapterError, match=r"has no adapter_config\.json"):
+        adapter_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["a", "A-b", "a--b", "-a", "a-", "a_b", "a/b", "..", "a.b", "x" * 65, "fno0", "edge", ""]
+)
+def test_bad_names_are_refused(name: str) -> None:
+    with pytest.raises(AdapterError, match="adapter name"):
+        check_name(name)
+
+
+@pytest.mark.parametrize("name", ["ohio-frac", "samba-nz", "c1", "2024-05-pad-7"])
+def test_good_names_pass(name: str) -> None:
+    assert check_name(name) == name
+
+
+def change_config(folder: Path, **changes: object) -> None:
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_an_altered_tensor_of_the_same_size_is_refused(copy: Path) -> None:
+    file = copy / "adapter_model.safetensors"
+    tensors = load_file(file)
+    size = file.stat().st_size
+    key = sorted(tensors)[0]
+    tensors[key] = tensors[key] + 1e-6
+    save_file(tensors, file)
+    assert file.stat().st_size == size
+    with pytest.raises(AdapterError, match="SHA-256"):
+        read_adapter(copy)
+
+
+def test_damaged_files_are_refused_by_name(copy: Path) -> None:
+    weights = (copy / "adapter_model.safetensors").read_bytes()
+    (copy / "adapter_model.safetensors").write_bytes(weights[: len(weights) // 2])
+    with pytest.raises(AdapterError, match=r"adapter_model\.safetensors: not a readable safetensors"):
+        read_adapter(copy)
+    (copy / "adapter_model.safetensors").unlink()
+    with pytest.raises(AdapterError, match="no such file"):
+        read_adapter(copy)
+    (copy / "adapter_config.json").write_text("{")
+    with pytest.raises(AdapterError, match=r"adapter_config\.json: not readable as JSON"):
+        read_adapter(copy)
+
+
+def test_a_header_of_gigabytes_is_refused_without_reading_it(copy: Path) -> None:
+    (copy / "adapter_model.safetensors").write_bytes((2**40).to_bytes(8, "little") + b"{}")
+    with pytest.raises(AdapterError, match="not a readable safetensors"):
+        read_adapter(copy)
+
+
+def test_an_adapter_without_contract_or_of_a_newer_contract_is_refused(copy: Path) -> None:
+    contract = json.loads((copy / "adapter_config.json").read_text())["contract"]
+    change_config(copy, contract=contract | {"contract_version": 99})
+    with pytest.raises(AdapterError, match="contract version is 99"):
+        read_adapter(copy)
+    change_config(copy, contract={k: v for k, v in contract.items() if k != "thresholds"})
+    with pytest.raises(AdapterError, match="contract is damaged"):
+        read_adapter(copy)
+    change_config(copy, contract=None)
+    with pytest.raises(AdapterError, match="no contract"):
+        read_adapter(copy)
+
+
+def test_writing_fails_whole_and_keeps_the_old_adapter(copy: Path, tmp_path: Path) -> None:
+    stored = read_adapter(copy)
+    tensors = {key: torch.zeros_like(tensor) for key, tensor in stored.tensors.items()}
+    with pytest.raises(AdapterError, match="exists already"):
+        write_adapter(copy, stored.settings, stored.contract, tensors, "card", {})
+    with pytest.raises(FileNotFoundError):  # a file to copy is missing: nothing of the new adapter may appear
+        write_adapter(
+            copy, stored.settings, stored.contract, tensors, "card", {"x.png": tmp_path / "none"}, overwrite=True
+        )
+    assert read_adapter(copy).contract == stored.contract
+    assert [p.name for p in tmp_path.iterdir()] == ["tiny-ohio"]
+    write_adapter(copy, stored.settings, stored.contract, tensors, "card", {}, overwrite=True)
+    assert not any(tensor.any() for tensor in read_adapter(copy).tensors.values())
+    assert [p.name for p in tmp_path.iterdir()] == ["tiny-ohio"]
+
+
+def test_the_card_states_labels_scores_and_contract(adapter_home: Path) -> None:
+    card = (adapter_home / "adapters" / "tiny-ohio" / "README.md").read_text()
+    for part in ("library_name", "simulated records", "frozen", "| thresholds |", "arXiv 2512.13197", "small-backbone"):
+        assert part in card
+    assert PhasenoPeftError.__name__ not in card

@@ -1,0 +1,87 @@
+"""Imports point one way, from the command line down to the contract; heavy libraries wait until they are needed."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "phaseno_peft"
+# From the top down: a room may import rooms to its right only.
+ORDER = (
+    "cli",
+    "demo",
+    "training",
+    "evaluation",
+    "picking",
+    "library",
+    "cr_lora",
+    "simulation",
+    "campaign",
+    "backbone",
+    "contract",
+    "errors",
+)
+# Pieces that are read by rooms below the one they lie in: numpy only, they import nothing but the contract and errors.
+LOW = {"phaseno_peft.picking.peaks": "contract", "phaseno_peft.picking.picks": "contract"}
+
+
+def room(module: str) -> str:
+    return LOW.get(module, module.split(".")[1] if "." in module else "")
+
+
+def imports_of(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return {name for name in found if name.split(".")[0] == "phaseno_peft" and name != "phaseno_peft"}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.name != "__init__.py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_room_imports_only_rooms_below_it(path: Path) -> None:
+    own = room(module_name(path))
+    assert own in ORDER, f"{path} belongs to no room of ORDER"
+    for name in imports_of(path):
+        if room(name) != own:
+            assert ORDER.index(room(name)) > ORDER.index(own), f"{path}: {own} must not import {name}"
+
+
+def imported_after(statement: str) -> set[str]:
+    code = f"{statement}\nimport sys\nprint(' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import phaseno_peft.cli.app", {"torch", "obspy", "peft", "matplotlib", "scipy"}),
+        ("import phaseno_peft.campaign", {"torch", "peft", "matplotlib.pyplot"}),
+        ("import phaseno_peft.simulation", {"torch", "peft"}),
+        ("from phaseno_peft import load_adapter", {"peft", "transformers", "seisbench", "matplotlib"}),
+        ("import phaseno_peft.training, phaseno_peft.evaluation", {"seisbench", "peft"}),
+    ],
+)
+def test_heavy_imports_wait_until_they_are_needed(statement: str, absent: set[str]) -> None:
+    assert not imported_after(statement) & absent
+
+
+def test_the_core_never_imports_seisbench() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        top_level = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        assert "seisbench" not in ast.unparse(ast.Module(top_level, [])), path
