@@ -181,9 +181,9 @@ def _report(trained: TrainedAdapter, continuous: tuple[ContinuousScore, ...], se
     made = trained.contract.provenance
     return f"""# phaseno-peft demo
 
-A simulated hydraulic-fracturing campaign in the geometry of the paper's Ohio data set (five three-component stations over
-25 km2, sources 2.8 to 3.4 km deep, 250 Hz, picked on the first peak). Simulated: this shows how the library works, not how
-well it picks real earthquakes. Seed {seed}.
+A simulated hydraulic-fracturing campaign in the geometry of the paper's Ohio data set (five three-component stations
+over 25 km2, sources 2.8 to 3.4 km deep, 250 Hz, picked on the first peak). Simulated: this shows how the library works,
+not how well it picks real earthquakes. Seed {seed}.
 
 ## The adapter on held-out events
 

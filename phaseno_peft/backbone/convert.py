@@ -71,5 +71,5 @@ def _read(path: Path) -> Any:
             ) from error
         raise BackboneError(f"{path}: not a checkpoint written by torch, or cut short. Fetch it again.") from error
     except (OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        reason = str(error).splitlines()[0]
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise BackboneError(f"{path}: not a readable checkpoint ({reason}). Fetch it again.") from error

@@ -56,8 +56,8 @@ def fetch_backbone(
         size = part.stat().st_size
         part.unlink()
         raise BackboneError(
-            f"{url}: sent {size} bytes with git hash {seen[:12]}, expected {blob[:12]}. The file was altered on the way "
-            "or at its source; it was removed. Try again, or from another network."
+            f"{url}: sent {size} bytes with git hash {seen[:12]}, expected {blob[:12]}. The file was altered on the "
+            "way or at its source; it was removed. Try again, or from another network."
         )
     converted = convert_checkpoint(part, folder, UPSTREAM_NAME)
     part.unlink()

@@ -55,7 +55,7 @@ class SpectralConv(nn.Module):
         weights = torch.view_as_real(self.weights1)  # [in, out, modes, 2]
         real = weights[..., 0].permute(2, 0, 1)  # [modes, in, out]
         imag = weights[..., 1].permute(2, 0, 1)
-        x_real, x_imag = spectrum.split(self.modes)
+        x_real, x_imag = torch.split(spectrum, self.modes)
         return torch.cat(
             [
                 torch.bmm(x_real, real) - torch.bmm(x_imag, imag),

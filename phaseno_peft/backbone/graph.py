@@ -136,6 +136,8 @@ class Group:
     """For each station the rows it hears, a station twice where two edges say so."""
     degree: Tensor
     """[station] number of incoming edges, float32."""
+    all_hear: bool
+    """True if every station has an incoming edge."""
     is_alone: bool
     """True if every station hears itself and nobody else."""
     is_full: bool
@@ -152,6 +154,7 @@ class Group:
             n_stations=n,
             hears=[_as_slice(each) for each in heard],
             degree=torch.tensor([float(len(each)) for each in heard]),
+            all_hear=all(heard),
             is_alone=all(each == [i] for i, each in enumerate(heard)),
             is_full=all(each == list(range(n)) for each in heard),
         )

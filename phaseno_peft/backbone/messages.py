@@ -9,6 +9,7 @@ the block's input and what every station heard, and computes the rest again.
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -19,12 +20,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from phaseno_peft.backbone.graph import Group, StationGraph
-from phaseno_peft.backbone.parallel import run
+from phaseno_peft.backbone.parallel import run, undivided
 from phaseno_peft.backbone.smooth import MIN_STATIONS, PATCH_CHANNELS, hear_everyone, order_by_range
 
 _gelu_ = torch.ops.aten.gelu_
-_gelu_backward = torch.ops.aten.gelu_backward
-_ELEMENTS = 98_304
+_gelu_backward = torch.ops.aten.gelu_backward.grad_input
+_ELEMENTS = 24576
 """Of one temporary; two or three of them fill a core's second-level cache."""
 _PIECES = 8
 """Pieces a group's samples are shared out in, whatever the number of threads, so that sums always come out the same."""
@@ -93,7 +94,7 @@ class _GraphBlock(torch.autograd.Function):
         return result
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]  # torch's stub
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, kept, *tensors = ctx.saved_tensors
         weights, wanted = BlockWeights(*tensors), BlockWeights(*ctx.needs_input_grad[3:])
@@ -106,7 +107,8 @@ class _GraphBlock(torch.autograd.Function):
                 share = BlockWeights(*(torch.zeros_like(w) for w in mine))
                 shares.append((group, share))
                 pieces.append(partial(_backward, x, kept, grad, grad_x, mine, group, times, share, wanted))
-        run(pieces)
+        with undivided():
+            run(pieces)
         total = BlockWeights(*(torch.zeros_like(w) for w in weights))
         for group, share in shares:
             for name, whole, part in zip(BlockWeights._fields, total, share, strict=True):
@@ -149,15 +151,28 @@ def _shared_out(group: Group, samples: int, hidden: int, smooth: bool = False) -
     return [blocks[first:last] for first, last in pairwise(cuts)]
 
 
-def _rows_of(x: Tensor, group: Group, first: int, last: int) -> Tensor:
+class _Scratch(dict[str, Tensor]):
+    """Temporaries by name, used again for the next block: fresh memory costs as much as the arithmetic done in it."""
+
+    def take(self, name: str, *shape: int) -> Tensor:
+        """Uninitialised, [shape]; what was taken under this name before is gone."""
+        size = math.prod(shape)
+        if name not in self or self[name].numel() < size:
+            self[name] = torch.empty(size)
+        return self[name][:size].view(shape)
+
+
+def _rows_of(x: Tensor, group: Group, first: int, last: int, scratch: _Scratch, name: str) -> Tensor:
     """[station * time, channel], a copy."""
-    return x[:, first:last][group.rows].reshape(-1, x.shape[2])
+    part = scratch.take(name, group.n_stations, last - first, x.shape[2]).copy_(x[:, first:last][group.rows])
+    return part.view(-1, x.shape[2])
 
 
-def _terms(x: Tensor, weight: Tensor, constant: Tensor) -> Tensor:
+def _terms(x: Tensor, weight: Tensor, constant: Tensor, scratch: _Scratch, name: str) -> Tensor:
     """[station, time * hidden]."""
-    terms = torch.mm(x, weight.t()).view(len(constant), -1, constant.shape[1])
-    return terms.add_(constant[:, None]).view(len(constant), -1)
+    n, hidden = constant.shape
+    terms = torch.mm(x, weight.t(), out=scratch.take(name, len(x), hidden)).view(n, -1, hidden)
+    return terms.add_(constant[:, None]).view(n, -1)
 
 
 def _forward(
@@ -170,56 +185,47 @@ def _forward(
     smooth: bool,
 ) -> None:
     """Write the result of one piece, and what its stations heard to `kept`."""
-    w, n = weights, group.n_stations
-    buffer = x.new_empty(0)
+    w, n, scratch = weights, group.n_stations, _Scratch()
     for first, last in times:
-        own = _rows_of(x, group, first, last)
+        own = _rows_of(x, group, first, last, scratch, "own")
         if group.is_alone:
-            heard = _gelu_(_terms(own, w.at_target + w.at_source, w.target_constant + w.source_constant))
+            constant = w.target_constant + w.source_constant
+            heard = _gelu_(_terms(own, w.at_target + w.at_source, constant, scratch, "heard"))
         else:
-            target, source = _terms(own, w.at_target, w.target_constant), _terms(own, w.at_source, w.source_constant)
+            target = _terms(own, w.at_target, w.target_constant, scratch, "target")
+            source = _terms(own, w.at_source, w.source_constant, scratch, "source")
+            heard = scratch.take("heard", *target.shape)
             if smooth:
-                heard = hear_everyone(target, source, w.edge_out.shape[1])
+                hear_everyone(target, source, heard, w.edge_out.shape[1])
             else:
-                if buffer.shape != (size := (int(group.degree.max()), target.shape[1])):
-                    buffer = target.new_empty(size)
-                heard = torch.empty_like(target)
                 for i, rows in enumerate(group.hears):
-                    _hear(heard[i], target[i], source, rows, buffer)
+                    torch.sum(_gelu_(_edges(target[i], source, rows, scratch)), 0, out=heard[i])
                 heard /= group.degree.clamp(min=1)[:, None]
         heard = heard.view(len(own), -1)
-        hidden, _ = _update(own, heard, weights, group)
-        part = torch.addmm(w.out_bias, _gelu_(hidden), w.out.t())
+        hidden, _ = _update(own, heard, weights, group, scratch)
+        part = torch.addmm(w.out_bias, _gelu_(hidden), w.out.t(), out=own)
         result[:, first:last][group.rows] = part.view(n, -1, part.shape[1])
         if kept is not None:
             kept[:, first:last][group.rows] = heard.view(n, -1, heard.shape[1])
 
 
-def _hear(heard: Tensor, target: Tensor, source: Tensor, rows: slice | Tensor, buffer: Tensor) -> None:
-    """Sum of gelu(target + source row) over `rows`."""
-    _gelu_(_edges(target, source, rows, buffer))
-    torch.sum(buffer[: _count(rows)], 0, out=heard)
-
-
-def _edges(target: Tensor, source: Tensor, rows: slice | Tensor, buffer: Tensor) -> Tensor:
-    """[edge, time * hidden] arguments of the GELU, in `buffer`."""
-    part = buffer[: _count(rows)]
+def _edges(target: Tensor, source: Tensor, rows: slice | Tensor, scratch: _Scratch) -> Tensor:
+    """[edge, time * hidden] arguments of the GELU for one target."""
     if isinstance(rows, slice):
+        part = scratch.take("edges", rows.stop - rows.start, len(target))
         return torch.add(source[rows], target, out=part)
-    return torch.index_select(source, 0, rows, out=part).add_(target)
+    return torch.index_select(source, 0, rows, out=scratch.take("edges", len(rows), len(target))).add_(target)
 
 
-def _count(rows: slice | Tensor) -> int:
-    return rows.stop - rows.start if isinstance(rows, slice) else len(rows)
-
-
-def _update(own: Tensor, heard: Tensor, weights: BlockWeights, group: Group) -> tuple[Tensor, Tensor]:
+def _update(
+    own: Tensor, heard: Tensor, weights: BlockWeights, group: Group, scratch: _Scratch
+) -> tuple[Tensor, Tensor]:
     """Argument of the update's GELU, and the message, both [station * time, ...]."""
     w = weights
-    message = torch.addmm(w.edge_bias, heard, w.edge_out.t())
-    if not bool(group.degree.all()):
+    message = torch.addmm(w.edge_bias, heard, w.edge_out.t(), out=scratch.take("message", *own.shape))
+    if not group.all_hear:
         message.view(group.n_stations, -1)[group.degree == 0] = 0
-    hidden = torch.addmm(w.update_bias, own, w.update_own.t())
+    hidden = torch.addmm(w.update_bias, own, w.update_own.t(), out=scratch.take("hidden", *heard.shape))
     return hidden.addmm_(message, w.update_message.t()), message
 
 
@@ -235,44 +241,48 @@ def _backward(
     wanted: BlockWeights,
 ) -> None:
     """Write the gradient of one piece of the input and add to `share` what it brings to the wanted weights."""
-    w, n = weights, group.n_stations
-    silent = None if bool(group.degree.all()) else group.degree == 0
+    w, n, scratch = weights, group.n_stations, _Scratch()
+    silent = None if group.all_hear else group.degree == 0
     for first, last in times:
-        own, heard, g = (_rows_of(tensor, group, first, last) for tensor in (x, kept, grad))
-        hidden, message = _update(own, heard, w, group)
+        own = _rows_of(x, group, first, last, scratch, "own")
+        heard = _rows_of(kept, group, first, last, scratch, "heard")
+        g = _rows_of(grad, group, first, last, scratch, "grad")
+        hidden, message = _update(own, heard, w, group, scratch)
         if wanted.out:
-            share.out.addmm_(g.t(), F.gelu(hidden))
+            share.out.addmm_(g.t(), torch.ops.aten.gelu.out(hidden, out=scratch.take("edges", *hidden.shape)))
         if wanted.out_bias:
             share.out_bias.add_(g.sum(0))
-        g = _gelu_backward(torch.mm(g, w.out), hidden)
+        g = torch.mm(g, w.out, out=scratch.take("grad_hidden", *hidden.shape))
+        g = _gelu_backward(g, hidden, grad_input=hidden)
         if wanted.update_message:
             share.update_message.addmm_(g.t(), message)
         if wanted.update_own:
             share.update_own.addmm_(g.t(), own)
         if wanted.update_bias:
             share.update_bias.add_(g.sum(0))
-        g_own = torch.mm(g, w.update_own)
-        g = torch.mm(g, w.update_message)
+        g_own = torch.mm(g, w.update_own, out=scratch.take("grad_own", *own.shape))
+        g = torch.mm(g, w.update_message, out=message)
         if silent is not None:
             g.view(n, -1)[silent] = 0
         if wanted.edge_out:
             share.edge_out.addmm_(g.t(), heard)
         if wanted.edge_bias:
             share.edge_bias.add_(g.sum(0))
-        g = torch.mm(g, w.edge_out).view(n, -1)
+        g = torch.mm(g, w.edge_out, out=hidden).view(n, -1)
         if group.is_alone:
-            terms = _terms(own, w.at_target + w.at_source, w.target_constant + w.source_constant)
-            g_target = g_source = _gelu_backward(g, terms).view(len(own), -1)
+            constant = w.target_constant + w.source_constant
+            terms = _terms(own, w.at_target + w.at_source, constant, scratch, "target")
+            g_target = g_source = _gelu_backward(g, terms, grad_input=terms).view(len(own), -1)
             g_own.addmm_(g_target, w.at_target + w.at_source)
         else:
             g /= group.degree.clamp(min=1)[:, None]
-            target, source = _terms(own, w.at_target, w.target_constant), _terms(own, w.at_source, w.source_constant)
-            g_target, g_source = torch.empty_like(target), torch.zeros_like(source)
-            buffer = target.new_empty(int(group.degree.max()), target.shape[1])
+            target = _terms(own, w.at_target, w.target_constant, scratch, "target")
+            source = _terms(own, w.at_source, w.source_constant, scratch, "source")
+            g_target, g_source = target, heard.view(n, -1).zero_()
             for i, rows in enumerate(group.hears):
-                part = _edges(target[i], source, rows, buffer)
-                torch.ops.aten.gelu_backward.grad_input(g[i].expand_as(part), part, grad_input=part)
-                torch.sum(part, 0, out=g_target[i])
+                part = _edges(target[i], source, rows, scratch)
+                _gelu_backward(g[i].expand_as(part), part, grad_input=part)
+                torch.sum(part, 0, out=g_target[i])  # its argument is not needed any more
                 if isinstance(rows, slice):
                     g_source[rows] += part
                 else:

@@ -23,7 +23,7 @@ from phaseno_peft.backbone.fourier import Resample, SpectralConv
 from phaseno_peft.backbone.graph import StationGraph
 from phaseno_peft.backbone.messages import BlockWeights, graph_block
 from phaseno_peft.backbone.normalise import norm_gelu, normalise
-from phaseno_peft.backbone.parallel import run
+from phaseno_peft.backbone.parallel import run, undivided
 from phaseno_peft.errors import BackboneError
 
 
@@ -214,6 +214,13 @@ class PhaseNO(nn.Module):
             )
         if waveforms.shape[0] != graph.n_stations:
             raise BackboneError(f"{waveforms.shape[0]} stations have waveforms, but the graph has {graph.n_stations}.")
+        if waveforms.device.type != "cpu" or torch.compiler.is_compiling():
+            return self.compute(waveforms, graph)
+        with undivided():
+            return self.compute(waveforms, graph)
+
+    def compute(self, waveforms: Tensor, graph: StationGraph) -> Tensor:
+        """`forward` of checked input."""
         x0 = self.fno0(self.raw(waveforms), lift=self.lift(graph))
         x1 = self.fno1(self.gno0(x0, graph))
         x2 = self.fno2(self.gno1(x1, graph))

@@ -38,7 +38,7 @@ class _NormGelu(torch.autograd.Function):
         return torch.ops.aten.gelu_(z) if activate else z
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]  # torch's stub
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         y, weight, bias = ctx.saved_tensors
         inverse = _inverse_deviation(y, ctx.eps)

@@ -1,20 +1,43 @@
 """Independent pieces of a block, shared out to as many threads as torch may use.
 
 torch splits every single operation over its threads and waits for the slowest after each one. The pieces here last
-milliseconds and only then meet, which keeps their temporaries in a core's cache and costs little on a busy machine.
+milliseconds and only then meet, which keeps their temporaries in a core's cache. On a busy machine, where one late
+thread holds up an operation for a scheduler's slice, it is the difference between seconds and tenths of a second.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import torch
 
 _lock = threading.Lock()
 _pools: dict[int, ThreadPoolExecutor] = {}
+_here = threading.local()
+
+
+@contextmanager
+def undivided() -> Iterator[None]:
+    """Within, torch runs every operation of this thread on one core, and `run` uses the others.
+
+    torch's number of threads comes back at the end. The matrix library keeps one number for the whole process: other
+    threads' products use one core meanwhile.
+    """
+    threads = torch.get_num_threads()
+    if threads == 1:
+        yield
+        return
+    _here.width = threads
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        _here.width = 1
 
 
 def run(pieces: Sequence[Callable[[], None]]) -> None:
@@ -28,31 +51,20 @@ def run(pieces: Sequence[Callable[[], None]]) -> None:
         with torch.inference_mode(inference), torch.no_grad():
             piece()
 
-    threads = torch.get_num_threads()
-    if threads == 1 or len(pieces) == 1:
+    width = getattr(_here, "width", 1)
+    if width == 1 or len(pieces) == 1:
         for piece in pieces:
             call(piece)
-    else:
-        for _ in _pool(threads).map(call, pieces):
-            pass
+        return
+    for _ in _pool(width).map(call, pieces):
+        pass
 
 
-def _pool(threads: int) -> ThreadPoolExecutor:
-    """One pool for each number of threads; its threads run torch operations undivided."""
+def _pool(width: int) -> ThreadPoolExecutor:
     with _lock:
-        if threads not in _pools:
-            ready = threading.Barrier(threads)
-
-            def alone() -> None:
-                torch.get_num_threads()  # a thread's first look sets torch's default, which would undo the next line
-                torch.set_num_threads(1)
-                ready.wait()
-
-            _pools[threads] = pool = ThreadPoolExecutor(threads, thread_name_prefix="phaseno-peft")
-            for done in [pool.submit(alone) for _ in range(threads)]:
-                done.result()
-            torch.set_num_threads(threads)  # set_num_threads also changes what threads born later begin with
-        return _pools[threads]
+        if width not in _pools:
+            _pools[width] = ThreadPoolExecutor(width, "phaseno-peft", initializer=torch.set_num_threads, initargs=(1,))
+        return _pools[width]
 
 
 def _forget() -> None:

@@ -30,23 +30,23 @@ def order_by_range(at_target: Tensor) -> Tensor:
     return (at_target.amax(0) - at_target.amin(0)).mean(0).argsort()
 
 
-def hear_everyone(target: Tensor, source: Tensor, channels: int) -> Tensor:
-    """[station, time * channel] terms of targets and sources -> [station, time * channel] mean of the GELUs."""
+def hear_everyone(target: Tensor, source: Tensor, heard: Tensor, channels: int) -> None:
+    """Terms of targets and sources -> mean of the GELUs in `heard`, all [station, time * channel]."""
     n = len(target)
     target, source = target.view(n, -1, channels), source.view(n, -1, channels)
-    heard = torch.empty_like(target)
+    means = heard.view(n, -1, channels)
     low, high = torch.aminmax(target, dim=0)  # [time, channel]
     middle, half = (low + high).mul_(0.5), (high - low).mul_(0.5)
-    widest = half.amax(0).split(PATCH_CHANNELS)
+    widest = torch.split(half.amax(0), PATCH_CHANNELS)
     for i, first in enumerate(range(0, channels, PATCH_CHANNELS)):
         patch = slice(first, first + PATCH_CHANNELS)
         a, b = target[..., patch], source[..., patch].contiguous()
         nodes = _nodes(float(widest[i].max()))
         if 1.4 * nodes >= n:
-            heard[..., patch] = _sum(a.contiguous(), b)
+            means[..., patch] = _sum(a.contiguous(), b)
         else:
-            heard[..., patch] = _interpolated(a, b, middle[:, patch].contiguous(), half[:, patch].contiguous(), nodes)
-    return heard.mul_(1 / n).view(n, -1)
+            means[..., patch] = _interpolated(a, b, middle[:, patch].contiguous(), half[:, patch].contiguous(), nodes)
+    heard.mul_(1 / n)
 
 
 def _sum(a: Tensor, b: Tensor) -> Tensor:

@@ -91,6 +91,26 @@ def drop_stations(rng: np.random.Generator, window: Window, part: float = STATIO
     wanted = sorted({label.station for label in window.labels}) or range(len(window.station_ids))
     if len(wanted) and not keep[list(wanted)].any():
         keep[rng.choice(list(wanted))] = True
+    return _with_stations(window, keep)
+
+
+def limit_stations(rng: np.random.Generator, window: Window, most: int) -> Window:
+    """At most `most` stations, drawn at random, those with labels before those without.
+
+    A training step costs as the number of stations, and a station without a label teaches little.
+    """
+    n = len(window.station_ids)
+    if n <= most:
+        return window
+    labelled = {label.station for label in window.labels}
+    order = sorted(range(n), key=lambda i: (i not in labelled, rng.random()))
+    keep = np.zeros(n, bool)
+    keep[order[:most]] = True
+    return _with_stations(window, keep)
+
+
+def _with_stations(window: Window, keep: np.ndarray) -> Window:
+    """The window with the stations [station] bool that are kept."""
     place = np.cumsum(keep) - 1
     return dataclasses.replace(
         window,

@@ -18,6 +18,8 @@ class Terminal:
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
         self.out = Console()
+        if not self.out.is_terminal:  # a file or a pipe: do not squeeze tables into 80 columns
+            self.out = Console(width=140)
         self.err = Console(stderr=True, highlight=False)
         self.started = time.monotonic()
 

@@ -105,11 +105,10 @@ def train_adapter(
 
 def epoch_line(epoch: Epoch) -> str:
     """One line of progress."""
-    mark = " *" if epoch.is_best else ""
     loss = "" if epoch.train_loss is None else f"loss {epoch.train_loss:.4f}, "
     return (
         f"epoch {epoch.epoch:3d}: {loss}validation loss {epoch.validation_loss:.4f}, F1 P {epoch.validation_f1_P:.3f} "
-        f"S {epoch.validation_f1_S:.3f}, {epoch.seconds:.1f} s{mark}"
+        f"S {epoch.validation_f1_S:.3f} (0.1 s: {epoch.validation_f1_close:.3f}), {epoch.seconds:.1f} s"
     )
 
 
@@ -136,9 +135,9 @@ def report(terminal: Terminal, trained: TrainedAdapter, *, as_json: bool) -> Non
         return
     terminal.show(comparison_table(trained.scores))
     terminal.show(
-        f"{made.train_events} training events ({made.train_windows} windows an epoch, {made.train_noise_windows} of noise), "
-        f"{made.validation_events} validation, {made.test_events} test events; {trained.n_trainable:,} trainable "
-        f"parameters; {trained.seconds / 60:.1f} minutes, peak memory {trained.peak_memory_bytes / 1e9:.2f} GB; adapter "
-        f"file {size:,} bytes"
+        f"{made.train_events} training events ({made.train_windows} windows an epoch, {made.train_noise_windows} of "
+        f"noise), {made.validation_events} validation, {made.test_events} test events; {trained.n_trainable:,} "
+        f"trainable parameters; {trained.seconds / 60:.1f} minutes, peak memory {trained.peak_memory_bytes / 1e9:.2f} GB; "
+        f"adapter file {size:,} bytes"
     )
     terminal.show(f"adapter, card and figures: {trained.folder}")

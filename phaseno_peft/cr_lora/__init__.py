@@ -1,6 +1,6 @@
 """CR-LoRA: low-rank updates, channel recalibration and a trainable head for a frozen PhaseNO.
 
-`CRLoraConfig` and `CRLoraModel` are the PEFT method and import PEFT when first asked for; everything else is plain torch.
+`CRLoraConfig` and `CRLoraModel` are the PEFT method and import PEFT when first asked for; the rest is plain torch.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,7 +1,7 @@
 """Put adapters on a backbone without PEFT: strictly, whole, or not at all.
 
-Importing PEFT takes seconds and hundreds of megabytes; a process that only picks has no use for it. The tensors and their
-names are those of PEFT's `adapter_model.safetensors`, the layers those of the PEFT tuner.
+Importing PEFT takes seconds and hundreds of megabytes; a process that only picks has no use for it. The tensors and
+their names are those of PEFT's `adapter_model.safetensors`, the layers those of the PEFT tuner.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PEFT_ROOT = "base_model.model."
 
 
 def expected_tensors(model: nn.Module, settings: CRLoraSettings) -> dict[str, tuple[int, ...]]:
-    """Key in `adapter_model.safetensors` -> shape, of a complete adapter with these settings on this unwrapped model."""
+    """Key in `adapter_model.safetensors` -> shape, of a complete adapter with these settings on this model."""
     shapes = {}
     for path, layer, kind in target_layers(_Unwrapped(model), settings):
         weight = layer.weight

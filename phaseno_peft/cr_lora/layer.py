@@ -6,9 +6,9 @@ For a pointwise convolution or a linear layer with weight W, and for the mean ov
     y' = y * 2 sigmoid(U relu(D m))             channel recalibration, U = 0 at the start (pointwise convolutions only)
     W' = W + dW,  b' = b + db                   decision head, zero at the start
 
-Updates live in weight space: PhaseNO reads `layer.weight`, `layer.bias` and `layer.gate`, so an adapted network runs the
-same factorised arithmetic as the frozen one. Every tensor sits at `<layer>.crlora_<part>.<adapter>.weight`. This file is plain
-torch; `model.py` adds PEFT's bookkeeping to the same class, so there is one implementation of the method.
+Updates live in weight space: PhaseNO reads `layer.weight`, `layer.bias` and `layer.gate`, so an adapted network runs
+the same factorised arithmetic as the frozen one. Every tensor sits at `<layer>.crlora_<part>.<adapter>.weight`. This
+file is plain torch; `model.py` adds PEFT's bookkeeping to the same class, so there is one implementation of the method.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class CRLoraLayer(nn.Module):
     _disable_adapters: bool = False
     _active_adapter: str | list[str] = "default"
     base_layer: nn.Linear | nn.Conv1d
-    crlora_A: nn.ModuleDict
-    crlora_B: nn.ModuleDict
+    crlora_A: nn.ModuleDict  # noqa: N815  # the names of PEFT's LoRA
+    crlora_B: nn.ModuleDict  # noqa: N815
     crlora_down: nn.ModuleDict
     crlora_up: nn.ModuleDict
     crlora_delta: nn.ModuleDict
@@ -109,7 +109,7 @@ class CRLoraLayer(nn.Module):
 
     @property
     def current(self) -> str | None:
-        """Adapter in force: this thread's `selected_adapter`, else the layer's active one; None for the frozen layer."""
+        """Adapter in force: this thread's `selected_adapter`, else the layer's active one; None if frozen."""
         name = _SELECTED.get()
         if name is None:
             return None

@@ -2,7 +2,8 @@
 
 Private hooks of PEFT that are used (tested with peft 0.21): `BaseTuner._create_and_replace`, `inject_adapter`,
 `_remap_adapter_state_dict_for_load`, `_check_merge_allowed`, `_enable_peft_forward_hooks`, and the enumeration in
-`peft_type.py`. PEFT itself loads permissively (strict=False on the whole model); the guards here make its own calls strict.
+`peft_type.py`. PEFT itself loads permissively (strict=False on the whole model); the guards here make its own calls
+strict.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class CRLoraTunerLayer(CRLoraLayer, BaseTunerLayer):  # type: ignore[misc]  # pe
             self, self.active_adapters, inference_mode=getattr(settings, "inference_mode", False)
         )
 
-    def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
+    def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:  # noqa: ARG002
         """Refused: a gate depends on the input."""
         raise ValueError(_NO_MERGE)
 
@@ -121,7 +122,7 @@ class CRLoraModel(BaseTuner):  # type: ignore[misc]  # peft ships no types
         raise ValueError(_NO_MERGE)
 
     @contextmanager
-    def _enable_peft_forward_hooks(self, *args: Any, **kwargs: Any) -> Iterator[None]:
+    def _enable_peft_forward_hooks(self, *_: Any, **kwargs: Any) -> Iterator[None]:
         if kwargs.get("adapter_names") is not None:
             raise ValueError(
                 "CR-LoRA: `adapter_names` per row is not possible, rows are stations that exchange messages. "

@@ -34,11 +34,11 @@ DPI = 140
 FONT = {"font.family": "sans-serif", "font.size": 9.0, "axes.titlesize": 10.0, "axes.labelsize": 9.0}
 
 
-def training_curves(history: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
-    """Draw validation F1 of P and S above the training loss, per epoch; the epoch with the best mean F1 is marked.
+def training_curves(history: Sequence[Mapping[str, Any]], path: str | Path, *, kept: int | None = None) -> Path:
+    """Draw validation F1 of P and S above the losses, per epoch; the epoch that was kept is marked.
 
-    `history` has one mapping per epoch with keys epoch, train_loss, validation_f1_P, validation_f1_S; a key that is
-    absent or None leaves a hole. Raises `PhasenoPeftError` for an empty history.
+    `history` has one mapping per epoch with keys epoch, train_loss, validation_loss, validation_f1_P, validation_f1_S
+    and validation_f1_close; a key that is absent or None leaves a hole. Raises `PhasenoPeftError` for an empty history.
     """
     if not history:
         raise PhasenoPeftError("`history` has no epoch to draw. Train at least one epoch.")
@@ -48,18 +48,22 @@ def training_curves(history: Sequence[Mapping[str, Any]], path: str | Path) -> P
         figure = new_figure(6.4, 4.8)
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
         for phase in PHASES:
-            top.plot(epochs, f1[phase], color=PHASE_COLOURS[phase], marker="o", markersize=2.5, label=phase)
-        drawn = [f1[phase] for phase in PHASES if np.isfinite(f1[phase]).any()]
-        mean = np.mean(drawn, axis=0) if drawn else np.full(len(epochs), np.nan)
-        if np.isfinite(mean).any():
-            best = int(np.nanargmax(mean))
+            colour = PHASE_COLOURS[phase]
+            top.plot(epochs, f1[phase], color=colour, marker="o", markersize=2.5, label=f"{phase} at 0.5 s")
+        close = _column(history, "validation_f1_close")
+        top.plot(epochs, close, color="0.45", linestyle="--", linewidth=1.0, label="mean of P and S at 0.1 s")
+        if kept is not None:
             for axes in (top, bottom):
-                axes.axvline(epochs[best], color="0.75", linewidth=1.0, zorder=0)
-            top.set_title(f"best epoch {epochs[best]:g}: mean F1 {mean[best]:.3f}", loc="right", color="0.35")
+                axes.axvline(kept, color="0.75", linewidth=1.0, zorder=0)
+            top.set_title(f"epoch {kept} was kept", loc="right", color="0.35")
         top.set_ylabel("validation F1")
         top.set_ylim(0.0, 1.02)
-        bottom.plot(epochs, _column(history, "train_loss"), color="0.2", marker="o", markersize=2.5)
-        bottom.set_ylabel("training loss")
+        bottom.plot(epochs, _column(history, "train_loss"), color="0.2", marker="o", markersize=2.5, label="training")
+        validation_loss = _column(history, "validation_loss")
+        bottom.plot(epochs, validation_loss, color="0.55", marker="s", markersize=2.5, label="validation")
+        bottom.set_ylabel("loss")
+        bottom.set_ylim(bottom=0.0)
+        bottom.legend(frameon=False, fontsize=8)
         bottom.set_xlabel("epoch")
         bottom.xaxis.get_major_locator().set_params(integer=True)
         for axes in (top, bottom):

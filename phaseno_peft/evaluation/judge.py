@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from phaseno_peft.campaign import Campaign, Window, fixed_windows, split_campaign
+from phaseno_peft.campaign import Campaign, Split, Window, fixed_windows, split_campaign
+from phaseno_peft.contract import Frame, Preprocessing
 from phaseno_peft.cr_lora import selected_adapter
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.evaluation.metrics import choose_thresholds, score
@@ -18,6 +19,8 @@ from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.picking.picker import Picker
 
 log = logging.getLogger(__name__)
+VALIDATION_DRAWS = 2
+"""There are few validation events: each is seen at this many places in the window."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def judge(picker: Picker, campaign: Campaign, on_stage: Callable[[str], None] | 
         is_own = False
     if is_own:
         windows = fixed_windows(split.test, contract.frame, preprocessing, made.seed)
-        validation = fixed_windows(split.validation, contract.frame, preprocessing, made.seed)
+        validation = validation_windows(split, contract.frame, preprocessing, made.seed)
         frozen = _probabilities(picker, None, validation)
         thresholds = choose_thresholds(validation, frozen, min_distance_s=contract.min_distance_s)
         n_events = len({event for stretch in split.test for event in stretch.event_ids})
@@ -55,8 +58,8 @@ def judge(picker: Picker, campaign: Campaign, on_stage: Callable[[str], None] | 
         windows = fixed_windows(campaign.stretches(), campaign.frame, preprocessing, made.seed)
         n_events = len({event for stretch in campaign.stretches() for event in stretch.event_ids})
         events = (
-            f"all {n_events} events of a campaign that differs from the adapter's training campaign; the frozen backbone "
-            "uses its default thresholds"
+            f"all {n_events} events of a campaign that differs from the adapter's training campaign; the frozen "
+            "backbone uses its default thresholds"
         )
         if set(made.stations) & set(campaign.stations.station_ids):
             events += ". It shares stations with the training campaign: if it shares events too, these scores flatter"
@@ -66,6 +69,15 @@ def judge(picker: Picker, campaign: Campaign, on_stage: Callable[[str], None] | 
         found = _probabilities(picker, adapter, windows)
         scores[name] = score(windows, found, at, min_distance_s=contract.min_distance_s)
     return Judgement(scores, events)
+
+
+def validation_windows(split: Split, frame: Frame, preprocessing: Preprocessing, seed: int) -> list[Window]:
+    """The windows that thresholds and epochs are chosen on: every validation event at two places in the window."""
+    return [
+        window
+        for draw in range(VALIDATION_DRAWS)
+        for window in fixed_windows(split.validation, frame, preprocessing, seed + draw)
+    ]
 
 
 def _probabilities(picker: Picker, adapter: str | None, windows: list[Window]) -> list[NDArray[np.float32]]:

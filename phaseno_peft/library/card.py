@@ -24,7 +24,7 @@ def write_card(
     figures: Mapping[str, str],
     notes: list[str],
 ) -> str:
-    """The card's Markdown. tables: heading -> Markdown table. figures: caption -> file name. notes: one sentence each."""
+    """The card's Markdown. tables: heading -> table. figures: caption -> file name. notes: one sentence each."""
     made = contract.provenance
     front = {
         "library_name": "phaseno-peft",
@@ -45,8 +45,8 @@ def write_card(
         "",
         f"# {name}",
         "",
-        f"A CR-LoRA adapter for the phase picker PhaseNO (backbone `{contract.backbone_name}`), trained on the campaign "
-        f"`{made.campaign}`.",
+        f"A CR-LoRA adapter for the phase picker PhaseNO (backbone `{contract.backbone_name}`), trained on the "
+        f"campaign `{made.campaign}`.",
         "",
         "```python",
         "from phaseno_peft import load_adapter",

@@ -112,8 +112,8 @@ def read_adapter(name_or_path: str | Path) -> StoredAdapter:
         raise AdapterError(f"{path}: not a readable safetensors file ({error}). Fetch the adapter again.") from error
     if (seen := tensors_sha256(tensors)) != contract.tensors_sha256:
         raise AdapterError(
-            f"{path}: the tensors' SHA-256 is {seen[:12]}, the contract says {contract.tensors_sha256[:12]}. The file was "
-            "altered or belongs to another adapter; fetch it again."
+            f"{path}: the tensors' SHA-256 is {seen[:12]}, the contract says {contract.tensors_sha256[:12]}. The file "
+            "was altered or belongs to another adapter; fetch it again."
         )
     return StoredAdapter(folder.resolve().name, folder, settings, contract, tensors)
 
@@ -130,8 +130,8 @@ def write_adapter(
 ) -> Path:
     """Write an adapter's folder; it appears whole or not at all, and an old one stays until the new one is complete.
 
-    files: name in the folder -> file to copy there, `evaluation.json` among them. Raises `AdapterError` if the folder exists and
-    `overwrite` is False.
+    files: name in the folder -> file to copy there, `evaluation.json` among them. Raises `AdapterError` if the folder
+    exists and `overwrite` is False.
     """
     from safetensors.torch import save_file
 

@@ -1,4 +1,4 @@
-"""Streams in, picks out. `peaks` and `picks` are numpy and obspy only; the picker, which needs torch, comes when asked."""
+"""Streams in, picks out. `peaks` and `picks` are numpy and obspy only; the picker needs torch and comes when asked."""
 
 from typing import TYPE_CHECKING, Any
 

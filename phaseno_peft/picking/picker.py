@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -312,7 +313,7 @@ def merge_windows(
     elif merge in ("median", "max"):
         merged = np.full(shape, np.nan, np.float32)
         edges = sorted({0, size, *(s for s, _ in windows), *(min(s + w.waveforms.shape[-1], size) for s, w in windows)})
-        for begin, end in zip(edges, edges[1:], strict=False):
+        for begin, end in itertools.pairwise(edges):
             stack: dict[int, list[NDArray[np.float32]]] = {}
             for (start, window), found in zip(windows, probabilities, strict=True):
                 if start <= begin and end <= start + found.shape[-1]:

@@ -134,8 +134,15 @@ _OHIO = Preset(
     depth_max_km=3.4,
     volume_east_km=(-0.9, 0.9),
     volume_north_km=(-0.4, 0.5),
-    noise=NoiseClimate(rms_m_s=2.0e-7, pump_rms_m_s=1.5e-7, pad_east_km=0.5, pad_north_km=0.3),
-    analyst=Analyst(convention="peak"),
+    noise=NoiseClimate(
+        rms_m_s=4.0e-7,
+        pump_rms_m_s=6.0e-7,
+        pad_east_km=0.5,
+        pad_north_km=0.3,
+        bursts_per_minute=2.0,
+        spikes_per_hour=20.0,
+    ),
+    analyst=Analyst(convention="peak", snr_limit_p=1.2, snr_limit_s=1.1),
 )
 
 _BC = Preset(

@@ -46,6 +46,7 @@ from phaseno_peft.evaluation import (
     write_evaluation,
 )
 from phaseno_peft.evaluation.figures import f1_against_tolerance, residual_histograms, score_bars, training_curves
+from phaseno_peft.evaluation.judge import validation_windows
 from phaseno_peft.evaluation.sections import record_section
 from phaseno_peft.library import check_name, library_folder, write_adapter
 from phaseno_peft.library.card import write_card
@@ -114,15 +115,16 @@ def train_adapter(
     for phase, found in offset.items():
         if found.median_s is not None:
             say(
-                f"catalogue {phase}: picks lie {abs(found.median_s):.3f} s {_side(found.median_s)} the AIC onset (n = {found.n})"
+                f"catalogue {phase}: picks lie {abs(found.median_s):.3f} s {_side(found.median_s)} the AIC onset "
+                f"(n = {found.n})"
             )
     frame, preprocessing = campaign.frame, campaign.preprocessing
     sampler = WindowSampler(split.train, frame, preprocessing, seed)
-    validation = fixed_windows(split.validation, frame, preprocessing, seed)
+    validation = validation_windows(split, frame, preprocessing, seed)
     test = fixed_windows(split.test, frame, preprocessing, seed)
     say(
-        f"windows: {2 * sampler.n_events} an epoch for training, {len(validation)} for validation, {len(test)} for testing "
-        f"({sum(w.is_noise for w in test)} of them noise)"
+        f"windows: {2 * sampler.n_events} an epoch for training, {len(validation)} for validation, {len(test)} for "
+        f"testing ({sum(w.is_noise for w in test)} of them noise)"
     )
 
     model = load_backbone(backbone, device)
@@ -139,7 +141,8 @@ def train_adapter(
 
     say("training: the first steps load PEFT, which takes some seconds")
     adapted = _adapt(model, settings)
-    history = train(adapted, sampler, validation, frame.edge_limit_km, training, on_epoch, on_step)
+    history, kept = train(adapted, sampler, validation, frame.edge_limit_km, training, on_epoch, on_step)
+    say(f"epoch {kept} is kept")
     adapter = _probabilities(adapted, validation, test, frame.edge_limit_km)
     thresholds = choose_thresholds(validation, adapter[0], min_distance_s=min_distance_s)
     scores["adapter"] = score(test, adapter[1], thresholds, min_distance_s=min_distance_s)
@@ -163,7 +166,7 @@ def train_adapter(
     section = _window_to_show(test)
     with tempfile.TemporaryDirectory() as scratch:
         files = _figures(
-            Path(scratch), history, scores, section, test, frozen[1], adapter[1], frozen_thresholds, thresholds
+            Path(scratch), history, kept, scores, section, test, frozen[1], adapter[1], frozen_thresholds, thresholds
         )
         about = {
             "adapter": name,
@@ -171,6 +174,7 @@ def train_adapter(
             "side": "test",
             "seed": seed,
             "backbone_fingerprint": backbone_fingerprint,
+            "epoch_kept": kept,
             "history": [dataclasses.asdict(epoch) for epoch in history],
             "training": dataclasses.asdict(training),
             "n_trainable": n_trainable,
@@ -190,7 +194,7 @@ def train_adapter(
             contract,
             {"Scores on held-out events": comparison_markdown(scores)},
             captions,
-            _notes(campaign, scores, history),
+            _notes(campaign, scores, kept),
         )
         files[EVALUATION] = Path(scratch) / EVALUATION
         write_adapter(target, settings, contract, _tensors(adapted), card, files, overwrite=overwrite)
@@ -314,6 +318,7 @@ def _window_to_show(test: Sequence[Window]) -> Window:
 def _figures(
     folder: Path,
     history: Sequence[Epoch],
+    kept: int,
     scores: Mapping[str, Scores],
     section: Window,
     test: Sequence[Window],
@@ -339,18 +344,18 @@ def _figures(
     }
     if len(history) > 1:
         curves = [dataclasses.asdict(epoch) for epoch in history]
-        paths["figures/training.png"] = training_curves(curves, folder / "training.png")
+        paths["figures/training.png"] = training_curves(curves, folder / "training.png", kept=kept)
     return paths
 
 
-def _notes(campaign: Campaign, scores: Mapping[str, Scores], history: Sequence[Epoch]) -> list[str]:
+def _notes(campaign: Campaign, scores: Mapping[str, Scores], kept: int) -> list[str]:
     notes = []
     for phase in PHASES:
         gain, low, high = f1_gain(scores["frozen"], scores["adapter"], phase)
         notes.append(
             f"{phase}: F1 at 0.5 s changes by {gain:+.3f} (95 % {low:+.3f} to {high:+.3f}, bootstrap over windows)."
         )
-    if not any(epoch.is_best for epoch in history[1:]):
+    if kept == 0:
         notes.append("Training never beat the frozen backbone on validation: this adapter is the frozen backbone.")
     events = {e for r in campaign.stretches() for e in r.event_ids}
     if len(events) < 50:

@@ -1,4 +1,4 @@
-"""A small network, quick enough for properties, and the vectors of upstream's own code where they lie beside the project."""
+"""A small network, quick enough for properties, and upstream's own vectors where they lie beside the project."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from phaseno_peft.campaign.augment import (
     drop_components,
     drop_stations,
     flip_polarity,
+    limit_stations,
     rotate_horizontals,
     superpose_noise,
 )
@@ -125,3 +126,14 @@ def test_without_noise_windows_and_with_all_chances_zero_nothing_changes() -> No
     assert dataclasses.astuple(Augmentation())[2] == 0.5
     with pytest.raises(CampaignError, match="`noise` should be a probability but is 2"):
         Augmentation(noise=2.0)
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_limiting_stations_keeps_labelled_ones_first(most: int) -> None:
+    few = limit_stations(np.random.default_rng(most), WINDOW, most)
+    labelled = {station for station, _ in labels_by_station(WINDOW)}
+    assert len(few.station_ids) == most
+    assert len(set(few.station_ids) & labelled) == min(most, len(labelled))
+    expected = {k: v for k, v in labels_by_station(WINDOW).items() if k[0] in few.station_ids}
+    assert labels_by_station(few) == expected
+    assert limit_stations(np.random.default_rng(0), WINDOW, len(WINDOW.station_ids)) is WINDOW

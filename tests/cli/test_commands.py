@@ -61,8 +61,8 @@ def test_train_evaluate_and_pick_on_a_campaigns_files(
     continuous = campaign_folder / "continuous"
     for name in ("picks.csv", "picks.xml"):
         done = run(
-            "pick", continuous, "--stations", campaign_folder / "stations.xml", "--adapter", "ohio-frac", *with_backbone,
-            "--p-threshold", 0.01, "--s-threshold", 0.01, "--out", tmp_path / name, home=tmp_path,
+            "pick", continuous, "--stations", campaign_folder / "stations.xml", "--out", tmp_path / name,
+            "--adapter", "ohio-frac", *with_backbone, "--p-threshold", 0.01, "--s-threshold", 0.01, home=tmp_path,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
     picks = PickList.from_csv(tmp_path / "picks.csv")

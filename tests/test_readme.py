@@ -1,0 +1,68 @@
+"""Every code block of the README runs, on a simulated campaign in a fresh folder.
+
+Blocks 1 and 2 set up an environment and run the demo and the tests: `.ci/run` executes them as they stand. Here the
+first is checked for the commands it names. The others run as they stand, except that training is cut to one epoch.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory, campaign_folder: Path) -> Path:
+    """A folder like the one the README's reader stands in, with `phaseno-peft` on the path."""
+    folder = tmp_path_factory.mktemp("workplace")
+    shutil.copytree(campaign_folder, folder, dirs_exist_ok=True)
+    (folder / "bin").mkdir()
+    command = folder / "bin" / "phaseno-peft"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m phaseno_peft.cli.app "$@"\n')
+    command.chmod(0o755)
+    return folder
+
+
+def run(workplace: Path, *command: str) -> str:
+    environment = {
+        **os.environ,
+        "PATH": f"{workplace / 'bin'}:{os.environ['PATH']}",
+        "PHASENO_PEFT_HOME": str(workplace / "home"),
+    }
+    done = subprocess.run(command, cwd=workplace, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_there_are_the_blocks_that_are_run_here() -> None:
+    assert [language for language, _ in BLOCKS] == ["bash", "bash", "bash", "python", "python"]
+    assert "phaseno-peft demo" in BLOCKS[0][1]
+    assert '".[test]"' in BLOCKS[1][1]
+    assert "pytest" in BLOCKS[1][1]
+
+
+def test_the_campaign_commands_run(workplace: Path) -> None:
+    script = BLOCKS[2][1].replace("train-adapter my-campaign", "train-adapter my-campaign --epochs 1")
+    assert script.count("--epochs 1") == 1
+    out = run(workplace, "bash", "-euo", "pipefail", "-c", script)
+    assert "trainable parameters" in out
+    assert (workplace / "picks.csv").read_text().startswith("trace_id,phase,time")
+
+
+@pytest.mark.parametrize("number", [3, 4])
+def test_the_python_blocks_run(number: int, workplace: Path) -> None:
+    if not (workplace / "home" / "adapters" / "my-campaign").is_dir():
+        test_the_campaign_commands_run(workplace)
+    out = run(workplace, sys.executable, "-c", BLOCKS[number][1])
+    if number == 4:
+        assert "trainable params: 85,426" in out
+    else:
+        assert (workplace / "picks-from-python.xml").is_file()
