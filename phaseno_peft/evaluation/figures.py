@@ -120,6 +120,8 @@ def residual_histograms(
             axes.set_xlabel("pick $-$ label (ms)")
             plain(axes)
         panels[0].set_ylabel("picks")
+        for panel in panels:
+            panel.yaxis.get_major_locator().set_params(integer=True)
         legend_outside(figure, *panels[0].get_legend_handles_labels())
         return save(figure, path)
 
