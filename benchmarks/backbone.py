@@ -4,9 +4,9 @@
     python -m benchmarks.backbone 9 26-full train        # some of them
     python -m benchmarks.backbone --all --threads 2
 
-Times are medians of runs that take turns; memory is the peak of a process of its own, less what it held before the call.
-Where the reference would need more than --largest-gib it is not run. Ratios are to the reference with the same number of
-threads; `1 thread` gives the reference's own time on one.
+Times are medians of runs that take turns; memory is the peak of a process of its own, less what it held before the
+call. Where the reference would need more than --largest-gib it is not run. Ratios are to the reference with the same
+number of threads; `1 thread` gives the reference's own time on one.
 """
 
 from __future__ import annotations

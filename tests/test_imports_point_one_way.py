@@ -23,6 +23,7 @@ ORDER = (
     "campaign",
     "backbone",
     "contract",
+    "places",
     "errors",
 )
 # Pieces that are read by rooms below the one they lie in: numpy only, they import nothing but the contract and errors.

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -18,6 +17,7 @@ from torch import Tensor
 from phaseno_peft.backbone.config import PhaseNOConfig
 from phaseno_peft.backbone.network import PhaseNO
 from phaseno_peft.errors import BackboneError
+from phaseno_peft.places import user_folder
 
 EMBEDDED = "phaseno-warmstart"
 """The backbone shipped inside the package."""
@@ -41,8 +41,7 @@ class BackboneCard:
 
 def user_backbones() -> Path:
     """Where fetched backbones are kept: `$PHASENO_PEFT_HOME/backbones`, else in the platform's data folder."""
-    home = os.environ.get("PHASENO_PEFT_HOME")
-    return (Path(home) if home else Path(platformdirs.user_data_dir("phaseno-peft", appauthor=False))) / "backbones"
+    return user_folder() / "backbones"
 
 
 def list_backbones() -> list[str]:

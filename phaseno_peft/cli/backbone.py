@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -51,3 +52,31 @@ def info(
         return
     for key, value in facts.items():
         terminal.show(f"{key}: {value}")
+
+
+@app.command("convert")
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(help="The PhaseNO authors' Lightning checkpoint (.ckpt).")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write; give it to --backbone afterwards.")],
+) -> None:
+    """Convert the authors' checkpoint to a backbone folder, without executing anything in it.
+
+    Example: phaseno-peft backbone convert epoch=19-step=1140000.ckpt --out phaseno-upstream
+    """
+    from phaseno_peft.backbone import convert_checkpoint
+
+    Terminal().show(f"backbone: {convert_checkpoint(checkpoint, out)}")
+
+
+@app.command("fetch")
+def fetch() -> None:
+    """Download the authors' checkpoint from its public repository, verify it and convert it.
+
+    Example: phaseno-peft backbone fetch
+    """
+    from phaseno_peft.backbone import fetch_backbone
+
+    terminal = Terminal()
+    with terminal.bar("fetching") as update:
+        folder = fetch_backbone(progress=update)
+    terminal.show(f"backbone: {folder}")

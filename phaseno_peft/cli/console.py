@@ -41,7 +41,7 @@ class Terminal:
         self.out.print_json(json.dumps(value, default=str))
 
     @contextmanager
-    def bar(self, text: str) -> Iterator[Callable[[int, int], None]]:
+    def bar(self, text: str) -> Iterator[Callable[[int, int | None], None]]:
         """A progress bar; yields `update(done, all)`. Only on a terminal."""
         with Progress(
             TextColumn("         {task.description}"),

@@ -136,8 +136,8 @@ def report(terminal: Terminal, trained: TrainedAdapter, *, as_json: bool) -> Non
     terminal.show(comparison_table(trained.scores))
     terminal.show(
         f"{made.train_events} training events ({made.train_windows} windows an epoch, {made.train_noise_windows} of "
-        f"noise), {made.validation_events} validation, {made.test_events} test events; {trained.n_trainable:,} "
-        f"trainable parameters; {trained.seconds / 60:.1f} minutes, peak memory {trained.peak_memory_bytes / 1e9:.2f} GB; "
-        f"adapter file {size:,} bytes"
+        f"noise), {made.validation_events} validation, {made.test_events} test events\n"
+        f"{trained.n_trainable:,} trainable parameters; {trained.seconds / 60:.1f} minutes, peak memory "
+        f"{trained.peak_memory_bytes / 1e9:.2f} GB; adapter file {size:,} bytes"
     )
     terminal.show(f"adapter, card and figures: {trained.folder}")

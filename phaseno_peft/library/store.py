@@ -18,11 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import platformdirs
-
 from phaseno_peft.contract import Contract
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.library.names import check_name
+from phaseno_peft.places import user_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 CONFIG, WEIGHTS, CARD, EVALUATION = "adapter_config.json", "adapter_model.safetensors", "README.md", "evaluation.json"
 LARGEST_JSON_BYTES = 4 << 20
 LARGEST_WEIGHTS_BYTES = 64 << 20
-HOME_VARIABLE = "PHASENO_PEFT_HOME"
 
 
 @dataclass(frozen=True)
@@ -48,9 +46,7 @@ class StoredAdapter:
 
 def library_folder() -> Path:
     """Where the user's adapters live: `$PHASENO_PEFT_HOME/adapters`, else the platform's data folder."""
-    home = os.environ.get(HOME_VARIABLE)
-    root = Path(home) if home else Path(platformdirs.user_data_dir("phaseno-peft", appauthor=False))
-    return root.expanduser() / "adapters"
+    return user_folder() / "adapters"
 
 
 def list_adapters() -> list[str]:

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 class TrainingSettings:
     """How an adapter is trained; stored with it. Times in seconds, one epoch is `windows_per_epoch` windows."""
 
-    epochs: int = 30
+    epochs: int = 15
     windows_per_epoch: int | None = None
     """By default two for each training event: its own at a random shift, and one of noise."""
     learning_rate: float = 2e-3
