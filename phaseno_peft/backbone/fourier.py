@@ -7,6 +7,7 @@ inverse FFT exactly (golden vectors: 1e-14 in float64). Time is axis 1: [station
 from __future__ import annotations
 
 import math
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,7 @@ def _angles(samples: int, modes: int) -> Tensor:
 
 
 class SpectralConv(nn.Module):
-    """The Fourier branch of a block: modes are mixed over channels, y(k) = sum_i x_i(k) W(i, o, k).
+    """Holds the Fourier branch of a block: modes are mixed over channels, y(k) = sum_i x_i(k) W(i, o, k).
 
     Li et al. 2021 (arXiv 2010.08895) as in Sun et al. 2023. `weights1` [in, out, modes] complex64, upstream's name.
     """
@@ -50,19 +51,6 @@ class SpectralConv(nn.Module):
         self.register_buffer("analysis", analysis_matrix(samples_in, modes), persistent=False)
         self.register_buffer("synthesis", synthesis_matrix(samples_out, modes), persistent=False)
 
-    def forward(self, spectrum: Tensor) -> Tensor:
-        """[2 * modes, station, in] as `analysis` makes it -> [2 * modes, station, out] for `synthesis`."""
-        weights = torch.view_as_real(self.weights1)  # [in, out, modes, 2]
-        real = weights[..., 0].permute(2, 0, 1)  # [modes, in, out]
-        imag = weights[..., 1].permute(2, 0, 1)
-        x_real, x_imag = torch.split(spectrum, self.modes)
-        return torch.cat(
-            [
-                torch.bmm(x_real, real) - torch.bmm(x_imag, imag),
-                torch.bmm(x_real, imag) + torch.bmm(x_imag, real),
-            ]
-        )
-
 
 class Resample(nn.Module):
     """Linear interpolation along time with both ends kept (upstream's `F.interpolate(..., align_corners=True)`).
@@ -75,19 +63,46 @@ class Resample(nn.Module):
     share: Tensor
     mean: Tensor
     """[samples in] weights of the mean over time of the result."""
+    users: Tensor
+    """[k, samples in] samples of the result that a sample is used in."""
+    user_share: Tensor
+    """[k, samples in, 1] with which weight, zero where there are fewer than k."""
 
     def __init__(self, samples_in: int, samples_out: int) -> None:
         super().__init__()
+        self.shrinks = samples_out < samples_in
         position = torch.arange(samples_out, dtype=torch.float64) * ((samples_in - 1) / max(samples_out - 1, 1))
         earlier = position.floor().long().clamp(max=max(samples_in - 2, 0))
-        self.register_buffer("earlier", earlier, persistent=False)
         share = position - earlier
-        mean = torch.zeros(samples_in, dtype=torch.float64)
-        mean.index_add_(0, earlier, (1 - share) / samples_out).index_add_(0, earlier + 1, share / samples_out)
-        self.register_buffer("later", earlier + 1, persistent=False)
-        self.register_buffer("share", share.float()[:, None], persistent=False)
-        self.register_buffer("mean", mean.float(), persistent=False)
+        used, order = torch.cat([earlier, earlier + 1]).sort(stable=True)
+        user, weight = torch.arange(samples_out).repeat(2)[order], torch.cat([1 - share, share])[order]
+        counts = torch.bincount(used, minlength=samples_in)
+        place = torch.arange(len(used)) - (counts.cumsum(0) - counts)[used]
+        users = torch.zeros(int(counts.max()), samples_in, dtype=torch.int64)
+        user_share = torch.zeros(*users.shape, 1)
+        users[place, used], user_share[place, used, 0] = user, weight.float()
+        mean = torch.zeros(samples_in, dtype=torch.float64).index_add_(0, used, weight / samples_out)
+        for name, tensor in (
+            ("earlier", earlier),
+            ("later", earlier + 1),
+            ("share", share.float()[:, None]),
+            ("mean", mean.float()),
+            ("users", users),
+            ("user_share", user_share),
+        ):
+            self.register_buffer(name, tensor, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[station, samples in, channel] -> [station, samples out, channel]."""
-        return torch.lerp(x.index_select(1, self.earlier), x.index_select(1, self.later), self.share)
+        """[..., samples in, channel] -> [..., samples out, channel]."""
+        return torch.lerp(x.index_select(-2, self.earlier), x.index_select(-2, self.later), self.share)
+
+    def transposed(self, g: Tensor) -> Tensor:
+        """Gradient of the result, [samples out, channel] -> gradient of the input, [samples in, channel]."""
+        total = g.index_select(0, self.users[0]).mul_(self.user_share[0])
+        for users, share in zip(self.users[1:], self.user_share[1:], strict=True):
+            total.addcmul_(g.index_select(0, users), share)
+        return total
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Typed for mypy."""
+        return cast(Tensor, super().__call__(*args, **kwargs))

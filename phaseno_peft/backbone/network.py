@@ -10,8 +10,6 @@ coordinates beside the *target's* features and the reverse.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
 from typing import Any, Protocol, cast
 
 import torch
@@ -22,8 +20,8 @@ from phaseno_peft.backbone.config import PhaseNOConfig
 from phaseno_peft.backbone.fourier import Resample, SpectralConv
 from phaseno_peft.backbone.graph import StationGraph
 from phaseno_peft.backbone.messages import BlockWeights, graph_block
-from phaseno_peft.backbone.normalise import norm_gelu, normalise
-from phaseno_peft.backbone.parallel import run, undivided
+from phaseno_peft.backbone.operator import Synthesis, analyse, by_station, decide, mix, synthesise
+from phaseno_peft.backbone.parallel import undivided, undivided_backward
 from phaseno_peft.errors import BackboneError
 
 
@@ -58,7 +56,6 @@ class FourierBlock(nn.Module):
         self.w = Pointwise(channels_in, channels_out)
         self.normalize_layer = nn.InstanceNorm1d(channels_out, affine=True)
         self.resample = Resample(samples_in, samples_out) if samples_in != samples_out else None
-        self.shrinks = samples_out < samples_in
         self.activate = activate
 
     def forward(self, *parts: Tensor, lift: tuple[Tensor, Tensor] | None = None) -> Tensor:
@@ -67,60 +64,24 @@ class FourierBlock(nn.Module):
         The input may come in parts, side by side by channel. With `lift` = (weight [in, raw], constant [station, in])
         it is raw channels, still to be mapped linearly to the block's input.
         """
-        samples_out, channels_out = self.conv.synthesis.shape[0], self.w.conv.weight.shape[0]
-        threaded = parts[0].device.type == "cpu" and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
-        rows = self.conv.analysis
-        if self.resample is not None:
-            rows = torch.cat([rows, self.resample.mean[None]])
-        stations = range(parts[0].shape[0])
-        if threaded:
-            spectrum = parts[0].new_empty(len(rows), len(stations), sum(part.shape[2] for part in parts))
-            run([partial(_analyse, rows, parts, spectrum, s) for s in stations])
-        else:
-            spectrum = torch.cat([torch.matmul(rows, part) for part in parts], 2).transpose(0, 1)
+        conv, norm, resample = self.conv, self.normalize_layer, self.resample
+        spectrum = analyse(
+            conv.analysis if resample is None else torch.cat([conv.analysis, resample.mean[None]]), parts
+        )
         weight = self.w.conv.weight.squeeze(-1)  # [out, in]
         pointwise = weight  # [out, raw], or [station, out, raw] behind a gate
         if lift is not None:
             spectrum, pointwise = F.linear(spectrum, lift[0]), weight @ lift[0]
-        centre = F.linear(
-            spectrum[0 if self.resample is None else -1], weight
-        )  # mean over time of the pointwise branch
+        centre = F.linear(spectrum[0 if resample is None else -1], weight)  # the pointwise branch's mean over time
         if hasattr(self.w.conv, "gate"):
             mean = spectrum[0] if lift is None else spectrum[0] + lift[1]
             gate = cast(Gated, self.w.conv).gate(F.linear(mean, weight, self.w.conv.bias))
             if gate is not None:
                 pointwise, centre = pointwise * gate[..., None], centre * gate
-        mixed = self.conv(spectrum[: 2 * self.conv.modes])
-        mixed = torch.cat([-centre[None], mixed[1:]]).transpose(0, 1)  # [station, 2 modes, out]
-        norm = self.normalize_layer
-        if not threaded:
-            y = torch.baddbmm(self._local(parts, pointwise), self.conv.synthesis.expand(len(stations), -1, -1), mixed)
-            return norm_gelu(y, norm.weight, norm.bias, norm.eps, self.activate)
-        result = parts[0].new_empty(len(stations), samples_out, channels_out)
-
-        def finish(s: int) -> None:
-            y = self._local([part[s : s + 1] for part in parts], pointwise if pointwise.ndim == 2 else pointwise[s])[0]
-            y.addmm_(self.conv.synthesis, mixed[s])
-            normalise(y, norm.weight, norm.bias, norm.eps, result[s])
-            if self.activate:
-                torch.ops.aten.gelu_(result[s])
-
-        run([partial(finish, s) for s in stations])
-        return result
-
-    def _local(self, parts: Sequence[Tensor], weight: Tensor) -> Tensor:
-        """The pointwise branch without bias, [station, samples out, out]; convolved at the lower of the two rates."""
-        if self.shrinks and self.resample is not None:
-            parts = [self.resample(part) for part in parts]
-        weights = torch.split(weight.transpose(-1, -2), [part.shape[2] for part in parts], -2)
-        y = torch.matmul(parts[0], weights[0])
-        for part, w in zip(parts[1:], weights[1:], strict=True):
-            y = y + torch.matmul(part, w)
-        return y if self.resample is None or self.shrinks else self.resample(y)
-
-
-def _analyse(rows: Tensor, parts: Sequence[Tensor], spectrum: Tensor, station: int) -> None:
-    torch.cat([torch.mm(rows, part[station]) for part in parts], 1, out=spectrum[:, station])
+        mixed = mix(spectrum[: 2 * conv.modes], conv.weights1)
+        mixed = torch.cat([-centre[None], mixed[1:]])
+        fixed = Synthesis(conv.synthesis, resample, norm.eps, self.activate)
+        return synthesise(fixed, mixed, pointwise, norm.weight, norm.bias, parts)
 
 
 class FeedForward(nn.Module):
@@ -214,10 +175,11 @@ class PhaseNO(nn.Module):
             )
         if waveforms.shape[0] != graph.n_stations:
             raise BackboneError(f"{waveforms.shape[0]} stations have waveforms, but the graph has {graph.n_stations}.")
-        if waveforms.device.type != "cpu" or torch.compiler.is_compiling():
+        if not by_station(waveforms):
             return self.compute(waveforms, graph)
         with undivided():
-            return self.compute(waveforms, graph)
+            logits = self.compute(waveforms, graph)
+            return undivided_backward(logits) if logits.requires_grad else logits
 
     def compute(self, waveforms: Tensor, graph: StationGraph) -> Tensor:
         """`forward` of checked input."""
@@ -244,20 +206,9 @@ class PhaseNO(nn.Module):
 
     def decide(self, x: Tensor) -> Tensor:
         """The head, [station, padded time, width] -> logits [station, 2, time]."""
-        pad, first, second = self.phaseno_config.padding_samples, self.fc1, self.fc2
+        pad = self.phaseno_config.padding_samples
         x = x[:, pad : x.shape[1] - pad]
-        if x.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
-            x = F.gelu(F.linear(x, first.weight, first.bias))
-            return F.linear(x, second.weight, second.bias).transpose(1, 2)
-        logits = x.new_empty(x.shape[0], 2, x.shape[1])
-        w1, b1, w2, b2 = first.weight, first.bias, second.weight, second.bias
-
-        def finish(s: int) -> None:
-            hidden = torch.ops.aten.gelu_(torch.addmm(b1, x[s], w1.t()))
-            torch.addmm(b2[:, None], w2, hidden.t(), out=logits[s])
-
-        run([partial(finish, s) for s in range(len(x))])
-        return logits
+        return decide(x, (self.fc1.weight, self.fc1.bias), (self.fc2.weight, self.fc2.bias))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         """Typed for mypy."""

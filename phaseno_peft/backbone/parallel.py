@@ -12,8 +12,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+from torch import Tensor
 
 _lock = threading.Lock()
 _pools: dict[int, ThreadPoolExecutor] = {}
@@ -27,17 +29,48 @@ def undivided() -> Iterator[None]:
     torch's number of threads comes back at the end. The matrix library keeps one number for the whole process: other
     threads' products use one core meanwhile.
     """
-    threads = torch.get_num_threads()
-    if threads == 1:
+    if _width() > 1 or torch.get_num_threads() == 1:  # already within, or nothing to divide
         yield
         return
-    _here.width = threads
-    torch.set_num_threads(1)
+    _begin()
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
-        _here.width = 1
+        _end()
+
+
+def undivided_backward(x: Tensor) -> Tensor:
+    """`x`; the backward pass that comes through it is undivided from here to its end."""
+    result: Tensor = _UndividedBackward.apply(x)  # type: ignore[no-untyped-call]  # torch's stub
+    return result
+
+
+class _UndividedBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(_: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(_: Any, grad: Tensor) -> Tensor:
+        if _width() == 1 and torch.get_num_threads() > 1:
+            _begin()
+        if _width() > 1:  # also after a backward pass that failed before its end
+            torch.autograd.Variable._execution_engine.queue_callback(_end)
+        return grad
+
+
+def _width() -> int:
+    return getattr(_here, "width", 1)
+
+
+def _begin() -> None:
+    _here.width = torch.get_num_threads()
+    torch.set_num_threads(1)
+
+
+def _end() -> None:
+    torch.set_num_threads(_width())
+    _here.width = 1
 
 
 def run(pieces: Sequence[Callable[[], None]]) -> None:
@@ -51,7 +84,7 @@ def run(pieces: Sequence[Callable[[], None]]) -> None:
         with torch.inference_mode(inference), torch.no_grad():
             piece()
 
-    width = getattr(_here, "width", 1)
+    width = _width()
     if width == 1 or len(pieces) == 1:
         for piece in pieces:
             call(piece)
