@@ -224,13 +224,13 @@ def _offsets(stretches: Sequence[Stretch]) -> list[Finding]:
     for phase, offset in measure_label_offset(stretches).items():
         if offset.n < OFFSET_PICKS or offset.median_s is None or offset.quartiles_s is None:
             continue
-        side = "early" if offset.median_s > 0 else "late"
-        low, high = offset.quartiles_s
+        side, sign = ("early", 1) if offset.median_s > 0 else ("late", -1)
+        low, high = sorted(sign * quartile for quartile in offset.quartiles_s)
         findings.append(
             Finding(
                 "note" if suggest_convention(offset) == "onset" else "warning",
                 f"{phase} picks are {abs(offset.median_s):.3f} s {side} of the onsets (median of {offset.n} clear "
-                f"arrivals, quartiles {low:+.3f} to {high:+.3f} s). The adapter will pick as the catalogue does.",
+                f"arrivals, quartiles {low:.3f} to {high:.3f} s). The adapter will pick as the catalogue does.",
             )
         )
     return findings

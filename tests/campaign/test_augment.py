@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic_network import T0, catalog, network_picks, record, table
 
 from phaseno_peft.campaign import Window, cut_window, prepare, read_catalogue
 from phaseno_peft.campaign.augment import (
@@ -24,6 +23,7 @@ from phaseno_peft.campaign.augment import (
 from phaseno_peft.campaign.splits import make_stretch
 from phaseno_peft.contract import Frame, Preprocessing
 from phaseno_peft.errors import CampaignError
+from tests.campaign.synthetic_network import T0, catalog, network_picks, record, table
 
 
 def made_up_windows() -> tuple[Window, Window]:

@@ -7,10 +7,10 @@ import dataclasses
 import numpy as np
 import pytest
 from obspy import Stream
-from synthetic_network import T0, catalog, network_picks, pick, record, table, trace
 
 from phaseno_peft.campaign import Campaign, Station, StationTable
 from phaseno_peft.errors import CampaignError
+from tests.campaign.synthetic_network import T0, catalog, network_picks, pick, record, table, trace
 
 ONSETS_S = [40.0, 1040.0, 2040.0]
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from synthetic_network import T0, catalog, pick
 
 from phaseno_peft.campaign import read_catalogue
 from phaseno_peft.campaign.catalog import phase_of
 from phaseno_peft.errors import CampaignError
+from tests.campaign.synthetic_network import T0, catalog, pick
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from synthetic_network import T0, catalog, network_picks, record, table
 
 from phaseno_peft.campaign import (
     Campaign,
@@ -21,6 +20,7 @@ from phaseno_peft.campaign import (
     triangles,
 )
 from phaseno_peft.contract import LabelOffset
+from tests.campaign.synthetic_network import T0, catalog, network_picks, record, table
 
 
 @given(st.lists(st.floats(-100, 3100), max_size=5))

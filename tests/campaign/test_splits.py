@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic_network import T0, table
 
 from phaseno_peft.campaign import Campaign, Recording, split_campaign
 from phaseno_peft.campaign.catalog import Catalogue, CatalogueEvent, LabelledPick
 from phaseno_peft.campaign.splits import SIDES, Split
 from phaseno_peft.contract import Preprocessing
 from phaseno_peft.errors import CampaignError
+from tests.campaign.synthetic_network import T0, table
 
 STATIONS = table(2)
 

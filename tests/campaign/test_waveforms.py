@@ -8,11 +8,11 @@ import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from obspy import Stream
-from synthetic_network import T0, pulse, table, trace
 
 from phaseno_peft.campaign import Recording, Station, StationTable, prepare, read_waveforms
 from phaseno_peft.contract import Preprocessing
 from phaseno_peft.errors import CampaignError
+from tests.campaign.synthetic_network import T0, pulse, table, trace
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.standard_normal(6000)

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from obspy import Stream
-from synthetic_network import T0, catalog, network_picks, pick, record, table, trace
 
 from phaseno_peft.campaign import (
     Stretch,
@@ -23,6 +22,7 @@ from phaseno_peft.campaign import (
 )
 from phaseno_peft.campaign.splits import make_stretch
 from phaseno_peft.contract import Frame, Preprocessing
+from tests.campaign.synthetic_network import T0, catalog, network_picks, pick, record, table, trace
 
 FRAME, PREPROCESSING = Frame(0.15, 10.0), Preprocessing()
 RNG = np.random.default_rng(0)

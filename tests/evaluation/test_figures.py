@@ -9,7 +9,6 @@ from pathlib import Path
 import matplotlib.image
 import numpy as np
 import pytest
-from handmade_windows import SAMPLES, probability, window
 from obspy import UTCDateTime
 
 from phaseno_peft.campaign.stations import Station
@@ -20,6 +19,7 @@ from phaseno_peft.evaluation import figures, sections
 from phaseno_peft.evaluation.metrics import pick_window, score
 from phaseno_peft.evaluation.scores import Scores
 from phaseno_peft.picking.picks import Pick, PickList
+from tests.evaluation.handmade_windows import SAMPLES, probability, window
 
 THRESHOLDS = {"P": 0.3, "S": 0.3}
 LABELS = {(0, "P"): [300], (0, "S"): [500], (1, "P"): [320]}

@@ -8,7 +8,6 @@ import math
 
 import numpy as np
 import pytest
-from handmade_windows import SAMPLES, probability, window
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +21,7 @@ from phaseno_peft.evaluation.metrics import (
     score,
 )
 from phaseno_peft.evaluation.scores import Scores, f1_gain
+from tests.evaluation.handmade_windows import SAMPLES, probability, window
 
 THRESHOLDS = {"P": 0.3, "S": 0.3}
 

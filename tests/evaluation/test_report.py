@@ -8,7 +8,6 @@ import math
 from pathlib import Path
 
 import pytest
-from handmade_windows import probability, window
 from rich.console import Console
 
 from phaseno_peft.errors import PhasenoPeftError
@@ -23,6 +22,7 @@ from phaseno_peft.evaluation.report import (
     write_evaluation,
 )
 from phaseno_peft.evaluation.scores import Scores
+from tests.evaluation.handmade_windows import probability, window
 
 THRESHOLDS = {"P": 0.3, "S": 0.3}
 WINDOWS = [window({(0, "P"): [300], (1, "P"): [320], (0, "S"): [500]}), window(is_noise=True)]
