@@ -77,11 +77,11 @@ def test_one_component_fills_all_slots_and_two_leave_the_third_empty() -> None:
 @given(
     rate_hz=st.sampled_from([100.0, 200.0, 250.0, 99.99]),
     start_s=st.floats(0, 0.1),
-    spike_s=st.floats(20.0, 30.0),
     first=st.integers(-500, 1900),
+    into_s=st.floats(6.0, 29.0),
 )
-def test_labels_land_on_the_arrival_after_resampling(rate_hz, start_s, spike_s, first) -> None:
-    n = round(60 * rate_hz)
+def test_labels_land_on_the_arrival_after_resampling(rate_hz, start_s, first, into_s) -> None:
+    n, spike_s = round(60 * rate_hz), first / 100 + into_s
     samples = 1e-3 * np.random.default_rng(0).standard_normal(n)
     raw = round((spike_s - start_s) * rate_hz)
     samples[raw] = 1e3
