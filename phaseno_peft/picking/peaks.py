@@ -95,4 +95,7 @@ def _half_widths(
     before, after = positions - left, right - positions
     reached_before, reached_after = curve[left_bases] <= 0.5 * heights, curve[right_bases] <= 0.5 * heights
     both = 0.5 * (before + after)
-    return np.where(reached_before == reached_after, both, np.where(reached_before, before, after))
+    half_widths: NDArray[np.float64] = np.where(
+        reached_before == reached_after, both, np.where(reached_before, before, after)
+    )
+    return half_widths
