@@ -15,3 +15,7 @@ class BackboneError(PhasenoPeftError):
 
 class AdapterError(PhasenoPeftError):
     """An adapter that is missing, altered, made for something else, or badly named."""
+
+
+class HubError(PhasenoPeftError):
+    """The Hugging Face Hub, the way there, or what came from it: missing, refused, in conflict, or altered."""

@@ -22,6 +22,8 @@ ORDER = (
     "simulation",
     "campaign",
     "backbone",
+    "remote",
+    "manifest",
     "contract",
     "places",
     "errors",
@@ -70,10 +72,11 @@ def imported_after(statement: str) -> set[str]:
 @pytest.mark.parametrize(
     ("statement", "absent"),
     [
-        ("import phaseno_peft.cli.app", {"torch", "obspy", "peft", "matplotlib", "scipy"}),
+        ("import phaseno_peft.cli.app", {"torch", "obspy", "peft", "matplotlib", "scipy", "huggingface_hub"}),
         ("import phaseno_peft.campaign", {"torch", "peft", "matplotlib.pyplot"}),
         ("import phaseno_peft.simulation", {"torch", "peft"}),
         ("from phaseno_peft import load_adapter", {"peft", "transformers", "seisbench", "matplotlib"}),
+        ("from phaseno_peft import push_adapter, pull_adapter, load_backbone", {"huggingface_hub", "peft"}),
         ("import phaseno_peft.training, phaseno_peft.evaluation", {"seisbench", "peft"}),
     ],
 )

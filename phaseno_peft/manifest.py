@@ -1,0 +1,91 @@
+"""A folder's manifest: size and SHA-256 of every file, so that what is read is what was written.
+
+`manifest.json` lies beside the files it lists. It tells a damaged or half-copied folder from a whole one; it does not
+say who wrote it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+MANIFEST = "manifest.json"
+MANIFEST_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a folder is called and what each of its files should be."""
+
+    name: str
+    files: dict[str, tuple[int, str]]
+    """Path within the folder -> (bytes, SHA-256)."""
+
+
+def write_manifest(folder: Path, name: str, files: Iterable[str]) -> Path:
+    """List `files` (paths within `folder`) in its `manifest.json`, and return that path."""
+    entries = {file: {"bytes": (folder / file).stat().st_size, "sha256": sha256(folder / file)} for file in files}
+    raw = {"manifest_version": MANIFEST_VERSION, "name": name, "files": dict(sorted(entries.items()))}
+    path = folder / MANIFEST
+    path.write_text(json.dumps(raw, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The folder's manifest, None if it has none. Raises `ValueError` in a sentence for a damaged or a newer one."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        version = raw["manifest_version"]
+        if version == MANIFEST_VERSION:
+            files = {str(file): (int(entry["bytes"]), str(entry["sha256"])) for file, entry in raw["files"].items()}
+            if all(_is_inside(file) for file in files):
+                return Manifest(str(raw["name"]), files)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: not a manifest ({error!r})") from error
+    if version != MANIFEST_VERSION:
+        raise ValueError(f"{path}: manifest version is {version!r}, this phaseno-peft reads {MANIFEST_VERSION}")
+    raise ValueError(f"{path}: lists a file outside its folder")
+
+
+def altered_files(folder: Path, only: Iterable[str] | None = None) -> list[str]:
+    """One sentence for each listed file that is missing or not as listed; empty where all is well or no manifest is.
+
+    only: look at these files alone, and require that they are listed.
+    """
+    try:
+        manifest = read_manifest(folder)
+    except ValueError as error:
+        return [f"{error}."]
+    if manifest is None:
+        return []
+    problems = []
+    for file in sorted(manifest.files if only is None else only):
+        if file not in manifest.files:
+            problems.append(f"{folder / file}: is not listed in {MANIFEST}.")
+            continue
+        n_bytes, digest = manifest.files[file]
+        path = folder / file
+        if not path.is_file():
+            problems.append(f"{path}: is missing, {MANIFEST} lists it.")
+        elif path.stat().st_size != n_bytes:
+            problems.append(f"{path}: {path.stat().st_size} bytes, {MANIFEST} says {n_bytes}.")
+        elif (seen := sha256(path)) != digest:
+            problems.append(f"{path}: the SHA-256 is {seen[:12]}, {MANIFEST} says {digest[:12]}.")
+    return problems
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_inside(file: str) -> bool:
+    path = PurePosixPath(file)
+    return not path.is_absolute() and ".." not in path.parts and "\\" not in file and ":" not in file
