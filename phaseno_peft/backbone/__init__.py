@@ -11,6 +11,7 @@ from phaseno_peft.backbone.weights import (
     fingerprint,
     list_backbones,
     load_backbone,
+    push_backbone,
     read_card,
     save_backbone,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "fingerprint",
     "list_backbones",
     "load_backbone",
+    "push_backbone",
     "read_card",
     "save_backbone",
 ]

@@ -93,6 +93,19 @@ class StationGraph:
         return torch.bincount(self.target, minlength=self.n_stations).float()
 
     @cached_property
+    def neighbours(self) -> tuple[Tensor, Tensor]:
+        """Rows each station hears and their shares of its mean, both [station, most]; a share of zero fills up."""
+        place = torch.sort(self.target, stable=True)
+        degree = torch.bincount(self.target, minlength=self.n_stations)
+        target, source = place.values, self.source[place.indices]
+        column = torch.arange(self.n_edges, device=target.device) - (degree.cumsum(0) - degree)[target]
+        most = max(1, int(degree.max()))
+        rows = torch.zeros(self.n_stations, most, dtype=torch.int64, device=target.device)
+        share = torch.zeros(self.n_stations, most, device=target.device)
+        rows[target, column], share[target, column] = source, 1 / degree[target].float()
+        return rows, share
+
+    @cached_property
     def edge_list(self) -> list[tuple[int, int]]:
         """(source, target) rows in order of target, then of source."""
         return sorted(zip(self.source.tolist(), self.target.tolist(), strict=True), key=lambda edge: edge[::-1])

@@ -19,12 +19,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from phaseno_peft.backbone import parallel
 from phaseno_peft.backbone.graph import Group, StationGraph
 from phaseno_peft.backbone.parallel import run, undivided
 from phaseno_peft.backbone.smooth import MIN_STATIONS, PATCH_CHANNELS, hear_everyone, order_by_range
 
 _gelu_ = torch.ops.aten.gelu_
-_gelu_backward = torch.ops.aten.gelu_backward.grad_input
+_gelu_backward_ = torch.ops.aten.gelu_backward.grad_input
+_gelu_backward = torch.ops.aten.gelu_backward.default
 _ELEMENTS = 262_144
 """Of one temporary: small enough for the caches, large beside the ten microseconds that a call of GELU costs."""
 _PIECES = 8
@@ -49,28 +51,54 @@ class BlockWeights(NamedTuple):
 
 def graph_block(x: Tensor, weights: BlockWeights, graph: StationGraph) -> Tensor:
     """[station, time, channel] -> same shape. A station without an incoming edge hears zero."""
-    if torch.compiler.is_compiling() or x.device.type != "cpu":
+    if not parallel.by_station(x):
         return _plain(x, weights, graph)
     result: Tensor = _GraphBlock.apply(torch.is_grad_enabled(), graph, x, *weights)  # type: ignore[no-untyped-call]  # torch's stub
     return result
 
 
 def _plain(x: Tensor, weights: BlockWeights, graph: StationGraph) -> Tensor:
-    """The same, target by target, in operations that a compiler or an accelerator can take."""
+    """The same in whole tensors, for a compiler or an accelerator; no tensor over edges where either can avoid it."""
     w = weights
     at_target = F.linear(x, w.at_target) + w.target_constant[:, None]
     at_source = F.linear(x, w.at_source) + w.source_constant[:, None]
-    heard = torch.zeros_like(at_target)
-    for group in graph.groups:
-        target, source = at_target[group.rows], at_source[group.rows]
-        means = [
-            F.gelu(target[i] + source[rows]).mean(0) if group.degree[i] else torch.zeros_like(target[i])
-            for i, rows in enumerate(group.hears)
-        ]
-        heard[group.rows] = torch.stack(means)
+    heard = hear(at_target, at_source, *graph.neighbours)
     message = F.linear(heard, w.edge_out) + w.edge_bias * (graph.in_degree > 0)[:, None, None]
     hidden = F.linear(message, w.update_message) + F.linear(x, w.update_own, w.update_bias)
     return F.linear(F.gelu(hidden), w.out, w.out_bias)
+
+
+def hear(at_target: Tensor, at_source: Tensor, rows: Tensor, share: Tensor) -> Tensor:
+    """Sum over k of share[i, k] * gelu(at_target[i] + at_source[rows[i, k]]), all [station, time, hidden].
+
+    A compiler fuses gather, GELU and sum into one loop; without one, neighbours are added one after the other, and the
+    backward pass computes the GELUs again.
+    """
+    if torch.compiler.is_compiling():
+        return (F.gelu(at_target[:, None] + at_source[rows]) * share[..., None, None]).sum(1)
+    result: Tensor = _Hear.apply(at_target, at_source, rows, share)  # type: ignore[no-untyped-call]  # torch's stub
+    return result
+
+
+class _Hear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, at_target: Tensor, at_source: Tensor, rows: Tensor, share: Tensor) -> Tensor:
+        ctx.save_for_backward(at_target, at_source, rows, share)
+        heard = torch.zeros_like(at_target)
+        for k in range(rows.shape[1]):
+            heard.addcmul_(F.gelu(at_target + at_source[rows[:, k]]), share[:, k, None, None])
+        return heard
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        at_target, at_source, rows, share = ctx.saved_tensors
+        of_target, of_source = torch.zeros_like(at_target), torch.zeros_like(at_source)
+        for k in range(rows.shape[1]):
+            part = _gelu_backward(grad * share[:, k, None, None], at_target + at_source[rows[:, k]])
+            of_target += part
+            of_source.index_add_(0, rows[:, k], part)
+        return of_target, of_source, None, None
 
 
 class _GraphBlock(torch.autograd.Function):
@@ -253,7 +281,7 @@ def _backward(
         if wanted.out_bias:
             share.out_bias.add_(g.sum(0))
         g = torch.mm(g, w.out, out=scratch.take("grad_hidden", *hidden.shape))
-        g = _gelu_backward(g, hidden, grad_input=hidden)
+        g = _gelu_backward_(g, hidden, grad_input=hidden)
         if wanted.update_message:
             share.update_message.addmm_(g.t(), message)
         if wanted.update_own:
@@ -272,7 +300,7 @@ def _backward(
         if group.is_alone:
             constant = w.target_constant + w.source_constant
             terms = _terms(own, w.at_target + w.at_source, constant, scratch, "target")
-            g_target = g_source = _gelu_backward(g, terms, grad_input=terms).view(len(own), -1)
+            g_target = g_source = _gelu_backward_(g, terms, grad_input=terms).view(len(own), -1)
             g_own.addmm_(g_target, w.at_target + w.at_source)
         else:
             g /= group.degree.clamp(min=1)[:, None]
@@ -281,7 +309,7 @@ def _backward(
             g_target, g_source = target, heard.view(n, -1).zero_()
             for i, rows in enumerate(group.hears):
                 part = _edges(target[i], source, rows, scratch)
-                _gelu_backward(g[i].expand_as(part), part, grad_input=part)
+                _gelu_backward_(g[i].expand_as(part), part, grad_input=part)
                 torch.sum(part, 0, out=g_target[i])  # its argument is not needed any more
                 if isinstance(rows, slice):
                     g_source[rows] += part

@@ -16,11 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from phaseno_peft.backbone import parallel
 from phaseno_peft.backbone.config import PhaseNOConfig
 from phaseno_peft.backbone.fourier import Resample, SpectralConv
 from phaseno_peft.backbone.graph import StationGraph
 from phaseno_peft.backbone.messages import BlockWeights, graph_block
-from phaseno_peft.backbone.operator import Synthesis, analyse, by_station, decide, mix, synthesise
+from phaseno_peft.backbone.operator import Synthesis, analyse, decide, mix, synthesise
 from phaseno_peft.backbone.parallel import undivided, undivided_backward
 from phaseno_peft.errors import BackboneError
 
@@ -175,7 +176,7 @@ class PhaseNO(nn.Module):
             )
         if waveforms.shape[0] != graph.n_stations:
             raise BackboneError(f"{waveforms.shape[0]} stations have waveforms, but the graph has {graph.n_stations}.")
-        if not by_station(waveforms):
+        if not parallel.by_station(waveforms):
             return self.compute(waveforms, graph)
         with undivided():
             logits = self.compute(waveforms, graph)

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from phaseno_peft.backbone import parallel
 from phaseno_peft.backbone.fourier import Resample
 from phaseno_peft.backbone.parallel import run, undivided
 
@@ -22,17 +23,12 @@ _gelu_ = torch.ops.aten.gelu_
 _gelu_backward = torch.ops.aten.gelu_backward.grad_input
 
 
-def by_station(x: Tensor) -> bool:
-    """Whether the pieces below apply: not under a compiler nor on an accelerator, which want whole tensors."""
-    return x.device.type == "cpu" and not torch.compiler.is_compiling()
-
-
 # --- spectrum -------------------------------------------------------------------------------------------------------
 
 
 def analyse(rows: Tensor, parts: Sequence[Tensor]) -> Tensor:
     """rows [row, time] times each of the parts [station, time, channel]: -> [row, station, channels of all parts]."""
-    if not by_station(parts[0]):
+    if not parallel.by_station(parts[0]):
         return torch.cat([torch.matmul(rows, part) for part in parts], 2).transpose(0, 1)
     result: Tensor = _Analyse.apply(rows, *parts)  # type: ignore[no-untyped-call]  # torch's stub
     return result
@@ -69,7 +65,7 @@ class _Analyse(torch.autograd.Function):
 
 def mix(spectrum: Tensor, weights: Tensor) -> Tensor:
     """Modes mixed over channels: [2 * mode, station, in], [in, out, mode] complex -> [2 * mode, station, out]."""
-    if not by_station(spectrum):
+    if not parallel.by_station(spectrum):
         return _mix(spectrum, *_modes_first(weights))
     result: Tensor = _Mix.apply(spectrum, weights)  # type: ignore[no-untyped-call]  # torch's stub
     return result
@@ -130,7 +126,7 @@ def synthesise(
     mixed [2 * mode, station, out], pointwise [out, in] or, one for each station, [station, out, in], weight and bias
     [out] of the norm, parts [station, samples in, channel] -> [station, samples out, out].
     """
-    if not by_station(mixed):
+    if not parallel.by_station(mixed):
         series = mixed.transpose(0, 1)
         y = torch.baddbmm(_local(fixed, parts, pointwise), fixed.matrix.expand(len(series), -1, -1), series)
         y = torch.addcmul(bias, y, _inverse_deviation(y, fixed.eps) * weight)
@@ -252,7 +248,7 @@ def _of_station(pointwise: Tensor, station: int) -> Tensor:
 
 def decide(x: Tensor, first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> Tensor:
     """Two linear layers (weight, bias) with a GELU between: [station, time, channel] -> [station, out, time]."""
-    if not by_station(x):
+    if not parallel.by_station(x):
         return F.linear(F.gelu(F.linear(x, *first)), *second).transpose(1, 2)
     result: Tensor = _Decide.apply(x, *first, *second)  # type: ignore[no-untyped-call]  # torch's stub
     return result

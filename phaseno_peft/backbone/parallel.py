@@ -22,6 +22,11 @@ _pools: dict[int, ThreadPoolExecutor] = {}
 _here = threading.local()
 
 
+def by_station(x: Tensor) -> bool:
+    """Whether to compute in pieces: not under a compiler nor on an accelerator, which want whole tensors."""
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
 @contextmanager
 def undivided() -> Iterator[None]:
     """Within, torch runs every operation of this thread on one core, and `run` uses the others.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +19,28 @@ from torch import Tensor
 from phaseno_peft.backbone.config import PhaseNOConfig
 from phaseno_peft.backbone.network import PhaseNO
 from phaseno_peft.errors import BackboneError
-from phaseno_peft.places import user_folder
+from phaseno_peft.manifest import MANIFEST, write_manifest
+from phaseno_peft.places import ASSETS, user_folder
+from phaseno_peft.remote import Kind, Published, fetch, hub_name, publish
 
 EMBEDDED = "phaseno-warmstart"
 """The backbone shipped inside the package."""
 FORMAT = "phaseno-peft-backbone/1"
 COMPLEX_SUFFIX = ".real_imag"
 """A complex tensor K is stored as the real tensor `K.real_imag` [..., 2], so that any safetensors reads it."""
-_ASSETS = Path(__file__).resolve().parents[1] / "assets"
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+BACKBONE = Kind(
+    noun="a backbone",
+    marker=CONFIG,
+    weights=WEIGHTS,
+    largest_bytes={MANIFEST: 1 << 20, CONFIG: 1 << 20, WEIGHTS: 1 << 28, CARD: 1 << 20},
+)
+_CARD_METADATA = """---
+library_name: phaseno-peft
+tags: ["phaseno-peft-backbone", "phaseno", "seismology", "phase-picking"]
+---
+
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +62,27 @@ def user_backbones() -> Path:
 
 def list_backbones() -> list[str]:
     """Names of the backbones shipped inside the package and of those the user has fetched."""
-    folders = [*_ASSETS.iterdir(), *(user_backbones().iterdir() if user_backbones().is_dir() else [])]
+    folders = [*ASSETS.iterdir(), *(user_backbones().iterdir() if user_backbones().is_dir() else [])]
     return sorted({folder.name for folder in folders if (folder / "config.json").is_file()})
 
 
 def backbone_folder(name_or_path: str | Path) -> Path:
-    """Folder of a path, or of an embedded or fetched backbone's name. Raises `BackboneError` naming what there is."""
+    """Folder of a path, of an embedded or fetched backbone's name, or of `org/repo[@revision]` on the Hub.
+
+    Raises `BackboneError` naming what there is, and `HubError`.
+    """
     folders = [Path(name_or_path)]
     if Path(name_or_path).name == str(name_or_path):
-        folders += [_ASSETS / str(name_or_path), user_backbones() / str(name_or_path)]
+        folders += [ASSETS / str(name_or_path), user_backbones() / str(name_or_path)]
     for folder in folders:
         if (folder / "config.json").is_file():
             return folder
+    if (hub := hub_name(str(name_or_path))) is not None:
+        return fetch(hub, BACKBONE).folder
     raise BackboneError(
         f"backbone {str(name_or_path)!r} is neither a folder with config.json and model.safetensors nor one of "
-        f"these: {', '.join(list_backbones())}. `phaseno-peft backbone fetch` downloads the authors' weights."
+        f"these: {', '.join(list_backbones())}. `phaseno-peft backbone fetch` downloads the authors' weights; "
+        "org/repo loads one from the Hub."
     )
 
 
@@ -87,7 +109,8 @@ def read_card(name_or_path: str | Path = EMBEDDED) -> BackboneCard:
 def load_backbone(name_or_path: str | Path = EMBEDDED, device: str | torch.device = "cpu") -> PhaseNO:
     """A frozen PhaseNO in evaluation mode, its weights checked against the fingerprint in its `config.json`.
 
-    Raises `BackboneError` for missing, left-over, misshapen or non-finite tensors and for altered files.
+    The name is an embedded or fetched backbone's, a folder's, or `org/repo[@revision]` on the Hub. Raises `HubError`,
+    and `BackboneError` for missing, left-over, misshapen or non-finite tensors and for altered files.
     """
     card = read_card(name_or_path)
     model = PhaseNO(card.config)
@@ -128,6 +151,32 @@ def save_backbone(
     (part / "README.md").write_text(card or f"# {name}\n", encoding="utf-8")
     os.replace(part, folder)
     return folder
+
+
+def push_backbone(
+    name_or_path: str | Path,
+    repository: str,
+    *,
+    tag: str | None = None,
+    private: bool = False,
+    overwrite: bool = False,
+) -> Published:
+    """Push a backbone of this machine to the Hub in one commit: weights, `config.json`, card and manifest.
+
+    A repository that does not exist is made; one that holds another backbone is refused unless `overwrite`. Others
+    load it by `load_backbone("org/repo@tag")`. Raises `BackboneError` and `HubError`.
+    """
+    card = read_card(name_or_path)
+    load_backbone(card.folder)  # nothing damaged is sent
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        for file in (CONFIG, WEIGHTS, CARD):
+            shutil.copyfile(card.folder / file, folder / file)
+        text = (folder / CARD).read_text(encoding="utf-8")
+        if not text.startswith("---\n"):
+            (folder / CARD).write_text(f"{_CARD_METADATA}{text}", encoding="utf-8")
+        write_manifest(folder, card.name, (CONFIG, WEIGHTS, CARD))
+        return publish(folder, repository, BACKBONE, overwrite=overwrite, private=private, tag=tag)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
