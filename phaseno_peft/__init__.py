@@ -11,12 +11,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from phaseno_peft.backbone import PhaseNO, StationGraph, load_backbone
+    from phaseno_peft.backbone import PhaseNO, StationGraph, load_backbone, push_backbone
     from phaseno_peft.campaign import Campaign
     from phaseno_peft.contract import Contract
     from phaseno_peft.cr_lora import CRLoraConfig, CRLoraSettings
-    from phaseno_peft.errors import AdapterError, BackboneError, CampaignError, PhasenoPeftError
-    from phaseno_peft.library import list_adapters
+    from phaseno_peft.errors import AdapterError, BackboneError, CampaignError, HubError, PhasenoPeftError
+    from phaseno_peft.library import (
+        adapter_info,
+        list_adapters,
+        list_versions,
+        pull_adapter,
+        push_adapter,
+        remove_adapter,
+        verify_adapters,
+    )
     from phaseno_peft.picking import Pick, Picker, PickList, load_adapter
     from phaseno_peft.training import TrainingSettings, train_adapter
 
@@ -30,6 +38,7 @@ _WHERE = {
     "Campaign": "campaign",
     "CampaignError": "errors",
     "Contract": "contract",
+    "HubError": "errors",
     "PhaseNO": "backbone",
     "PhasenoPeftError": "errors",
     "Pick": "picking",
@@ -37,10 +46,17 @@ _WHERE = {
     "Picker": "picking",
     "StationGraph": "backbone",
     "TrainingSettings": "training",
+    "adapter_info": "library",
     "list_adapters": "library",
+    "list_versions": "library",
     "load_adapter": "picking",
     "load_backbone": "backbone",
+    "pull_adapter": "library",
+    "push_adapter": "library",
+    "push_backbone": "backbone",
+    "remove_adapter": "library",
     "train_adapter": "training",
+    "verify_adapters": "library",
 }
 
 __all__ = [
@@ -51,6 +67,7 @@ __all__ = [
     "Campaign",
     "CampaignError",
     "Contract",
+    "HubError",
     "PhaseNO",
     "PhasenoPeftError",
     "Pick",
@@ -58,10 +75,17 @@ __all__ = [
     "Picker",
     "StationGraph",
     "TrainingSettings",
+    "adapter_info",
     "list_adapters",
+    "list_versions",
     "load_adapter",
     "load_backbone",
+    "pull_adapter",
+    "push_adapter",
+    "push_backbone",
+    "remove_adapter",
     "train_adapter",
+    "verify_adapters",
 ]
 
 

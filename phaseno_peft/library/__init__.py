@@ -1,23 +1,29 @@
-"""Where adapters live and how they are found."""
+"""Where adapters live, how they are found, and how they travel."""
 
+from phaseno_peft.library.hub import list_versions, pull_adapter, push_adapter
 from phaseno_peft.library.names import check_name
-from phaseno_peft.library.store import (
-    StoredAdapter,
-    adapter_folder,
-    library_folder,
-    list_adapters,
-    read_adapter,
-    read_config,
-    write_adapter,
-)
+from phaseno_peft.library.resolve import Located, find_adapter, library_folder, list_adapters
+from phaseno_peft.library.shelf import AdapterInfo, Verification, adapter_info, remove_adapter, verify_adapters
+from phaseno_peft.library.store import Origin, StoredAdapter, adapter_folder, read_adapter, read_config, write_adapter
 
 __all__ = [
+    "AdapterInfo",
+    "Located",
+    "Origin",
     "StoredAdapter",
+    "Verification",
     "adapter_folder",
+    "adapter_info",
     "check_name",
+    "find_adapter",
     "library_folder",
     "list_adapters",
+    "list_versions",
+    "pull_adapter",
+    "push_adapter",
     "read_adapter",
     "read_config",
+    "remove_adapter",
+    "verify_adapters",
     "write_adapter",
 ]

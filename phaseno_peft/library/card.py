@@ -1,19 +1,29 @@
-"""The card of an adapter: `README.md` with the Hub's metadata, generated from contract and evaluation."""
+"""The card of an adapter, `README.md`: prose from `cards/TEMPLATE.md`, and metadata that the Hub reads."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from string import Template
+from typing import TYPE_CHECKING, Any
 
 from phaseno_peft.contract import PHASES, Contract
-from phaseno_peft.cr_lora import CRLoraSettings
+from phaseno_peft.places import shipped_folder
 
+if TYPE_CHECKING:
+    from phaseno_peft.cr_lora import CRLoraSettings
+
+TAG = "phaseno-peft"
+"""Tag that every card carries: how adapters are found on the Hub."""
+TAGS = (TAG, "phaseno", "seismology", "phase-picking", "microseismic", "cr-lora", "peft")
 _SOURCES = {
     "analyst": "manual picks of an analyst",
     "automatic": "picks of an automatic method, not checked by an analyst",
     "simulated": "simulated records with simulated picks: no real earthquake was involved",
     "unknown": "picks whose origin was not stated",
 }
+_METRICS = {"f1": "F1", "precision": "precision", "recall": "recall"}
 
 
 def write_card(
@@ -22,81 +32,108 @@ def write_card(
     contract: Contract,
     tables: Mapping[str, str],
     figures: Mapping[str, str],
-    notes: list[str],
+    notes: Sequence[str],
 ) -> str:
-    """The card's Markdown. tables: heading -> table. figures: caption -> file name. notes: one sentence each."""
-    made = contract.provenance
-    front = {
-        "library_name": "phaseno-peft",
-        "base_model": contract.backbone_name,
-        "tags": ["phaseno", "seismology", "phase-picking", "microseismic", "cr-lora", "peft"],
-    }
+    """The card's prose. tables: heading -> table. figures: caption -> file name. notes: one sentence each."""
+    made, preprocessing, frame = contract.provenance, contract.preprocessing, contract.frame
     offsets = [
         f"- {phase}: {offset.median_s:+.3f} s (n = {offset.n}, quartiles {offset.quartiles_s[0]:+.3f} to "
         f"{offset.quartiles_s[1]:+.3f} s)"
         for phase, offset in contract.label_offset.items()
         if offset.median_s is not None and offset.quartiles_s is not None
     ] or ["- not measurable: too few clear arrivals"]
-    k = contract.preprocessing.time_scale
+    template = (shipped_folder("cards") / "TEMPLATE.md").read_text(encoding="utf-8")
+    return Template(template).substitute(
+        name=name,
+        backbone=contract.backbone_name,
+        campaign=made.campaign,
+        labels=_SOURCES[made.label_source],
+        train_events=made.train_events,
+        validation_events=made.validation_events,
+        test_events=made.test_events,
+        split=made.split,
+        train_windows=made.train_windows,
+        noise_windows=made.train_noise_windows,
+        train_picks=", ".join(f"{made.train_picks.get(phase, 0)} {phase}" for phase in PHASES),
+        n_stations=len(made.stations),
+        stations=", ".join(made.stations),
+        seed=made.seed,
+        convention=contract.label_convention,
+        offsets="\n".join(offsets),
+        tables="".join(f"## {heading}\n\n{table}\n\n" for heading, table in tables.items()),
+        figures="".join(f"![{caption}]({file})\n\n*{caption}*\n\n" for caption, file in figures.items()),
+        fingerprint=contract.backbone_fingerprint[:16],
+        preprocessing=preprocessing.id,
+        rate_hz=f"{preprocessing.rate_hz:g}",
+        highpass_hz=f"{preprocessing.highpass_hz * preprocessing.time_scale:g}",
+        window_s=f"{preprocessing.window_s:g}",
+        components=preprocessing.component_order,
+        time_scale=f"{preprocessing.time_scale:g}",
+        center=f"{frame.center_latitude_deg:.4f} N, {frame.center_longitude_deg:.4f} E",
+        edge_limit_km=f"{frame.edge_limit_km:g}",
+        thresholds=", ".join(f"{phase} {value:.2f}" for phase, value in contract.thresholds.items()),
+        method=f"CR-LoRA r = {settings.r}, alpha = {settings.lora_alpha:g}, reduction {settings.se_reduction}, "
+        f"head {'trained' if settings.train_head else 'frozen'}",
+        versions=", ".join(f"{key} {value}" for key, value in contract.versions.items()),
+        limits="\n".join(f"- {note}" for note in notes) or "- Not evaluated: nothing is known of its accuracy.",
+    )
+
+
+def metadata(name: str, contract: Contract, evaluation: Mapping[str, Any] | None) -> str:
+    """The YAML block that opens a card on the Hub: library, base model, tags, and the scores as its model-index.
+
+    evaluation: the content of `evaluation.json`, None for an adapter that was never judged.
+    """
     lines = [
         "---",
-        *(f"{key}: {json.dumps(value)}" for key, value in front.items()),
-        "---",
-        "",
-        f"# {name}",
-        "",
-        f"A CR-LoRA adapter for the phase picker PhaseNO (backbone `{contract.backbone_name}`), trained on the "
-        f"campaign `{made.campaign}`.",
-        "",
-        "```python",
-        "from phaseno_peft import load_adapter",
-        "",
-        f'picker = load_adapter("{name}")',
-        "picks = picker.classify(stream, stations)",
-        "```",
-        "",
-        "## Training data",
-        "",
-        f"- Labels: {_SOURCES[made.label_source]}.",
-        f"- {made.train_events} events for training, {made.validation_events} for validation, {made.test_events} for "
-        f"testing. {made.split}",
-        f"- {made.train_windows} windows an epoch, {made.train_noise_windows} of them noise; "
-        + ", ".join(f"{made.train_picks.get(phase, 0)} {phase}" for phase in PHASES)
-        + " picks in the training events.",
-        f"- {len(made.stations)} stations: {', '.join(made.stations)}. Seed {made.seed}.",
-        "",
-        "Offset of the catalogue's picks, as AIC onset minus pick on clear arrivals (positive: picks are early); the "
-        f"adapter learns the catalogue's convention, here `{contract.label_convention}`:",
-        "",
-        *offsets,
-        "",
-        *(line for heading, table in tables.items() for line in (f"## {heading}", "", table, "")),
-        *(line for caption, file in figures.items() for line in (f"![{caption}]({file})", "", f"*{caption}*", "")),
-        "## Contract",
-        "",
-        "| field | value |",
-        "|---|---|",
-        f"| backbone | `{contract.backbone_name}`, fingerprint `{contract.backbone_fingerprint[:16]}` |",
-        f"| preprocessing | `{contract.preprocessing.id}`: {contract.preprocessing.rate_hz:g} Hz, high-pass "
-        f"{contract.preprocessing.highpass_hz * k:g} Hz, windows of {contract.preprocessing.window_s:g} s, components "
-        f"{contract.preprocessing.component_order} |",
-        f"| time scale | {k:g} |",
-        f"| centre | {contract.frame.center_latitude_deg:.4f} N, {contract.frame.center_longitude_deg:.4f} E; edges up "
-        f"to {contract.frame.edge_limit_km:g} km |",
-        "| thresholds | " + ", ".join(f"{phase} {value:.2f}" for phase, value in contract.thresholds.items()) + " |",
-        f"| method | CR-LoRA r = {settings.r}, alpha = {settings.lora_alpha:g}, reduction {settings.se_reduction}, "
-        f"head {'trained' if settings.train_head else 'frozen'} |",
-        "| versions | " + ", ".join(f"{key} {value}" for key, value in contract.versions.items()) + " |",
-        "",
-        "## Limits",
-        "",
-        *(f"- {note}" for note in notes),
-        "- Trained for one network and its noise. On another campaign measure first, with `phaseno-peft evaluate`.",
-        "- A process that reads this adapter with `peft` alone needs `import phaseno_peft.cr_lora.model` first.",
-        "",
-        "## How to cite",
-        "",
-        "The method: Abdullin, Waheed, Eisner, Iqbal, arXiv 2512.13197. The network: Sun et al. 2023 (PhaseNO).",
-        "",
+        "library_name: phaseno-peft",
+        f"base_model: {json.dumps(contract.backbone_name)}",
+        "base_model_relation: adapter",
+        "tags:",
+        *(f"- {tag}" for tag in TAGS),
     ]
-    return "\n".join(lines)
+    metrics = [
+        line
+        for phase, by_tolerance in _summary(evaluation).items()
+        for tolerance, found in by_tolerance.items()
+        for key, words in _METRICS.items()
+        if isinstance(found.get(key), float | int) and found[key] == found[key]  # not NaN
+        for line in (
+            f"    - type: {key}",
+            f"      name: {phase} {words} within {tolerance} s",
+            f"      value: {found[key]:.4f}",
+        )
+    ]
+    if metrics:
+        campaign = contract.provenance.campaign
+        lines += [
+            "model-index:",
+            f"- name: {json.dumps(name)}",
+            "  results:",
+            "  - task:",
+            "      type: phase-picking",
+            "      name: Seismic phase picking",
+            "    dataset:",
+            f"      type: {json.dumps(campaign)}",
+            f"      name: {json.dumps(f'{campaign}, held-out events, {contract.provenance.label_source} picks')}",
+            "    metrics:",
+            *metrics,
+        ]
+    return "\n".join([*lines, "---", "", ""])
+
+
+def with_metadata(card: str, block: str, *, load_as: tuple[str, str] | None = None) -> str:
+    """A card under another metadata block. load_as: (name, new name) in the card's `load_adapter` line."""
+    prose = re.sub(r"\A---\n.*?\n---\n+", "", card, flags=re.S)
+    if load_as is not None:
+        prose = prose.replace(f'load_adapter("{load_as[0]}")', f'load_adapter("{load_as[1]}")')
+    return block + prose
+
+
+def _summary(evaluation: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """phase -> tolerance -> numbers, of the adapter."""
+    try:
+        found = evaluation["scores"]["adapter"]["summary"] if evaluation else {}
+    except (KeyError, TypeError):
+        return {}
+    return found if isinstance(found, Mapping) else {}

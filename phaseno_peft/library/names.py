@@ -1,14 +1,40 @@
-"""Names of adapters: what people type, what folders and Hub repositories are called."""
+"""What adapters are called: names that people type, and the files of an adapter's folder."""
 
 from __future__ import annotations
 
 import re
 
 from phaseno_peft.errors import AdapterError
+from phaseno_peft.manifest import MANIFEST
+from phaseno_peft.remote import Kind
 
+CONFIG, WEIGHTS, CARD, EVALUATION = "adapter_config.json", "adapter_model.safetensors", "README.md", "evaluation.json"
+ORIGIN = "origin.json"
+"""Where a pulled or pushed adapter is on the Hub: ours alone, never sent and in no manifest."""
+LARGEST_JSON_BYTES = 4 << 20
+LARGEST_WEIGHTS_BYTES = 64 << 20
+ADAPTER = Kind(
+    noun="an adapter",
+    marker=CONFIG,
+    weights=WEIGHTS,
+    largest_bytes={
+        MANIFEST: 1 << 20,
+        CONFIG: LARGEST_JSON_BYTES,
+        WEIGHTS: LARGEST_WEIGHTS_BYTES,
+        CARD: 1 << 20,
+        EVALUATION: LARGEST_JSON_BYTES,
+        "figures/*.png": 8 << 20,
+    },
+)
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 # Words of PEFT and of the network's module tree: as adapter names they corrupt other adapters' files in stock PEFT.
 _RESERVED = frozenset({"model", "weight", "bias", "conv", "edge", "aggre", "default", "frozen", "base-model"})
+
+
+def is_name(name: str) -> bool:
+    """True if an adapter may be called so."""
+    reserved = name in _RESERVED or re.fullmatch(r"(fno|gno|fc)\d", name)
+    return 2 <= len(name) <= 64 and _NAME.fullmatch(name) is not None and not reserved
 
 
 def check_name(name: str) -> str:
@@ -16,9 +42,8 @@ def check_name(name: str) -> str:
 
     Lower-case letters, digits and single hyphens, 2 to 64 characters, none of a few reserved words.
     """
-    reserved = name in _RESERVED or re.fullmatch(r"(fno|gno|fc)\d", name)
-    if not 2 <= len(name) <= 64 or not _NAME.fullmatch(name) or reserved:
-        why = "is a reserved word" if reserved else "is not a name"
+    if not is_name(name):
+        why = "is a reserved word" if _NAME.fullmatch(name) and 2 <= len(name) <= 64 else "is not a name"
         raise AdapterError(
             f"adapter name {name!r} {why}. Use 2 to 64 lower-case letters, digits and single hyphens, "
             "for example 'ohio-frac'."

@@ -1,36 +1,68 @@
-"""Adapters as folders: written whole or not at all, read strictly, found by name in the user's library.
+"""Adapters as folders: written whole or not at all, read strictly.
 
 A folder holds `adapter_config.json` (settings and contract), `adapter_model.safetensors`, `README.md` (the card) and
-`evaluation.json`: PEFT's names, so that `PeftModel.from_pretrained` reads it too. Nothing that is read can execute.
+`evaluation.json`: PEFT's names, so that `PeftModel.from_pretrained` reads it too; and `manifest.json`, which lists the
+SHA-256 of each. Nothing that is read can execute.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phaseno_peft.contract import Contract
 from phaseno_peft.errors import AdapterError
-from phaseno_peft.library.names import check_name
-from phaseno_peft.places import user_folder
+from phaseno_peft.library.card import metadata, with_metadata
+from phaseno_peft.library.names import (
+    ADAPTER,
+    CARD,
+    CONFIG,
+    EVALUATION,
+    LARGEST_JSON_BYTES,
+    LARGEST_WEIGHTS_BYTES,
+    ORIGIN,
+    WEIGHTS,
+    check_name,
+)
+from phaseno_peft.library.resolve import Located, find_adapter, library_folder
+from phaseno_peft.manifest import MANIFEST, altered_files, read_manifest, write_manifest
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from phaseno_peft.cr_lora import CRLoraSettings
 
-CONFIG, WEIGHTS, CARD, EVALUATION = "adapter_config.json", "adapter_model.safetensors", "README.md", "evaluation.json"
-LARGEST_JSON_BYTES = 4 << 20
-LARGEST_WEIGHTS_BYTES = 64 << 20
+__all__ = [
+    "CARD",
+    "CONFIG",
+    "EVALUATION",
+    "WEIGHTS",
+    "Origin",
+    "StoredAdapter",
+    "adapter_folder",
+    "copy_listed",
+    "install",
+    "listed_files",
+    "read_adapter",
+    "read_config",
+    "read_evaluation_json",
+    "read_json",
+    "read_located",
+    "read_origin",
+    "refuse_existing",
+    "tensors_sha256",
+    "write_adapter",
+    "write_origin",
+]
 
 
 @dataclass(frozen=True)
@@ -44,38 +76,9 @@ class StoredAdapter:
     tensors: dict[str, Tensor]
 
 
-def library_folder() -> Path:
-    """Where the user's adapters live: `$PHASENO_PEFT_HOME/adapters`, else the platform's data folder."""
-    return user_folder() / "adapters"
-
-
-def list_adapters() -> list[str]:
-    """Names in the user's library."""
-    folder = library_folder()
-    return sorted(p.name for p in folder.iterdir() if (p / CONFIG).is_file()) if folder.is_dir() else []
-
-
 def adapter_folder(name_or_path: str | Path) -> Path:
-    """Folder of an adapter: a path to one, or a name in the user's library.
-
-    Raises `AdapterError` that lists the nearest names.
-    """
-    path = Path(name_or_path).expanduser()
-    if (path / CONFIG).is_file():
-        return path
-    if path.is_dir():
-        raise AdapterError(f"{path}: not an adapter, it has no {CONFIG}. Give the folder that train-adapter wrote.")
-    name = str(name_or_path)
-    if path.name == name and not name.startswith("."):
-        folder = library_folder() / check_name(name)
-        if (folder / CONFIG).is_file():
-            return folder
-    known = list_adapters()
-    near = difflib.get_close_matches(name, known, n=3) or known[:5]
-    hint = (
-        f"Nearest: {', '.join(near)}." if near else "The library is empty: train one with `phaseno-peft train-adapter`."
-    )
-    raise AdapterError(f"no adapter {name!r}, neither as a folder nor in {library_folder()}. {hint}")
+    """Folder of an adapter as `find_adapter` finds it."""
+    return find_adapter(name_or_path).folder
 
 
 def read_config(folder: Path) -> tuple[CRLoraSettings, Contract]:
@@ -94,14 +97,22 @@ def read_config(folder: Path) -> tuple[CRLoraSettings, Contract]:
 
 
 def read_adapter(name_or_path: str | Path) -> StoredAdapter:
-    """Read an adapter strictly. Raises `AdapterError` for anything missing, surplus, too large or altered."""
+    """Find an adapter and read it strictly. Raises `AdapterError` for anything missing, too large or altered."""
+    return read_located(find_adapter(name_or_path))
+
+
+def read_located(found: Located) -> StoredAdapter:
+    """`read_adapter` of one that was found already. Config and weights must be as the folder's manifest lists them."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    folder = adapter_folder(name_or_path)
-    settings, contract = read_config(folder)
+    folder = found.folder
     path = folder / WEIGHTS
+    _check_size(folder / CONFIG, LARGEST_JSON_BYTES)
     _check_size(path, LARGEST_WEIGHTS_BYTES)
+    if altered := altered_files(folder, (CONFIG, WEIGHTS)):
+        raise AdapterError(f"{altered[0]} It was altered after it was written; fetch or train the adapter again.")
+    settings, contract = read_config(folder)
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
@@ -111,7 +122,7 @@ def read_adapter(name_or_path: str | Path) -> StoredAdapter:
             f"{path}: the tensors' SHA-256 is {seen[:12]}, the contract says {contract.tensors_sha256[:12]}. The file "
             "was altered or belongs to another adapter; fetch it again."
         )
-    return StoredAdapter(folder.resolve().name, folder, settings, contract, tensors)
+    return StoredAdapter(found.name, folder, settings, contract, tensors)
 
 
 def write_adapter(
@@ -126,8 +137,8 @@ def write_adapter(
 ) -> Path:
     """Write an adapter's folder; it appears whole or not at all, and an old one stays until the new one is complete.
 
-    files: name in the folder -> file to copy there, `evaluation.json` among them. Raises `AdapterError` if the folder
-    exists and `overwrite` is False.
+    card: the prose of `README.md`; its metadata is written here. files: name in the folder -> file to copy there,
+    `evaluation.json` among them. Raises `AdapterError` if the folder exists and `overwrite` is False.
     """
     from safetensors.torch import save_file
 
@@ -151,21 +162,77 @@ def write_adapter(
         },
         "contract": contract.to_json(),
     }
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        part.chmod(0o755)
+    with _appearing(folder) as part:
         save_file({k: t.detach().cpu().contiguous() for k, t in sorted(tensors.items())}, part / WEIGHTS)
         (part / WEIGHTS).chmod(0o644)
         (part / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-        (part / CARD).write_text(card, encoding="utf-8")
         for name, source in files.items():
             (part / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, part / name)
-        _put_in_place(part, folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        block = metadata(folder.name, contract, read_evaluation_json(part))
+        (part / CARD).write_text(with_metadata(card, block), encoding="utf-8")
+        write_manifest(part, folder.name, sorted({WEIGHTS, CONFIG, CARD, *files}))
     return folder
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where on the Hub an adapter of the library came from, or was pushed to."""
+
+    repository: str
+    revision: str | None
+    """What was asked for: a tag, a branch, a commit, or None."""
+    commit: str
+
+
+def install(found: Located, name: str, *, overwrite: bool = False) -> Path:
+    """Copy a fetched adapter into the user's library as `name`, with its origin; it appears whole or not at all."""
+    folder = library_folder() / check_name(name)
+    refuse_existing(folder, overwrite=overwrite)
+    with _appearing(folder) as part:
+        copy_listed(found.folder, part)
+        if found.hub is not None and found.commit is not None:
+            write_origin(part, Origin(found.hub.repository, found.hub.revision, found.commit))
+    return folder
+
+
+def copy_listed(source: Path, target: Path) -> None:
+    """Copy an adapter's own files and its manifest, and nothing else that lies in its folder."""
+    for file in (file for file in listed_files(source) if ADAPTER.limit(file) is not None):
+        (target / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / file, target / file)
+
+
+def listed_files(folder: Path) -> list[str]:
+    """Paths within its folder of an adapter's own files: those its manifest lists, else those an adapter has."""
+    try:
+        manifest = read_manifest(folder)
+    except ValueError as error:
+        raise AdapterError(f"{error}. Fetch or train the adapter again.") from error
+    if manifest is not None:
+        return [MANIFEST, *sorted(manifest.files)]
+    there = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in there if ADAPTER.limit(path) is not None)
+
+
+def read_origin(folder: Path) -> Origin | None:
+    """Where the adapter in `folder` is on the Hub, None if nowhere that is known of."""
+    if not (folder / ORIGIN).is_file():
+        return None
+    try:
+        return Origin(**read_json(folder / ORIGIN))
+    except TypeError as error:
+        raise AdapterError(f"{folder / ORIGIN}: not an adapter's origin ({error}). Remove the file.") from error
+
+
+def write_origin(folder: Path, origin: Origin) -> None:
+    """Note where the adapter in `folder` is on the Hub."""
+    (folder / ORIGIN).write_text(json.dumps(dataclasses.asdict(origin), indent=2) + "\n", encoding="utf-8")
+
+
+def read_evaluation_json(folder: Path) -> dict[str, Any] | None:
+    """`evaluation.json` as it stands, None if the adapter was never judged."""
+    return read_json(folder / EVALUATION) if (folder / EVALUATION).is_file() else None
 
 
 def refuse_existing(folder: Path, *, overwrite: bool) -> None:
@@ -209,6 +276,19 @@ def _check_size(path: Path, largest_bytes: int) -> None:
         raise AdapterError(f"{path}: no such file. Fetch or train the adapter again.") from error
     if size > largest_bytes:
         raise AdapterError(f"{path}: {size} bytes, more than the {largest_bytes} an adapter may have.")
+
+
+@contextmanager
+def _appearing(folder: Path) -> Iterator[Path]:
+    """A hidden folder to write into, which becomes `folder` when the block ends well and vanishes when it does not."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        part.chmod(0o755)
+        yield part
+        _put_in_place(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _put_in_place(part: Path, folder: Path) -> None:

@@ -44,13 +44,20 @@ def test_good_names_pass(name: str) -> None:
     assert check_name(name) == name
 
 
+@pytest.fixture
+def unlisted(copy: Path) -> Path:
+    """A copy without manifest, as somebody puts one together by hand."""
+    (copy / "manifest.json").unlink()
+    return copy
+
+
 def change_config(folder: Path, **changes: object) -> None:
     path = folder / "adapter_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def test_an_altered_tensor_of_the_same_size_is_refused(copy: Path) -> None:
-    file = copy / "adapter_model.safetensors"
+def test_an_altered_tensor_of_the_same_size_is_refused(unlisted: Path) -> None:
+    file = unlisted / "adapter_model.safetensors"
     tensors = load_file(file)
     size = file.stat().st_size
     key = sorted(tensors)[0]
@@ -58,39 +65,63 @@ def test_an_altered_tensor_of_the_same_size_is_refused(copy: Path) -> None:
     save_file(tensors, file)
     assert file.stat().st_size == size
     with pytest.raises(AdapterError, match="SHA-256"):
-        read_adapter(copy)
+        read_adapter(unlisted)
 
 
-def test_damaged_files_are_refused_by_name(copy: Path) -> None:
-    weights = (copy / "adapter_model.safetensors").read_bytes()
-    (copy / "adapter_model.safetensors").write_bytes(weights[: len(weights) // 2])
+def test_damaged_files_are_refused_by_name(unlisted: Path) -> None:
+    weights = (unlisted / "adapter_model.safetensors").read_bytes()
+    (unlisted / "adapter_model.safetensors").write_bytes(weights[: len(weights) // 2])
     with pytest.raises(AdapterError, match=r"adapter_model\.safetensors: not a readable safetensors"):
-        read_adapter(copy)
-    (copy / "adapter_model.safetensors").unlink()
+        read_adapter(unlisted)
+    (unlisted / "adapter_model.safetensors").unlink()
     with pytest.raises(AdapterError, match="no such file"):
-        read_adapter(copy)
-    (copy / "adapter_config.json").write_text("{")
+        read_adapter(unlisted)
+    (unlisted / "adapter_config.json").write_text("{")
     with pytest.raises(AdapterError, match=r"adapter_config\.json: not readable as JSON"):
-        read_adapter(copy)
+        read_adapter(unlisted)
 
 
-def test_a_header_of_gigabytes_is_refused_without_reading_it(copy: Path) -> None:
-    (copy / "adapter_model.safetensors").write_bytes((2**40).to_bytes(8, "little") + b"{}")
+def test_a_header_of_gigabytes_is_refused_without_reading_it(unlisted: Path) -> None:
+    (unlisted / "adapter_model.safetensors").write_bytes((2**40).to_bytes(8, "little") + b"{}")
     with pytest.raises(AdapterError, match="not a readable safetensors"):
-        read_adapter(copy)
+        read_adapter(unlisted)
 
 
-def test_an_adapter_without_contract_or_of_a_newer_contract_is_refused(copy: Path) -> None:
-    contract = json.loads((copy / "adapter_config.json").read_text())["contract"]
-    change_config(copy, contract=contract | {"contract_version": 99})
+def test_an_adapter_without_contract_or_of_a_newer_contract_is_refused(unlisted: Path) -> None:
+    contract = json.loads((unlisted / "adapter_config.json").read_text())["contract"]
+    change_config(unlisted, contract=contract | {"contract_version": 99})
     with pytest.raises(AdapterError, match="contract version is 99"):
-        read_adapter(copy)
-    change_config(copy, contract={k: v for k, v in contract.items() if k != "thresholds"})
+        read_adapter(unlisted)
+    change_config(unlisted, contract={k: v for k, v in contract.items() if k != "thresholds"})
     with pytest.raises(AdapterError, match="contract is damaged"):
-        read_adapter(copy)
-    change_config(copy, contract=None)
+        read_adapter(unlisted)
+    change_config(unlisted, contract=None)
     with pytest.raises(AdapterError, match="no contract"):
+        read_adapter(unlisted)
+
+
+@pytest.mark.parametrize("file", ["adapter_config.json", "adapter_model.safetensors"])
+def test_a_byte_changed_in_config_or_weights_is_refused_before_they_are_read(copy: Path, file: str) -> None:
+    content = bytearray((copy / file).read_bytes())
+    content[-5] ^= 1
+    (copy / file).write_bytes(content)
+    with pytest.raises(AdapterError, match=rf"{file}: the SHA-256 is .*manifest.json says"):
         read_adapter(copy)
+
+
+def test_a_manifest_that_is_damaged_newer_or_points_outside_is_refused(copy: Path) -> None:
+    path = copy / "manifest.json"
+    raw = json.loads(path.read_text())
+    outside = raw | {"files": raw["files"] | {"../../secret": {"bytes": 1, "sha256": "0"}}}
+    for text, message in (
+        ("[]", "not a manifest"),
+        (json.dumps(raw | {"manifest_version": 2}), "manifest version is 2, this phaseno-peft reads 1"),
+        (json.dumps(outside), "lists a file outside its folder"),
+        (json.dumps(raw | {"files": {}}), "is not listed in manifest.json"),
+    ):
+        path.write_text(text)
+        with pytest.raises(AdapterError, match=message):
+            read_adapter(copy)
 
 
 def test_writing_fails_whole_and_keeps_the_old_adapter(copy: Path, tmp_path: Path) -> None:

@@ -1,0 +1,138 @@
+"""Adapters on the Hub: pushed as one commit, pulled whole into the library, their versions listed."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from pathlib import Path
+
+from phaseno_peft.errors import AdapterError, HubError
+from phaseno_peft.library.card import metadata, with_metadata
+from phaseno_peft.library.names import ADAPTER, CARD, EVALUATION, check_name
+from phaseno_peft.library.resolve import (
+    REPOSITORY_PREFIX,
+    default_organisation,
+    find_adapter,
+    find_on_hub,
+    library_folder,
+)
+from phaseno_peft.library.store import (
+    Origin,
+    copy_listed,
+    install,
+    listed_files,
+    read_evaluation_json,
+    read_located,
+    read_origin,
+    write_origin,
+)
+from phaseno_peft.manifest import MANIFEST, altered_files, write_manifest
+from phaseno_peft.remote import HubName, Published, Version, hub_name, publish
+from phaseno_peft.remote import list_versions as remote_versions
+
+
+def push_adapter(
+    name_or_path: str | Path,
+    repository: str,
+    *,
+    tag: str | None = None,
+    private: bool = False,
+    force: bool = False,
+    overwrite: bool = False,
+) -> Published:
+    """Push an adapter of this machine to the Hub: adapter, contract, card, figures and scores in one commit.
+
+    The commit is the version that others pin; `tag` names it. A repository that does not exist is made. One that has
+    a newer commit than the one this adapter was pulled from or pushed to is refused unless `overwrite`, an adapter
+    without evaluation unless `force`. Pushing again after a break continues; pushing the same content commits nothing.
+
+    Raises `AdapterError` for an adapter that is altered or not evaluated, `HubError` for what the Hub refuses.
+    """
+    found = find_adapter(name_or_path, remote=False)
+    stored = read_located(found)
+    written = set(listed_files(found.folder)) - {MANIFEST, CARD}  # the card is for people, who may have edited it
+    if altered := altered_files(found.folder, written):
+        raise AdapterError(f"{altered[0]} It was altered after it was written; train it again, or remove the file.")
+    evaluation = read_evaluation_json(found.folder)
+    if evaluation is None and not force:
+        raise AdapterError(
+            f"adapter {found.name!r} has no {EVALUATION}: nobody knows how it picks. Train it with train-adapter, "
+            "which evaluates it, or push it all the same with --force."
+        )
+    origin = read_origin(found.folder)
+    is_same_place = origin is not None and origin.repository == repository
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        copy_listed(found.folder, folder)
+        prose = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else f"# {found.name}\n"
+        block = metadata(found.name, stored.contract, evaluation)
+        (folder / CARD).write_text(with_metadata(prose, block, load_as=(found.name, repository)), encoding="utf-8")
+        write_manifest(folder, found.name, _files(folder))
+        published = publish(
+            folder,
+            repository,
+            ADAPTER,
+            known_commit=origin.commit if origin is not None and is_same_place else None,
+            overwrite=overwrite,
+            private=private,
+            tag=tag,
+        )
+    if found.place in ("library", "folder"):
+        write_origin(found.folder, Origin(repository, tag, published.commit))
+    return published
+
+
+def pull_adapter(name: str, *, as_name: str | None = None, overwrite: bool = False) -> Path:
+    """Fetch `org/repo[@revision]` from the Hub into the user's library and return its folder there.
+
+    A bare name stands for `<$PHASENO_PEFT_HUB_ORG>/phaseno-<name>`. The adapter appears whole and verified or not at
+    all, under its own name or `as_name`; what was pulled, and at which commit, is kept beside it. Pulling what is
+    there already changes nothing. Raises `HubError`, and `AdapterError` for a damaged adapter or a taken name.
+    """
+    found = find_on_hub(_on_hub(name), accept_moved=overwrite)
+    found = dataclasses.replace(found, name=check_name(as_name or found.name))
+    read_located(found)
+    folder = library_folder() / found.name
+    if folder.is_dir() and (origin := read_origin(folder)) is not None and found.hub is not None:
+        if (origin.repository, origin.commit) == (found.hub.repository, found.commit) and not altered_files(folder):
+            return folder
+        if not overwrite:
+            raise AdapterError(
+                f"{folder}: is {origin.repository} at commit {origin.commit[:12]}, {found.hub} is at "
+                f"{str(found.commit)[:12]}. Replace it with --overwrite, or keep both with --name."
+            )
+    return install(found, found.name, overwrite=overwrite)
+
+
+def list_versions(name: str) -> list[Version]:
+    """Tags and branches of an adapter's repository: of a Hub name, or of the place an adapter here was pulled from.
+
+    Raises `AdapterError` for an adapter that is on no Hub, and `HubError`.
+    """
+    hub = hub_name(name)
+    if hub is None:
+        origin = read_origin(find_adapter(name, remote=False).folder)
+        if origin is None:
+            raise AdapterError(
+                f"adapter {name!r} was neither pulled from the Hub nor pushed there: it has no versions."
+            )
+        hub = HubName(origin.repository)
+    return remote_versions(hub.repository)
+
+
+def _on_hub(name: str) -> HubName:
+    hub = hub_name(name) or hub_name(f"hf://{name}")
+    if hub is not None:
+        return hub
+    bare, _, revision = name.partition("@")
+    organisation = default_organisation()
+    if organisation is None:
+        raise HubError(
+            f"{name!r} is not the name of a repository. Write organisation/name, or set $PHASENO_PEFT_HUB_ORG."
+        )
+    return HubName(f"{organisation}/{REPOSITORY_PREFIX}{check_name(bare)}", revision or None)
+
+
+def _files(folder: Path) -> list[str]:
+    files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(file for file in files if file != MANIFEST)

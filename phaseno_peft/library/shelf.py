@@ -1,0 +1,105 @@
+"""What stands in the library: facts about an adapter, whether it is still whole, and taking it out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from phaseno_peft.errors import AdapterError, HubError
+from phaseno_peft.library.names import CONFIG, EVALUATION, check_name
+from phaseno_peft.library.resolve import Place, find_adapter, library_folder, list_adapters
+from phaseno_peft.library.store import Origin, listed_files, read_config, read_located, read_origin
+from phaseno_peft.manifest import MANIFEST, altered_files
+
+if TYPE_CHECKING:
+    from phaseno_peft.contract import Contract
+    from phaseno_peft.cr_lora import CRLoraSettings
+
+
+@dataclass(frozen=True)
+class AdapterInfo:
+    """What is known of an adapter without loading its tensors."""
+
+    name: str
+    place: Place
+    folder: Path
+    settings: CRLoraSettings
+    contract: Contract
+    origin: Origin | None
+    """Where on the Hub it came from or was pushed to."""
+    is_evaluated: bool
+    n_bytes: int
+    """Of all its files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What re-hashing an adapter found."""
+
+    name: str
+    folder: Path
+    problems: tuple[str, ...]
+    """One sentence each; empty where every file is as it was written."""
+
+
+def adapter_info(name_or_path: str | Path) -> AdapterInfo:
+    """Facts about an adapter, found as `load_adapter` finds it. Raises `AdapterError` and `HubError`."""
+    found = find_adapter(name_or_path)
+    settings, contract = read_config(found.folder)
+    origin = read_origin(found.folder)
+    if found.hub is not None and found.commit is not None:
+        origin = Origin(found.hub.repository, found.hub.revision, found.commit)
+    sizes = (
+        (found.folder / file).stat().st_size for file in listed_files(found.folder) if (found.folder / file).exists()
+    )
+    evaluated = (found.folder / EVALUATION).is_file()
+    return AdapterInfo(found.name, found.place, found.folder, settings, contract, origin, evaluated, sum(sizes))
+
+
+def verify_adapters(names: Iterable[str | Path] | None = None) -> list[Verification]:
+    """Hash every file of adapters again and read them strictly: of `names`, or of the library and those shipped.
+
+    Raises `AdapterError` for a name that is not there.
+    """
+    results = []
+    for name in list_adapters() if names is None else names:
+        found = find_adapter(name, remote=False)
+        problems = altered_files(found.folder)
+        if not (found.folder / MANIFEST).is_file():
+            problems = [f"{found.folder}: has no {MANIFEST}, so only its tensors can be verified."]
+        try:
+            read_located(found)
+        except AdapterError as error:
+            problems = problems or [str(error)]
+        results.append(Verification(found.name, found.folder, tuple(problems)))
+    return results
+
+
+def remove_adapter(name: str) -> Path:
+    """Take an adapter out of the user's library, at once and whole; returns the folder that was removed.
+
+    Raises `AdapterError` for names that are not in the library: shipped adapters and the Hub's cache stay.
+    """
+    folder = library_folder() / check_name(name)
+    if not (folder / CONFIG).is_file():
+        where = find_adapter(name, remote=False)  # says what is there instead
+        raise AdapterError(
+            f"adapter {name!r} is {where.place} at {where.folder}, not in your library. Nothing removed."
+        )
+    grave = Path(tempfile.mkdtemp(prefix=f".{name}.removed.", dir=folder.parent))
+    os.replace(folder, grave / name)
+    shutil.rmtree(grave, ignore_errors=True)
+    return folder
+
+
+def describe(name: str) -> AdapterInfo | str:
+    """`adapter_info`, or in a sentence why there is none: for tables in which one damaged adapter is one row."""
+    try:
+        return adapter_info(name)
+    except (AdapterError, HubError) as error:
+        return str(error)
