@@ -349,7 +349,7 @@ def _process(segment: Segment, anchor_ns: int, preprocessing: Preprocessing) -> 
     if n < 1 or len(segment.samples) < 2:
         return first, np.zeros(0)
     corner_hz = preprocessing.highpass_hz * preprocessing.time_scale
-    x = _highpass(segment.samples.astype(np.float64), segment.rate_hz, corner_hz)
+    x = highpass(segment.samples.astype(np.float64), segment.rate_hz, corner_hz)
     lead_s = (
         first / rate_hz - (segment.start_ns - anchor_ns) * 1e-9
     )  # from the first raw sample to the first grid point
@@ -357,7 +357,7 @@ def _process(segment: Segment, anchor_ns: int, preprocessing: Preprocessing) -> 
     return first, values
 
 
-def _highpass(x: np.ndarray, rate_hz: float, corner_hz: float) -> np.ndarray:
+def highpass(x: np.ndarray, rate_hz: float, corner_hz: float) -> np.ndarray:
     """Causal Butterworth high-pass, 4 corners, started as if the first samples had lasted for ever."""
     sos, settled = _highpass_design(rate_hz, corner_hz)
     filtered, _ = scipy.signal.sosfilt(sos, x, zi=settled * float(np.median(x[:5])))

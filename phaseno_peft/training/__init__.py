@@ -1,6 +1,21 @@
 """From campaigns to adapters."""
 
 from phaseno_peft.training.adapter import TrainedAdapter, peak_memory_bytes, train_adapter
-from phaseno_peft.training.loop import Epoch, TrainingSettings, train
+from phaseno_peft.training.course import Epoch
+from phaseno_peft.training.loop import train
+from phaseno_peft.training.recipes import RECIPES, Recipe, cr_lora_recipe, find_recipe
+from phaseno_peft.training.settings import QUICK, TrainingSettings
 
-__all__ = ["Epoch", "TrainedAdapter", "TrainingSettings", "peak_memory_bytes", "train", "train_adapter"]
+__all__ = [
+    "QUICK",
+    "RECIPES",
+    "Epoch",
+    "Recipe",
+    "TrainedAdapter",
+    "TrainingSettings",
+    "cr_lora_recipe",
+    "find_recipe",
+    "peak_memory_bytes",
+    "train",
+    "train_adapter",
+]

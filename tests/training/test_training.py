@@ -19,7 +19,8 @@ from phaseno_peft.evaluation import read_evaluation
 from phaseno_peft.evaluation.judge import validation_windows
 from phaseno_peft.library import read_adapter
 from phaseno_peft.training import TrainingSettings, train, train_adapter
-from phaseno_peft.training.loop import Epoch, best_epoch, judged, masked_loss
+from phaseno_peft.training.course import Epoch, best_epoch
+from phaseno_peft.training.loop import judged, masked_loss
 
 
 @pytest.fixture(scope="module")

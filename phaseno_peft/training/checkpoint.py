@@ -1,0 +1,115 @@
+"""A training on disk between two epochs: one safetensors file, replaced whole after each epoch.
+
+Tensors hold parameters, AdamW's moments and snapshots; the file's JSON metadata holds the history and what is being
+trained. Nothing in it can execute. A killed training goes on from here with the same result as one that was never
+stopped (on the same machine, and as long as no time limit cuts it).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from phaseno_peft.errors import AdapterError
+from phaseno_peft.picking.picks import write_atomically
+from phaseno_peft.training.course import Course, Epoch, first_difference
+
+FORMAT = "phaseno-peft-training/1"
+FOLDER = ".training"
+"""Beside the adapters."""
+_COMPLEX = ".real_imag"
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """Where one training is kept, and what it trains: settings, data, backbone, versions, as plain JSON types."""
+
+    path: Path
+    what: Mapping[str, Any]
+
+    def save(self, course: Course) -> None:
+        """Replace the file by the state after the last epoch of `course`, whole or not at all."""
+        from safetensors.torch import save
+
+        tensors = {f"parameter/{name}": tensor for name, tensor in course.parameters.items()}
+        for name, state in course.moments.items():
+            tensors |= {f"moment/{key}/{name}": tensor for key, tensor in state.items()}
+        for number, parameters in course.snapshots.items():
+            tensors |= {f"snapshot/{number}/{name}": tensor for name, tensor in parameters.items()}
+        about = {
+            "format": FORMAT,
+            "what": dict(self.what),
+            "last_epoch": course.last_epoch,
+            "history": [dataclasses.asdict(epoch) for epoch in course.history],
+        }
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        content = save(dict(_stored(*item) for item in tensors.items()), {"course": json.dumps(about)})
+        write_atomically(self.path, content)
+
+    def load(self) -> Course | None:
+        """The course that was saved, or None. Raises `AdapterError` if it was another training, or is damaged."""
+        if not self.path.is_file():
+            return None
+        about, tensors = self._read()
+        if difference := first_difference(about["what"], json.loads(json.dumps(dict(self.what)))):
+            raise AdapterError(
+                f"{self.path}: a training stopped after epoch {about['history'][-1]['epoch']} lies here, but "
+                f"{difference}. Give the earlier settings and data to continue it, or --restart to begin anew."
+            )
+        course = Course(about["last_epoch"], [Epoch(**epoch) for epoch in about["history"]])
+        for key, tensor in tensors.items():
+            kind, _, rest = key.partition("/")
+            if kind == "parameter":
+                course.parameters[rest] = tensor
+                continue
+            inner, _, name = rest.partition("/")
+            if kind == "moment":
+                course.moments.setdefault(name, {})[inner] = tensor
+            else:
+                course.snapshots.setdefault(int(inner), {})[name] = tensor
+        return course
+
+    def forget(self) -> None:
+        """Remove the file, and its folders if nothing else is in them."""
+        self.path.unlink(missing_ok=True)
+        for folder in (self.path.parent, self.path.parent.parent):
+            if folder.name == FOLDER or folder.parent.name == FOLDER:
+                try:
+                    folder.rmdir()
+                except OSError:  # not there, or another training is kept in it
+                    return
+
+    def _read(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                about = json.loads(file.metadata()["course"])
+                tensors = dict(_restored(key, file.get_tensor(key)) for key in file.keys())  # noqa: SIM118
+            if about["format"] != FORMAT or not about["history"]:
+                raise ValueError(f"format is {about['format']!r}")
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise AdapterError(
+                f"{self.path}: not a training that can be continued ({error}). Begin anew with --restart."
+            ) from error
+        return about, tensors
+
+
+def _stored(key: str, tensor: Tensor) -> tuple[str, Tensor]:
+    """Complex tensors as real ones [..., 2], which any safetensors reads."""
+    tensor = tensor.detach().cpu()
+    if tensor.is_complex():
+        return key + _COMPLEX, torch.view_as_real(tensor).clone(memory_format=torch.contiguous_format)
+    return key, tensor.clone(memory_format=torch.contiguous_format)
+
+
+def _restored(key: str, tensor: Tensor) -> tuple[str, Tensor]:
+    if key.endswith(_COMPLEX):
+        return key.removesuffix(_COMPLEX), torch.view_as_complex(tensor)
+    return key, tensor

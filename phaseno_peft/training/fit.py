@@ -1,0 +1,176 @@
+"""One recipe, one seed, one campaign: train a model, resumably, and judge it."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from phaseno_peft.backbone import EMBEDDED, PhaseNO, fingerprint, load_backbone
+from phaseno_peft.campaign import Window
+from phaseno_peft.contract import BackboneDefaults
+from phaseno_peft.errors import AdapterError
+from phaseno_peft.evaluation import Scores, choose_thresholds, score
+from phaseno_peft.picking.inference import window_probabilities
+from phaseno_peft.training.checkpoint import Checkpoint
+from phaseno_peft.training.course import Epoch
+from phaseno_peft.training.loop import train
+from phaseno_peft.training.material import Material, training_events
+from phaseno_peft.training.recipes import Recipe, n_trainable
+from phaseno_peft.training.settings import TrainingSettings
+
+log = logging.getLogger(__name__)
+Probabilities = list[NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a model fares: thresholds from validation, scores on validation and on test with these."""
+
+    thresholds: dict[str, float]
+    validation: Scores
+    test: Scores
+    validation_probabilities: Probabilities
+    test_probabilities: Probabilities
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained model and the way it took."""
+
+    recipe: Recipe
+    model: torch.nn.Module
+    """At its best epoch."""
+    training: TrainingSettings
+    history: list[Epoch]
+    kept: int
+    n_trainable: int
+    n_events: int
+    """Training events whose labels were used."""
+    seconds: float
+    """Of the training, over all the processes that worked on it."""
+
+    @property
+    def best(self) -> Epoch | None:
+        """The epoch that was kept; None where nothing was trained."""
+        return next((epoch for epoch in self.history if epoch.epoch == self.kept), None)
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """Who is told what happens, all optional."""
+
+    on_stage: Callable[[str], None] = log.info
+    on_epoch: Callable[[Epoch], None] | None = None
+    on_step: Callable[[int, int], None] | None = None
+
+
+def fit(
+    recipe: Recipe,
+    material: Material,
+    training: TrainingSettings,
+    *,
+    labels: int | None = None,
+    backbone: str | Path = EMBEDDED,
+    device: str | torch.device = "cpu",
+    checkpoint: Path | None = None,
+    restart: bool = False,
+    listeners: Listeners | None = None,
+) -> Fitted:
+    """Train a fresh copy of the backbone by a recipe; seeds of weights, windows and labels are `training.seed`.
+
+    With a `checkpoint` (a file) every epoch is kept, and a training that was stopped goes on from there unless
+    `restart`. `labels` uses so many training events only, with as many steps as all of them would have. Raises
+    `AdapterError` if the file holds another training.
+    """
+    say = (listeners := listeners or Listeners()).on_stage
+    frozen = load_backbone(backbone, device)
+    what = {
+        "recipe": recipe.name,
+        "method": None if recipe.method is None else dataclasses.asdict(recipe.method),
+        "training": dataclasses.asdict(training),
+        "labelled events": labels,
+        **origin(material, frozen, device),
+    }
+    started = time.monotonic()
+    model = recipe.model(frozen, training.seed)
+    trainable = n_trainable(model)
+    stretches = material.train(labels, training.seed)
+    n_events = len(training_events(stretches))
+    if not trainable:
+        return Fitted(recipe, model.eval(), training, [], 0, 0, 0, 0.0)
+    if labels is not None:  # as many steps as with all labels, so that only the labels differ
+        training = training.changed(windows_per_epoch=training.windows_per_epoch or 2 * material.n_events)
+    store = None if checkpoint is None else Checkpoint(checkpoint, what)
+    if store and restart:
+        store.forget()
+    course = store.load() if store else None
+    if course:
+        say(f"continuing a training that was stopped after epoch {course.number}")
+    earlier_s = sum(epoch.seconds for epoch in course.history) if course else 0.0
+    history, kept = train(
+        model,
+        material.sampler(stretches, training.seed),
+        material.validation,
+        material.edge_limit_km,
+        training,
+        listeners.on_epoch,
+        listeners.on_step,
+        course=course,
+        keep=store.save if store else None,
+    )
+    seconds = earlier_s + time.monotonic() - started
+    return Fitted(recipe, model, training, history, kept, trainable, n_events, seconds)
+
+
+def origin(material: Material, backbone: PhaseNO, device: str | torch.device) -> dict[str, Any]:
+    """What a result depends on beside the recipe and its settings, as plain JSON types."""
+    return {
+        "campaign": material.campaign.name,
+        "waveforms, stations, picks or split (SHA-256)": material.sha256,
+        "backbone": fingerprint(backbone),
+        "device": torch.device(device).type,
+        "versions": {name: version(name) for name in ("phaseno-peft", "torch", "peft", "numpy")},
+    }
+
+
+def judge_model(model: torch.nn.Module, material: Material) -> Verdict:
+    """Thresholds chosen on validation, scores on both sides."""
+    min_distance_s = BackboneDefaults().min_distance_s
+    validation = window_probabilities(model, material.validation, material.edge_limit_km)
+    test = window_probabilities(model, material.test, material.edge_limit_km)
+    thresholds = choose_thresholds(material.validation, validation, min_distance_s=min_distance_s)
+    return Verdict(
+        thresholds,
+        score(material.validation, validation, thresholds, min_distance_s=min_distance_s),
+        score(material.test, test, thresholds, min_distance_s=min_distance_s),
+        validation,
+        test,
+    )
+
+
+def check_switched_off(model: torch.nn.Module, material: Material, frozen: Sequence[NDArray[np.float32]]) -> None:
+    """With the adapter off the network must be what it was, bit for bit; `frozen` [window] of the first test windows.
+
+    Raises `AdapterError` if it is not.
+    """
+    windows: list[Window] = material.test[: len(frozen)]
+    with model.disable_adapter():  # type: ignore[operator]  # peft's context manager
+        now = window_probabilities(model, windows, material.edge_limit_km)
+    if not all(np.array_equal(a, b) for a, b in zip(now, frozen, strict=True)):
+        raise AdapterError("training changed the frozen backbone; nothing was written. Please report this as a bug.")
+
+
+def summary(scores: Scores) -> Mapping[str, Any]:
+    """Counts and derived numbers of each phase and tolerance, as plain JSON types."""
+    found: dict[str, Any] = scores.to_json()["summary"]
+    return found

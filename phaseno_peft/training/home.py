@@ -1,0 +1,81 @@
+"""What an adapter makes the network forget: windows of simulated networks, the kind the embedded backbone grew up on.
+
+The embedded backbone was pre-trained mostly on simulated random networks (its card). These windows come from the same
+simulator with a seed of their own and were in no training. For another backbone they are just another place, and the
+comparison says what the adapter costs away from its campaign.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from obspy import UTCDateTime
+
+from phaseno_peft.campaign import Window
+from phaseno_peft.campaign.labels import known_samples, triangles
+from phaseno_peft.campaign.stations import KM_PER_UNIT
+from phaseno_peft.campaign.waveforms import highpass
+from phaseno_peft.campaign.windows import WindowLabel, normalise
+from phaseno_peft.contract import BackboneDefaults, Preprocessing
+from phaseno_peft.evaluation import Scores, choose_thresholds, score
+from phaseno_peft.picking.inference import window_probabilities
+from phaseno_peft.simulation import NetworkWindows, simulate_network_windows
+
+SEED = 71_943_205
+WINDOWS, STATIONS = 48, 4
+CLEAR_SNR = 3.0
+"""Arrivals from this ratio on are labels; weaker ones are places where nothing is known."""
+EDGE_LIMIT_KM = 30.0
+HOME = (
+    f"{WINDOWS} simulated windows of random networks with {STATIONS} stations, the kind the embedded backbone was "
+    f"pre-trained on, in no training (seed {SEED}); thresholds of each model chosen on every other window, scored on "
+    "the rest"
+)
+
+
+@lru_cache(maxsize=1)
+def home_windows() -> tuple[Window, ...]:
+    """The same windows every time."""
+    made = simulate_network_windows(np.random.default_rng(SEED), None, WINDOWS, stations=STATIONS)
+    return tuple(_window(made, graph) for graph in range(WINDOWS))
+
+
+def judge_at_home(model: torch.nn.Module) -> Scores:
+    """Scores of a model on half of the home windows, with thresholds from the other half."""
+    windows = home_windows()
+    found = window_probabilities(model, windows, EDGE_LIMIT_KM)
+    min_distance_s = BackboneDefaults().min_distance_s
+    thresholds = choose_thresholds(windows[::2], found[::2], min_distance_s=min_distance_s)
+    return score(windows[1::2], found[1::2], thresholds, min_distance_s=min_distance_s)
+
+
+def _window(made: NetworkWindows, graph: int) -> Window:
+    preprocessing = Preprocessing()
+    raw = made.waveforms[graph].astype(np.float64)
+    samples = np.apply_along_axis(highpass, -1, raw, made.rate_hz, preprocessing.highpass_hz)
+    onsets, snr = made.onset_samples[graph], made.snr[graph]  # [event, station, phase]
+    n_stations, n = samples.shape[0], samples.shape[-1]
+    labels: list[WindowLabel] = []
+    targets = np.zeros((n_stations, 2, n), np.float32)
+    known = np.ones((n_stations, 2, n), bool)
+    for station, phase in np.ndindex(n_stations, 2):
+        here, clear = onsets[:, station, phase], snr[:, station, phase] >= CLEAR_SNR
+        arrivals = sorted(float(x) for x in here[np.isfinite(here) & clear])
+        doubtful = [float(x) for x in here[np.isfinite(here) & ~clear]]
+        targets[station, phase] = triangles(arrivals, n)
+        known[station, phase] = known_samples(n, arrivals, doubtful, [])
+        labels += [WindowLabel(station, phase, sample, f"home-{graph}", "") for sample in arrivals]
+    return Window(
+        name=f"home@{graph}",
+        start=UTCDateTime(0),
+        rate_hz=made.rate_hz,
+        station_ids=tuple(f"QR.R{station:03d}." for station in range(n_stations)),
+        waveforms=normalise(samples, np.ones(samples.shape, bool)),
+        coordinates=np.asarray(0.5 + made.coordinates_km[graph] / KM_PER_UNIT, np.float32),
+        labels=tuple(labels),
+        targets=targets,
+        known=known,
+        is_noise=not np.isfinite(onsets).any(),
+    )

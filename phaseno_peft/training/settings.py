@@ -1,0 +1,87 @@
+"""How a training runs: optimiser, schedule, windows, limits."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from phaseno_peft.errors import CampaignError
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """How a model is trained; stored with it. Times in seconds, one epoch is `windows_per_epoch` windows.
+
+    The optimiser is AdamW. The defaults are this library's for two cores; `recipes` lists where they leave the paper.
+    """
+
+    epochs: int = 15
+    windows_per_epoch: int | None = None
+    """By default two for each training event: its own at a random shift, and one of noise."""
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-3
+    schedule: Literal["cosine", "plateau"] = "cosine"
+    """cosine: a linear rise, then half a cosine to zero. plateau: halved whenever the validation loss stalls."""
+    warmup_share: float = 0.05
+    """cosine: part of all steps over which the learning rate rises, before it falls to zero."""
+    plateau_epochs: int = 3
+    """plateau: epochs without a lower validation loss before the learning rate is halved."""
+    stations_per_window: int = 7
+    """Windows of larger networks are thinned to this many stations in each step, those with labels first."""
+    batch_stations: int = 14
+    """Windows are put into one step up to this many stations together; 1 gives every window a step of its own."""
+    positive_weight: float = 5.0
+    """Weight of label samples against noise samples, upstream's."""
+    clip_norm: float = 1.0
+    patience: int = 10
+    """Epochs without a better validation F1 before training stops."""
+    max_minutes: float | None = None
+    """Stop after the epoch that passes this; the schedule is shortened to fit once the first epoch is timed."""
+    judged_windows: int | None = None
+    """Judge each epoch on at most this many of the validation windows, spread evenly; by default on all."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.schedule not in ("cosine", "plateau"):
+            raise CampaignError(f"`schedule` should be 'cosine' or 'plateau' but is {self.schedule!r}.")
+        for name, least in (("epochs", 0), ("stations_per_window", 1), ("batch_stations", 1), ("plateau_epochs", 1)):
+            if getattr(self, name) < least:
+                raise CampaignError(f"`{name}` should be at least {least} but is {getattr(self, name)}.")
+
+    def changed(self, **values: object) -> TrainingSettings:
+        """These settings with those of `values` that are not None."""
+        given = {name: value for name, value in values.items() if value is not None}
+        return dataclasses.replace(self, **given)  # type: ignore[arg-type]  # checked above
+
+
+QUICK = TrainingSettings(
+    epochs=10, windows_per_epoch=80, stations_per_window=5, judged_windows=40, max_minutes=3.0, patience=4
+)
+"""`--quick`: three minutes of training, so that reading, judging and drawing fit into five on two cores."""
+QUICK_GAVE_UP = (
+    "Trained with --quick: three minutes of ten passes at most, 80 windows a pass, five stations a window (those with "
+    "labels first), and 40 validation windows to choose the pass. Train without --quick for the adapter you keep."
+)
+
+
+def cosine(progress: float, warmup: float) -> float:
+    """Factor on the learning rate at `progress` [0, 1]: linear rise, then half a cosine down to zero."""
+    if progress < warmup:
+        return (progress + 1e-3) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
+
+
+def plateau(losses: list[float], patience: int) -> float:
+    """Factor on the learning rate after these validation losses: halved after each `patience` epochs without a lower
+    one (ReduceLROnPlateau; the paper gives neither factor nor patience)."""
+    factor, lowest, stalled = 1.0, math.inf, 0
+    for loss in losses:
+        if loss < lowest:
+            lowest, stalled = loss, 0
+            continue
+        stalled += 1
+        if stalled >= patience:
+            factor, stalled = factor / 2, 0
+    return factor
