@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.library.machines import Machine
+    from tests.library.standin_hub import StandInHub
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -70,3 +76,29 @@ def home(adapter_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """`adapter_home` as the user's library."""
     monkeypatch.setenv("PHASENO_PEFT_HOME", str(adapter_home))
     return adapter_home
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandInHub]:
+    """A fresh stand-in Hub that `huggingface_hub` takes for the real one."""
+    from tests.library.machines import client_of
+    from tests.library.standin_hub import StandInHub
+
+    with StandInHub().running() as server, client_of(server, monkeypatch):
+        yield server
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machine:
+    """The computer that the test sits at, with a token that may write, and `use` to change places."""
+    from tests.library.machines import Machine
+
+    made = Machine(monkeypatch, tmp_path)
+    made.use()
+    return made
+
+
+@pytest.fixture
+def tiny(adapter_home: Path) -> Path:
+    """Folder of the adapter `tiny-ohio`."""
+    return adapter_home / "adapters" / "tiny-ohio"

@@ -108,11 +108,10 @@ def read_located(found: Located) -> StoredAdapter:
 
     folder = found.folder
     path = folder / WEIGHTS
-    _check_size(folder / CONFIG, LARGEST_JSON_BYTES)
-    _check_size(path, LARGEST_WEIGHTS_BYTES)
     if altered := altered_files(folder, (CONFIG, WEIGHTS)):
         raise AdapterError(f"{altered[0]} It was altered after it was written; fetch or train the adapter again.")
     settings, contract = read_config(folder)
+    _check_size(path, LARGEST_WEIGHTS_BYTES)
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
