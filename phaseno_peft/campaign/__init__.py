@@ -6,6 +6,7 @@ from phaseno_peft.campaign.check import Finding, sp_times_s
 from phaseno_peft.campaign.labels import known_samples, measure_label_offset, suggest_convention, triangles
 from phaseno_peft.campaign.splits import Split, Stretch, split_campaign
 from phaseno_peft.campaign.stations import Station, StationTable, edges, read_stations, scaled_coordinates
+from phaseno_peft.campaign.upstream import UpstreamWindows, merge_upstream, upstream_windows
 from phaseno_peft.campaign.waveforms import Recording, prepare, read_waveforms
 from phaseno_peft.campaign.windows import (
     Window,
@@ -28,6 +29,7 @@ __all__ = [
     "Station",
     "StationTable",
     "Stretch",
+    "UpstreamWindows",
     "Window",
     "WindowLabel",
     "WindowSampler",
@@ -36,6 +38,7 @@ __all__ = [
     "fixed_windows",
     "known_samples",
     "measure_label_offset",
+    "merge_upstream",
     "noise_intervals",
     "normalise",
     "prepare",
@@ -48,4 +51,5 @@ __all__ = [
     "split_campaign",
     "suggest_convention",
     "triangles",
+    "upstream_windows",
 ]

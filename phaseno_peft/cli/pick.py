@@ -29,6 +29,10 @@ def pick(
     merge: Annotated[
         Literal["mean", "median", "max"], typer.Option("--merge", help="How overlapping windows are combined.")
     ] = "mean",
+    preprocessing: Annotated[
+        Literal["campaign-v1", "upstream-v1"],
+        typer.Option("--preprocessing", help="upstream-v1: with --frozen, for comparing with upstream's own picks."),
+    ] = "campaign-v1",
     backbone: BackboneOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file.")] = False,
     quiet: QuietOption = False,
@@ -65,6 +69,7 @@ def pick(
             S_threshold=s_threshold,
             stride_s=stride_s,
             merge=merge,
+            preprocessing=preprocessing,
             progress=update,
         )
     getattr(found, writers[out.suffix.lower()])(out)

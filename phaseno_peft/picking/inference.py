@@ -1,15 +1,19 @@
-"""Windows -> network input -> probabilities. The one place where numpy windows become tensors."""
+"""Windows -> network input -> probabilities -> those of a whole record. The one place where numpy windows become tensors."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from phaseno_peft.backbone import StationGraph
-from phaseno_peft.campaign import Window
+from phaseno_peft.campaign import Recording, Window
+from phaseno_peft.contract import PHASES
+from phaseno_peft.errors import PhasenoPeftError
 
 BATCH_STATIONS = 24
 """Stations of all windows that go through the network together; more costs memory and gains nothing on two cores."""
@@ -62,3 +66,47 @@ def window_probabilities(
     finally:
         model.train(was_training)
     return found
+
+
+def merge_windows(
+    recording: Recording,
+    windows: Sequence[tuple[int, Window]],
+    probabilities: Sequence[NDArray[np.float32]],
+    merge: Literal["mean", "median", "max"],
+    taper_samples: int,
+) -> NDArray[np.float32]:
+    """Probabilities [station, 2, sample] of a record from those of its windows; NaN where no window or no sample is.
+
+    mean: window ends weigh less over `taper_samples`, so that a sample is judged by windows that see around it.
+    median and max: plain, over the windows that cover a sample.
+    """
+    row = {station.station_id: i for i, station in enumerate(recording.stations)}
+    size = recording.n_samples
+    shape = (len(recording.stations), len(PHASES), size)
+    if merge == "mean":
+        total, weight = np.zeros(shape, np.float64), np.zeros((shape[0], 1, size))
+        for (start, window), found in zip(windows, probabilities, strict=True):
+            n = min(found.shape[-1], size - start)
+            ramp = np.minimum(np.arange(1, found.shape[-1] + 1), np.arange(found.shape[-1], 0, -1)) / (
+                taper_samples + 1
+            )
+            rows = [row[station_id] for station_id in window.station_ids]
+            share = np.minimum(ramp, 1.0)[:n]
+            total[rows, :, start : start + n] += found[..., :n] * share
+            weight[rows, :, start : start + n] += share
+        merged = np.divide(total, weight, out=np.full(shape, np.nan), where=weight > 0).astype(np.float32)
+    elif merge in ("median", "max"):
+        merged = np.full(shape, np.nan, np.float32)
+        edges = sorted({0, size, *(s for s, _ in windows), *(min(s + w.waveforms.shape[-1], size) for s, w in windows)})
+        for begin, end in itertools.pairwise(edges):
+            stack: dict[int, list[NDArray[np.float32]]] = {}
+            for (start, window), found in zip(windows, probabilities, strict=True):
+                if start <= begin and end <= start + found.shape[-1]:
+                    for i, station_id in enumerate(window.station_ids):
+                        stack.setdefault(row[station_id], []).append(found[i, :, begin - start : end - start])
+            for i, layers in stack.items():
+                merged[i, :, begin:end] = np.median(layers, 0) if merge == "median" else np.max(layers, 0)
+    else:
+        raise PhasenoPeftError(f"`merge` should be 'mean', 'median' or 'max' but is {merge!r}.")
+    recorded: NDArray[np.bool_] = np.any(recording.recorded, axis=1, keepdims=True)  # [station, 1, sample]
+    return np.where(recorded, merged, np.float32(np.nan))

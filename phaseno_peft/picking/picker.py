@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -15,13 +14,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phaseno_peft.backbone import EMBEDDED, fingerprint, load_backbone, read_card
-from phaseno_peft.campaign import Recording, StationTable, Stretch, Window, cut_window, prepare, read_stations
+from phaseno_peft.backbone import EMBEDDED, StationGraph, fingerprint, load_backbone, read_card
+from phaseno_peft.campaign import (
+    Recording,
+    StationTable,
+    Stretch,
+    Window,
+    cut_window,
+    merge_upstream,
+    prepare,
+    read_stations,
+    upstream_windows,
+)
 from phaseno_peft.contract import PHASES, BackboneDefaults, Contract, Frame, Preprocessing
 from phaseno_peft.cr_lora import attach, selected_adapter
 from phaseno_peft.errors import AdapterError, PhasenoPeftError
 from phaseno_peft.library.store import StoredAdapter, read_adapter
-from phaseno_peft.picking.inference import window_probabilities
+from phaseno_peft.picking.inference import merge_windows, window_probabilities
 from phaseno_peft.picking.peaks import find_picks
 from phaseno_peft.picking.picks import Pick, PickList
 
@@ -203,6 +212,40 @@ class Picker:
         recording = prepare(stream, table, preprocessing)
         return self.annotate_recording(recording, table, stride_s=stride_s, merge=merge, progress=progress)
 
+    def annotation_as_upstream(
+        self,
+        stream: Stream,
+        stations: Inventory | StationTable | str | Path,
+        *,
+        center: tuple[float, float] | None = None,
+        edge_limit_km: float = 30.0,
+        accelerometers: Collection[str] = (),
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Annotation:
+        """`annotation` with preprocessing "upstream-v1": as upstream's notebook does it, 10 ms early and all.
+
+        For comparing the frozen backbone with published picks; adapters are trained with "campaign-v1" and refused.
+        See `phaseno_peft.campaign.upstream_windows` for the arguments and the errors.
+        """
+        if self.active_adapter is not None:
+            raise AdapterError(
+                f"adapter {self.active_adapter!r} needs preprocessing 'campaign-v1'. Use picker.frozen() around this call."
+            )
+        cut = upstream_windows(
+            stream, read_stations(stations), center=center, edge_limit_km=edge_limit_km, accelerometers=accelerometers
+        )
+        graph = StationGraph(torch.from_numpy(cut.coordinates), *torch.from_numpy(cut.edges))
+        found = np.zeros((len(cut.starts), len(cut.coordinates), len(PHASES), cut.waveforms.shape[-1]), np.float32)
+        device = next(self.backbone.parameters()).device
+        with torch.inference_mode():
+            for i in np.flatnonzero(cut.complete):
+                logits = self.backbone(torch.from_numpy(cut.waveforms[i]).to(device), graph.to(device))
+                found[i] = torch.sigmoid(logits).cpu().numpy()
+                if progress is not None:
+                    progress(int(i) + 1, len(found))
+        merged = merge_upstream(cut.starts, found)
+        return Annotation(cut.recording, merged[..., : cut.recording.n_samples])
+
     def annotate_recording(
         self,
         recording: Recording,
@@ -281,50 +324,6 @@ def load_adapter(
     picker = Picker.load(backbone or EMBEDDED, device)
     picker.add_adapter(stored)
     return picker
-
-
-def merge_windows(
-    recording: Recording,
-    windows: Sequence[tuple[int, Window]],
-    probabilities: Sequence[NDArray[np.float32]],
-    merge: Literal["mean", "median", "max"],
-    taper_samples: int,
-) -> NDArray[np.float32]:
-    """Probabilities [station, 2, sample] of a record from those of its windows; NaN where no window or no sample is.
-
-    mean: window ends weigh less over `taper_samples`, so that a sample is judged by windows that see around it.
-    median and max: plain, over the windows that cover a sample.
-    """
-    row = {station.station_id: i for i, station in enumerate(recording.stations)}
-    size = recording.n_samples
-    shape = (len(recording.stations), len(PHASES), size)
-    if merge == "mean":
-        total, weight = np.zeros(shape, np.float64), np.zeros((shape[0], 1, size))
-        for (start, window), found in zip(windows, probabilities, strict=True):
-            n = min(found.shape[-1], size - start)
-            ramp = np.minimum(np.arange(1, found.shape[-1] + 1), np.arange(found.shape[-1], 0, -1)) / (
-                taper_samples + 1
-            )
-            rows = [row[station_id] for station_id in window.station_ids]
-            share = np.minimum(ramp, 1.0)[:n]
-            total[rows, :, start : start + n] += found[..., :n] * share
-            weight[rows, :, start : start + n] += share
-        merged = np.divide(total, weight, out=np.full(shape, np.nan), where=weight > 0).astype(np.float32)
-    elif merge in ("median", "max"):
-        merged = np.full(shape, np.nan, np.float32)
-        edges = sorted({0, size, *(s for s, _ in windows), *(min(s + w.waveforms.shape[-1], size) for s, w in windows)})
-        for begin, end in itertools.pairwise(edges):
-            stack: dict[int, list[NDArray[np.float32]]] = {}
-            for (start, window), found in zip(windows, probabilities, strict=True):
-                if start <= begin and end <= start + found.shape[-1]:
-                    for i, station_id in enumerate(window.station_ids):
-                        stack.setdefault(row[station_id], []).append(found[i, :, begin - start : end - start])
-            for i, layers in stack.items():
-                merged[i, :, begin:end] = np.median(layers, 0) if merge == "median" else np.max(layers, 0)
-    else:
-        raise PhasenoPeftError(f"`merge` should be 'mean', 'median' or 'max' but is {merge!r}.")
-    recorded: NDArray[np.bool_] = np.any(recording.recorded, axis=1, keepdims=True)  # [station, 1, sample]
-    return np.where(recorded, merged, np.float32(np.nan))
 
 
 def _frame(contract: Contract | None, stations: StationTable) -> Frame:

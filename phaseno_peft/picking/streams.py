@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+from obspy import Stream
 
 from phaseno_peft.campaign import StationTable, prepare_recordings
 from phaseno_peft.contract import Preprocessing
 from phaseno_peft.picking.picker import Picker
 from phaseno_peft.picking.picks import PickList
-
-if TYPE_CHECKING:
-    from obspy import Stream
 
 
 def classify_files(
@@ -23,12 +22,18 @@ def classify_files(
     S_threshold: float | None = None,
     stride_s: float | None = None,
     merge: Literal["mean", "median", "max"] = "mean",
+    preprocessing: Literal["campaign-v1", "upstream-v1"] = "campaign-v1",
     progress: Callable[[int, int], None] | None = None,
 ) -> PickList:
     """Picks of all streams with the adapter in force, in time order; files that overlap or touch are joined first.
 
-    Raises `CampaignError` for streams and stations that do not fit.
+    preprocessing: "upstream-v1" is for comparing the frozen backbone with upstream's picks; it takes all streams as one
+    and fixes stride and merging. Raises `CampaignError` for streams and stations that do not fit.
     """
+    if preprocessing == "upstream-v1":
+        whole = Stream([trace for stream in streams.values() for trace in stream])
+        annotation = picker.annotation_as_upstream(whole, stations, progress=progress)
+        return picker.picks(annotation, P_threshold=P_threshold, S_threshold=S_threshold)
     contract = picker.contract()
     recordings, _ = prepare_recordings(streams, stations, contract.preprocessing if contract else Preprocessing())
     picks = PickList(creator=picker.active_adapter or f"frozen {picker.backbone_name}")

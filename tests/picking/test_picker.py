@@ -14,7 +14,7 @@ from phaseno_peft.campaign import Station, Stretch, read_stations
 from phaseno_peft.campaign.waveforms import Recording
 from phaseno_peft.errors import AdapterError, CampaignError, PhasenoPeftError
 from phaseno_peft.picking import Picker, load_adapter
-from phaseno_peft.picking.picker import merge_windows
+from phaseno_peft.picking.inference import merge_windows
 from phaseno_peft.picking.streams import classify_files
 
 
@@ -179,3 +179,19 @@ def read_stations_frame() -> object:
     from phaseno_peft.contract import Frame
 
     return Frame(40.0, -80.0)
+
+
+def test_upstreams_preprocessing_is_for_the_frozen_backbone(
+    picker: Picker, stream: obspy.Stream, stations: Path
+) -> None:
+    slow = stream.copy().resample(100.0)
+    with pytest.raises(AdapterError, match="needs preprocessing 'campaign-v1'"):
+        picker.annotation_as_upstream(slow, stations)
+    seen: list[tuple[int, int]] = []
+    with picker.frozen():
+        annotation = picker.annotation_as_upstream(slow, stations, progress=lambda *done: seen.append(done))
+        picks = picker.picks(annotation, P_threshold=0.02, S_threshold=0.02)
+    assert annotation.probabilities.shape[-1] == annotation.recording.n_samples
+    assert np.isfinite(annotation.probabilities).all()
+    assert seen[-1][0] == seen[-1][1]
+    assert len(picks) > 0
