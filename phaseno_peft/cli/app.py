@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from phaseno_peft import __version__
-from phaseno_peft.cli import adapters, backbone, demo, evaluate, pick, simulate, train
+from phaseno_peft.cli import adapters, backbone, compare, demo, evaluate, pick, simulate, train
 from phaseno_peft.errors import PhasenoPeftError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("train-adapter")(train.train_adapter)
+app.command("compare")(compare.compare)
 app.command("evaluate")(evaluate.evaluate)
 app.command("pick")(pick.pick)
 app.command("simulate")(simulate.simulate)

@@ -34,6 +34,14 @@ TimeScaleOption = Annotated[
         help="k: treat the data as k times slower and larger, for small arrays and short S-P times.",
     ),
 ]
+EdgeLimitOption = Annotated[
+    float, typer.Option("--edge-limit-km", min=0, help="Stations farther apart do not hear each other.")
+]
+EpochsOption = Annotated[int | None, typer.Option("--epochs", min=0, help="Passes over the training events.")]
+MaxMinutesOption = Annotated[
+    float | None, typer.Option("--max-minutes", min=0.1, help="Shorten each training to fit into this time.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of split, windows and training.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No messages, only results and errors.")]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from phaseno_peft.cli.console import Terminal
 from phaseno_peft.cli.options import (
     BackboneOption,
+    DeviceOption,
+    EdgeLimitOption,
+    EpochsOption,
     JsonOption,
+    MaxMinutesOption,
     PicksOption,
     QuietOption,
     SeedOption,
@@ -37,16 +41,27 @@ def train_adapter(
         Path | None, typer.Option("--out", help="Folder to put the adapter's folder in. Default: your library.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an adapter of this name.")] = False,
-    epochs: Annotated[int | None, typer.Option("--epochs", min=0, help="Passes over the training events.")] = None,
-    max_minutes: Annotated[
-        float | None, typer.Option("--max-minutes", min=0.1, help="Shorten the training to fit into this time.")
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Forget a stopped training of this name and begin anew.")
+    ] = False,
+    recipe: Annotated[
+        str, typer.Option("--recipe", help="What is trained: cr-lora, lora, lora-head, se-only or head.")
+    ] = "cr-lora",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A usable adapter within five minutes on two cores; says what it gave up.")
+    ] = False,
+    epochs: EpochsOption = None,
+    max_minutes: MaxMinutesOption = None,
+    labels: Annotated[
+        int | None, typer.Option("--labels", min=1, help="Use so many of the training events, drawn at random.")
     ] = None,
-    edge_limit_km: Annotated[
-        float, typer.Option("--edge-limit-km", min=0, help="Stations farther apart do not hear each other.")
-    ] = 30.0,
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, help="Train so many times and keep the best on validation.")
+    ] = 1,
+    edge_limit_km: EdgeLimitOption = 30.0,
     time_scale: TimeScaleOption = 1.0,
     backbone: BackboneOption = None,
-    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps.")] = "cpu",
+    device: DeviceOption = "cpu",
     seed: SeedOption = 0,
     skip_unknown: SkipUnknownOption = False,
     as_json: JsonOption = False,
@@ -55,7 +70,8 @@ def train_adapter(
     """Train an adapter on a campaign: its waveforms, stations and picks.
 
     The events are split into training, validation and test; the test events judge the adapter beside the frozen
-    backbone. The adapter, its card, its scores and figures appear together when everything is done.
+    backbone. The adapter, its card, its scores and figures appear together when everything is done. Each epoch is kept:
+    after a stop the same command goes on, and ends with the same adapter.
 
     Example: phaseno-peft train-adapter samba-nz --waveforms waveforms --stations stations.xml --picks picks.xml
     """
@@ -64,11 +80,13 @@ def train_adapter(
     from phaseno_peft.contract import Preprocessing
     from phaseno_peft.library import check_name, library_folder
     from phaseno_peft.library.store import refuse_existing
-    from phaseno_peft.training import TrainingSettings
+    from phaseno_peft.training import QUICK, find_recipe
     from phaseno_peft.training import train_adapter as train
 
     terminal = Terminal(quiet=quiet)
     refuse_existing(Path(out or library_folder()).expanduser() / check_name(name), overwrite=overwrite)
+    chosen = find_recipe(recipe)
+    settings = (QUICK if quick else chosen.training).changed(epochs=epochs, max_minutes=max_minutes)
     with terminal.bar("reading") as update:
         campaign = Campaign.read(
             waveforms,
@@ -82,20 +100,22 @@ def train_adapter(
         )
     for finding in campaign.findings:
         (terminal.warn if finding.severity == "warning" else terminal.say)(finding.text)
-    chosen: dict[str, Any] = {"max_minutes": max_minutes}
-    if epochs is not None:
-        chosen["epochs"] = epochs
     with terminal.bar("training") as update:
         trained = train(
             name,
             campaign,
             folder=out,
             backbone=backbone or EMBEDDED,
-            training=TrainingSettings(**chosen),
+            recipe=chosen,
+            training=settings,
+            quick=quick,
+            labels=labels,
+            seeds=seeds,
             label_source=label_source,
             seed=seed,
             device=device,
             overwrite=overwrite,
+            restart=restart,
             on_stage=terminal.say,
             on_epoch=lambda epoch: terminal.say(epoch_line(epoch)),
             on_step=update,
@@ -130,13 +150,19 @@ def report(terminal: Terminal, trained: TrainedAdapter, *, as_json: bool) -> Non
                 "peak_memory_bytes": trained.peak_memory_bytes,
                 "adapter_bytes": size,
                 "scores": {name: scores.to_json()["summary"] for name, scores in trained.scores.items()},
+                "forgetting": {name: scores.to_json()["summary"] for name, scores in trained.home.items()},
+                "seeds": trained.seeds,
+                "quick": trained.quick,
             }
         )
         return
     terminal.show(comparison_table(trained.scores))
+    before, after = (trained.home[model].mean_f1(0.5) for model in ("frozen", "adapter"))
     terminal.show(
         f"{made.train_events} training events ({made.train_windows} windows an epoch, {made.train_noise_windows} of "
         f"noise), {made.validation_events} validation, {made.test_events} test events\n"
+        f"on simulated networks, the embedded backbone's own kind, mean F1 is {after:.3f} and was {before:.3f}; "
+        "switched off, the network is the frozen one, bit for bit\n"
         f"{trained.n_trainable:,} trainable parameters; {trained.seconds / 60:.1f} minutes, peak memory "
         f"{trained.peak_memory_bytes / 1e9:.2f} GB; adapter file {size:,} bytes"
     )

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phaseno_peft.backbone import EMBEDDED, PhaseNO, fingerprint, load_backbone
+from phaseno_peft.backbone import EMBEDDED, fingerprint, load_backbone
 from phaseno_peft.campaign import Window
 from phaseno_peft.contract import BackboneDefaults
 from phaseno_peft.errors import AdapterError
@@ -93,15 +93,9 @@ def fit(
     `AdapterError` if the file holds another training.
     """
     say = (listeners := listeners or Listeners()).on_stage
-    frozen = load_backbone(backbone, device)
-    what = {
-        "recipe": recipe.name,
-        "method": None if recipe.method is None else dataclasses.asdict(recipe.method),
-        "training": dataclasses.asdict(training),
-        "labelled events": labels,
-        **origin(material, frozen, device),
-    }
     started = time.monotonic()
+    frozen = load_backbone(backbone, device)
+    what = what_is_fitted(recipe, material, training, labels, fingerprint(frozen), device)
     model = recipe.model(frozen, training.seed)
     trainable = n_trainable(model)
     stretches = material.train(labels, training.seed)
@@ -132,12 +126,22 @@ def fit(
     return Fitted(recipe, model, training, history, kept, trainable, n_events, seconds)
 
 
-def origin(material: Material, backbone: PhaseNO, device: str | torch.device) -> dict[str, Any]:
-    """What a result depends on beside the recipe and its settings, as plain JSON types."""
+def what_is_fitted(
+    recipe: Recipe,
+    material: Material,
+    training: TrainingSettings,
+    labels: int | None,
+    backbone_fingerprint: str,
+    device: str | torch.device,
+) -> dict[str, Any]:
+    """Everything a result depends on, as plain JSON types."""
     return {
-        "campaign": material.campaign.name,
+        "recipe": recipe.name,
+        "method": None if recipe.method is None else dataclasses.asdict(recipe.method),
+        "training": dataclasses.asdict(training),
+        "labelled events": labels,
         "waveforms, stations, picks or split (SHA-256)": material.sha256,
-        "backbone": fingerprint(backbone),
+        "backbone": backbone_fingerprint,
         "device": torch.device(device).type,
         "versions": {name: version(name) for name in ("phaseno-peft", "torch", "peft", "numpy")},
     }

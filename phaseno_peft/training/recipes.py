@@ -21,7 +21,7 @@ from phaseno_peft.errors import AdapterError
 from phaseno_peft.training.bottleneck import BottleneckModel
 from phaseno_peft.training.loop import seeded
 from phaseno_peft.training.settings import TrainingSettings
-from phaseno_peft.training.stock_peft import METHODS, adapt_with_stock_peft, check_method
+from phaseno_peft.training.stock_peft import LINEAR, METHODS, adapt_with_stock_peft, method_name
 
 ADAPTER = TrainingSettings()
 FINE_TUNING = TrainingSettings(
@@ -142,17 +142,18 @@ FAMILIES = {
 
 
 def find_recipe(name: str) -> Recipe:
-    """The recipe of a name such as `cr-lora`, `unfreeze:3` or `peft:DoRA`. Raises `AdapterError` naming what there is."""
+    """The recipe of a name such as `cr-lora`, `unfreeze:3` or `peft:DoRA`; `AdapterError` names what there is."""
     if name in RECIPES:
         return RECIPES[name]
     family, _, which = name.partition(":")
     if family == "peft" and which:
-        stock = check_method(which)
+        method = method_name(which)
+        layers = "the GNO linears" if METHODS[method].layers == LINEAR else "the layers of lora"
         return Recipe(
-            f"peft:{which}",
-            f"PEFT's {stock.config} on " + ("GNO linears" if stock.layers.startswith("gno") else "the layers of lora"),
+            f"peft:{method}",
+            f"PEFT's {method} on {layers}",
             "Hugging Face PEFT",
-            lambda backbone: adapt_with_stock_peft(backbone, which),
+            lambda backbone: adapt_with_stock_peft(backbone, method),
         )
     if family == "unfreeze" and which:
         if not which.isdigit() or not 1 <= int(which) <= len(BLOCKS):

@@ -99,12 +99,12 @@ class EffectiveLayer(nn.Module):
         return torch.as_tensor(self.tuned(x))
 
 
-def check_method(method: str) -> StockMethod:
-    """The stock method of this name. Raises `AdapterError` saying why another one is not offered."""
+def method_name(method: str) -> str:
+    """PEFT's spelling of a method that fits. Raises `AdapterError` saying why another one is not offered."""
     names = {name.lower(): name for name in (*METHODS, *REFUSED)}
     name = names.get(method.lower(), method)
     if name in METHODS:
-        return METHODS[name]
+        return name
     why = f"is not offered: {REFUSED[name]}" if name in REFUSED else "is not known to fit this network"
     raise AdapterError(f"recipe 'peft:{method}' {why}. Those that run are {', '.join(METHODS)}.")
 
@@ -114,7 +114,7 @@ def adapt_with_stock_peft(backbone: PhaseNO, method: str) -> nn.Module:
     import peft
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    chosen = check_method(method)
+    chosen = METHODS[method_name(method)]
     config = getattr(peft, chosen.config)(target_modules=chosen.layers, **chosen.values)
     adapted: nn.Module = peft.get_peft_model(backbone, config)
     for path, layer in list(backbone.named_modules()):

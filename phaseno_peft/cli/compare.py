@@ -1,0 +1,130 @@
+"""`phaseno-peft compare`: several recipes on one campaign, with the same split, windows and seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from phaseno_peft.cli.console import Terminal
+from phaseno_peft.cli.options import (
+    BackboneOption,
+    DeviceOption,
+    EdgeLimitOption,
+    EpochsOption,
+    JsonOption,
+    MaxMinutesOption,
+    PicksOption,
+    QuietOption,
+    SeedOption,
+    SkipUnknownOption,
+    StationsOption,
+    TimeScaleOption,
+    WaveformsOption,
+)
+
+
+def compare(
+    name: Annotated[str, typer.Argument(help="Name of the campaign: lower-case letters, digits, hyphens.")],
+    waveforms: WaveformsOption,
+    stations: StationsOption,
+    picks: PicksOption,
+    recipes: Annotated[
+        str,
+        typer.Option(
+            "--recipes",
+            help="Comma-separated: frozen, head, se-only, lora, lora-head, cr-lora, bottleneck, full, scratch, "
+            "unfreeze:<k>, peft:<method>.",
+        ),
+    ] = "frozen,head,se-only,lora,cr-lora,full,scratch",
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Trainings of each recipe, with as many seeds.")] = 1,
+    labels: Annotated[
+        str | None,
+        typer.Option("--labels", help="Numbers of labelled training events, such as 0,10,25: the few-shot curve."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder to write. Default: <name>-comparison.")] = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Forget earlier runs and do all anew.")] = False,
+    save_backbones: Annotated[
+        bool, typer.Option("--save-backbones", help="Keep the backbones that full, scratch and unfreeze:<k> make.")
+    ] = False,
+    epochs: EpochsOption = None,
+    max_minutes: MaxMinutesOption = None,
+    edge_limit_km: EdgeLimitOption = 30.0,
+    time_scale: TimeScaleOption = 1.0,
+    backbone: BackboneOption = None,
+    device: DeviceOption = "cpu",
+    seed: SeedOption = 0,
+    skip_unknown: SkipUnknownOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Train several recipes on one campaign and compare them: F1 against trainable parameters, or against labels.
+
+    All see the same split and windows. Epochs and thresholds are chosen on validation; test is only reported. Finished
+    runs are kept: the same command again goes on where it was stopped.
+
+    Example: phaseno-peft compare samba-nz --waveforms waveforms --stations stations.xml --picks picks.xml --seeds 5
+    """
+    from phaseno_peft.backbone import EMBEDDED
+    from phaseno_peft.campaign import Campaign
+    from phaseno_peft.cli.train import epoch_line
+    from phaseno_peft.contract import Preprocessing
+    from phaseno_peft.library import check_name
+    from phaseno_peft.training import find_recipe
+    from phaseno_peft.training.compare import compare as run
+    from phaseno_peft.training.compare_report import comparison_table, to_json
+    from phaseno_peft.training.fit import Listeners
+
+    terminal = Terminal(quiet=quiet)
+    folder = (out or Path(f"{check_name(name)}-comparison")).expanduser()
+    chosen = [word.strip() for word in recipes.split(",") if word.strip()]
+    for recipe in chosen:
+        find_recipe(recipe)
+    counts = None if labels is None else _counts(labels)
+    with terminal.bar("reading") as update:
+        campaign = Campaign.read(
+            waveforms,
+            stations,
+            picks,
+            name=name,
+            preprocessing=Preprocessing(time_scale=time_scale),
+            edge_limit_km=edge_limit_km,
+            skip_unknown=skip_unknown,
+            progress=update,
+        )
+    for finding in campaign.findings:
+        (terminal.warn if finding.severity == "warning" else terminal.say)(finding.text)
+    with terminal.bar("training") as update:
+        comparison = run(
+            name,
+            campaign,
+            chosen,
+            folder=folder,
+            seeds=seeds,
+            labels=counts,
+            epochs=epochs,
+            max_minutes=max_minutes,
+            backbone=backbone or EMBEDDED,
+            seed=seed,
+            device=device,
+            save_backbones=save_backbones,
+            restart=restart,
+            listeners=Listeners(terminal.say, lambda epoch: terminal.say(epoch_line(epoch)), update),
+        )
+    if as_json:
+        terminal.show_json({"folder": str(folder), **to_json(comparison)})
+        return
+    terminal.show(comparison_table(comparison))
+    terminal.show(f"tables, figures and every run: {folder}")
+
+
+def _counts(labels: str) -> list[int]:
+    from phaseno_peft.errors import PhasenoPeftError
+
+    try:
+        return [int(word) for word in labels.split(",")]
+    except ValueError:
+        raise PhasenoPeftError(
+            f"--labels {labels!r} should be comma-separated numbers of events, such as 0,10,25,50."
+        ) from None
