@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import Annotated
 
 import typer
 
 from phaseno_peft import __version__
-from phaseno_peft.cli import adapters, backbone, compare, demo, evaluate, pick, simulate, train
+from phaseno_peft.cli import adapters, backbone, compare, demo, evaluate, pick, share, simulate, train
 from phaseno_peft.errors import PhasenoPeftError
 
+_ADAPT, _SHARE = "Train, judge, pick", "Keep and share"
 app = typer.Typer(
     name="phaseno-peft",
-    help="Adapt the network-wide phase picker PhaseNO to a monitoring campaign, and pick with it.",
+    help="Adapt the network-wide phase picker PhaseNO to a monitoring campaign, and pick with it.\n\n"
+    "Start with `phaseno-peft demo`; `phaseno-peft COMMAND --help` shows an example of each command.",
+    epilog="Exit codes: 0 done, 2 a mistake that the message explains, 130 stopped. Results go to standard output, "
+    "messages to standard error. Folder of your adapters: $PHASENO_PEFT_HOME.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-app.command("demo")(demo.demo)
-app.command("train-adapter")(train.train_adapter)
-app.command("compare")(compare.compare)
-app.command("evaluate")(evaluate.evaluate)
-app.command("pick")(pick.pick)
-app.command("simulate")(simulate.simulate)
-app.add_typer(adapters.app, name="adapters")
-app.add_typer(backbone.app, name="backbone")
+app.command("demo", rich_help_panel=_ADAPT)(demo.demo)
+app.command("train-adapter", rich_help_panel=_ADAPT)(train.train_adapter)
+app.command("compare", rich_help_panel=_ADAPT)(compare.compare)
+app.command("evaluate", rich_help_panel=_ADAPT)(evaluate.evaluate)
+app.command("pick", rich_help_panel=_ADAPT)(pick.pick)
+app.command("simulate", rich_help_panel=_ADAPT)(simulate.simulate)
+app.command("push", rich_help_panel=_SHARE)(share.push)
+app.command("pull", rich_help_panel=_SHARE)(share.pull)
+app.add_typer(adapters.app, name="adapters", rich_help_panel=_SHARE)
+app.add_typer(backbone.app, name="backbone", rich_help_panel=_SHARE)
 
 
 def _version(wanted: bool) -> None:
@@ -54,6 +61,12 @@ def main() -> None:
         app()
     except PhasenoPeftError as error:
         sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)
+    except BrokenPipeError:  # the reader, `head` for example, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:  # no rights, no space, a folder where a file should be
+        sys.stderr.write(f"error: {error}. Check the path, its rights and the space on its disk.\n")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write("stopped\n")

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from phaseno_peft.cli.console import Terminal
+from phaseno_peft.cli.console import Terminal, plain
 from phaseno_peft.cli.options import JsonOption
+from phaseno_peft.cli.share import NextVersionOption, PrivateOption, RepositoryOption, TagOption
 
-app = typer.Typer(help="Frozen backbones.", no_args_is_help=True)
+app = typer.Typer(help="Frozen backbones: list, inspect, fetch, convert, push.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_() -> None:
-    """List the backbones shipped with the package.
+def list_(as_json: JsonOption = False) -> None:
+    """List the backbones shipped with the package and those you have fetched.
 
     Example: phaseno-peft backbone list
     """
     from phaseno_peft.backbone import list_backbones
 
     terminal = Terminal()
+    if as_json:
+        terminal.show_json(list_backbones())
+        return
     for name in list_backbones():
-        terminal.show(name)
+        terminal.show(plain(name))
 
 
 @app.command("info")
 def info(
-    name: Annotated[str | None, typer.Argument(help="Name or folder. Default: the embedded one.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Name, folder, or org/repo@revision. Default: the embedded one.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show a backbone's size, architecture and fingerprint.
@@ -51,7 +58,7 @@ def info(
         terminal.show_json(facts)
         return
     for key, value in facts.items():
-        terminal.show(f"{key}: {value}")
+        terminal.show(plain(f"{key}: {value}"))
 
 
 @app.command("convert")
@@ -80,3 +87,27 @@ def fetch() -> None:
     with terminal.bar("fetching") as update:
         folder = fetch_backbone(progress=update)
     terminal.show(f"backbone: {folder}")
+
+
+@app.command("push")
+def push(
+    name: Annotated[str, typer.Argument(help="Name or folder.")],
+    repository: RepositoryOption,
+    tag: TagOption = None,
+    private: PrivateOption = False,
+    overwrite: NextVersionOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Push a backbone to the Hub in one commit; `--backbone org/repo` uses it from there.
+
+    Example: phaseno-peft backbone push my-backbone --repo my-lab/phaseno-backbone --tag v1
+    """
+    from phaseno_peft.backbone import push_backbone
+
+    made = push_backbone(name, repository, tag=tag, private=private, overwrite=overwrite)
+    terminal = Terminal()
+    if as_json:
+        terminal.show_json(dataclasses.asdict(made))
+        return
+    terminal.show(f"{'pushed' if made.is_new_commit else 'the Hub has this already'}: {made.url}")
+    terminal.show(f'others load it with load_backbone("{repository}@{tag or made.commit}")')

@@ -9,7 +9,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.markup import escape
+
+
+def plain(text: str) -> str:
+    """Text that came from a file, made harmless for a terminal: no markup, no control characters but line ends."""
+    return escape("".join(c for c in text if c.isprintable() or c in "\n\t"))
 
 
 class Terminal:
@@ -43,6 +48,15 @@ class Terminal:
     @contextmanager
     def bar(self, text: str) -> Iterator[Callable[[int, int | None], None]]:
         """A progress bar; yields `update(done, all)`. Only on a terminal."""
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
         with Progress(
             TextColumn("         {task.description}"),
             BarColumn(),

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
+from phaseno_peft.cli.adapters import AdapterArgument
 from phaseno_peft.cli.console import Terminal
 from phaseno_peft.cli.options import (
     BackboneOption,
@@ -19,7 +16,7 @@ from phaseno_peft.cli.options import (
 
 
 def evaluate(
-    name: Annotated[str, typer.Argument(help="Adapter: a name in your library, or a folder.")],
+    name: AdapterArgument,
     waveforms: WaveformsOption,
     stations: StationsOption,
     picks: PicksOption,

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from phaseno_peft.cli.adapters import complete_adapter
 from phaseno_peft.cli.console import Terminal
-from phaseno_peft.cli.options import BackboneOption, QuietOption, StationsOption
+from phaseno_peft.cli.options import BackboneOption, JsonOption, QuietOption, StationsOption
 
 
 def pick(
@@ -16,13 +17,18 @@ def pick(
     stations: StationsOption,
     out: Annotated[Path, typer.Option("--out", help="File to write: .csv, .xml (QuakeML) or .obs (NLLOC_OBS).")],
     adapter: Annotated[
-        str | None, typer.Option("--adapter", help="Adapter: a name in your library, or a folder.")
+        str | None,
+        typer.Option(
+            "--adapter",
+            help="A name in your library or of a shipped adapter, a folder, or org/repo@revision.",
+            autocompletion=complete_adapter,
+        ),
     ] = None,
     frozen: Annotated[bool, typer.Option("--frozen", help="Use the frozen backbone without an adapter.")] = False,
     p_threshold: Annotated[
         float | None, typer.Option("--p-threshold", min=0, max=1, help="Default: chosen when the adapter was trained.")
     ] = None,
-    s_threshold: Annotated[float | None, typer.Option("--s-threshold", min=0, max=1)] = None,
+    s_threshold: Annotated[float | None, typer.Option("--s-threshold", min=0, max=1, help="As for P.")] = None,
     stride_s: Annotated[
         float | None, typer.Option("--stride", min=0.1, help="Seconds between windows. Default: half a window.")
     ] = None,
@@ -35,6 +41,7 @@ def pick(
     ] = "campaign-v1",
     backbone: BackboneOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file.")] = False,
+    as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Pick P and S arrivals in records.
@@ -74,4 +81,7 @@ def pick(
         )
     getattr(found, writers[out.suffix.lower()])(out)
     counts = {phase: len(found.select(phase=phase)) for phase in ("P", "S")}
+    if as_json:
+        terminal.show_json({"picks": counts, "creator": found.creator, "out": str(out)})
+        return
     terminal.show(f"{counts['P']} P and {counts['S']} S picks by {found.creator}: {out}")
