@@ -28,7 +28,7 @@ def inputs(folder: Path, **changed: object) -> list[object]:
 def test_help_lists_the_commands(tmp_path: Path) -> None:
     done = run("--help", home=tmp_path)
     assert done.returncode == 0
-    for command in ("demo", "train-adapter", "evaluate", "pick", "simulate", "adapters", "backbone"):
+    for command in ("demo", "train-adapter", "evaluate", "pick", "simulate", "push", "pull", "adapters", "backbone"):
         assert command in done.stdout
 
 
@@ -48,6 +48,7 @@ def test_train_evaluate_and_pick_on_a_campaigns_files(
         "adapter_model.safetensors",
         "README.md",
         "evaluation.json",
+        "manifest.json",
         "figures",
     }
 

@@ -52,7 +52,9 @@ class Repository:
         return self.commits[self.branches["main"]]
 
     def resolve(self, revision: str) -> str | None:
-        return self.tags.get(revision) or self.branches.get(revision) or (revision if revision in self.commits else None)
+        return (
+            self.tags.get(revision) or self.branches.get(revision) or (revision if revision in self.commits else None)
+        )
 
 
 class StandInHub(ThreadingHTTPServer):
@@ -112,7 +114,14 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer()
 
-    do_HEAD = do_POST = do_PUT = do_DELETE = do_GET
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def do_PUT(self) -> None:
+        self._answer()
 
     def _answer(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
