@@ -7,10 +7,15 @@ Written by training, verified by loading, shown by ``phaseno-peft adapters show 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from phaseno_peft.errors import AdapterError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CONTRACT_VERSION = 1
 PHASES = ("P", "S")
@@ -149,3 +154,13 @@ class BackboneDefaults:
     thresholds: dict[str, float] = field(default_factory=lambda: {"P": 0.3, "S": 0.3})
     min_distance_s: float = 0.5
     uncertainty_factor: dict[str, float] = field(default_factory=lambda: {"P": 1.0, "S": 1.0})
+
+
+def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over sorted names, kinds, shapes and bytes."""
+    digest = hashlib.sha256()
+    for key in sorted(tensors):
+        tensor = tensors[key].detach().cpu().contiguous()
+        digest.update(f"{key} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()

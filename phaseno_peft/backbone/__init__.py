@@ -4,7 +4,7 @@ from phaseno_peft.backbone.config import PhaseNOConfig
 from phaseno_peft.backbone.convert import convert_checkpoint
 from phaseno_peft.backbone.fetch import fetch_backbone
 from phaseno_peft.backbone.graph import StationGraph
-from phaseno_peft.backbone.network import PhaseNO
+from phaseno_peft.backbone.network import PhaseNO, around_forward
 from phaseno_peft.backbone.weights import (
     EMBEDDED,
     BackboneCard,
@@ -22,6 +22,7 @@ __all__ = [
     "PhaseNO",
     "PhaseNOConfig",
     "StationGraph",
+    "around_forward",
     "convert_checkpoint",
     "fetch_backbone",
     "fingerprint",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -21,13 +22,15 @@ class StationGraph:
 
     coordinates: [station, 2] float, scaled (one unit is 222 km). source, target: [edge] int64 station rows.
     Stations of several windows may be stacked into one graph as long as no edge joins two windows
-    (`StationGraph.stack`). Raises `BackboneError` for an edge to a station that is not there, zero stations, or
-    coordinates that are not finite.
+    (`StationGraph.stack`); `sizes` are the windows' numbers of stations. Raises `BackboneError` for an edge to a
+    station that is not there, zero stations, sizes of other stations, or coordinates that are not finite.
     """
 
     coordinates: Tensor
     source: Tensor
     target: Tensor
+    sizes: tuple[int, ...] = ()
+    """Stations of each window, in order; left empty, all are one window's."""
 
     def __post_init__(self) -> None:
         n = self.coordinates.shape[0]
@@ -46,6 +49,10 @@ class StationGraph:
             if rows.numel() and not 0 <= int(rows.min()) <= int(rows.max()) < n:
                 bad = int(rows.min()) if int(rows.min()) < 0 else int(rows.max())
                 raise BackboneError(f"graph: an edge has {name} station {bad}, but there are stations 0 to {n - 1}.")
+        if not self.sizes:
+            object.__setattr__(self, "sizes", (n,))
+        elif sum(self.sizes) != n or min(self.sizes) < 1:
+            raise BackboneError(f"graph: windows of {self.sizes} stations do not make up {n} stations.")
 
     @property
     def n_stations(self) -> int:
@@ -81,11 +88,26 @@ class StationGraph:
             torch.cat([graph.coordinates for graph in graphs]),
             torch.cat([graph.source + row for graph, row in zip(graphs, first, strict=False)]),
             torch.cat([graph.target + row for graph, row in zip(graphs, first, strict=False)]),
+            tuple(size for graph in graphs for size in graph.sizes),
         )
+
+    def select(self, windows: Sequence[int]) -> tuple[StationGraph, Tensor]:
+        """The graph of some of the windows, in the given order, and their [station] rows in this one.
+
+        Edges between windows, which `stack` never makes, are left out.
+        """
+        first = [0, *accumulate(self.sizes)]
+        rows = torch.cat([torch.arange(first[w], first[w + 1]) for w in windows]).to(self.source.device)
+        place = torch.full((self.n_stations,), -1, device=rows.device)
+        place[rows] = torch.arange(len(rows), device=rows.device)
+        kept = (place[self.source] >= 0) & (place[self.target] >= 0)
+        sizes = tuple(self.sizes[w] for w in windows)
+        source, target = place[self.source[kept]], place[self.target[kept]]
+        return StationGraph(self.coordinates[rows], source, target, sizes), rows
 
     def to(self, device: torch.device | str) -> StationGraph:
         """The same graph on another device."""
-        return StationGraph(self.coordinates.to(device), self.source.to(device), self.target.to(device))
+        return StationGraph(self.coordinates.to(device), self.source.to(device), self.target.to(device), self.sizes)
 
     @cached_property
     def in_degree(self) -> Tensor:

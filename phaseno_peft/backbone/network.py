@@ -10,6 +10,8 @@ coordinates beside the *target's* features and the reverse.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, Protocol, cast
 
 import torch
@@ -24,6 +26,12 @@ from phaseno_peft.backbone.messages import BlockWeights, graph_block
 from phaseno_peft.backbone.operator import Synthesis, analyse, decide, mix, synthesise
 from phaseno_peft.backbone.parallel import undivided, undivided_backward
 from phaseno_peft.errors import BackboneError
+
+Forward = Callable[[Tensor, StationGraph], Tensor]
+around_forward: ContextVar[Callable[[Forward, Tensor, StationGraph], Tensor] | None] = ContextVar(
+    "phaseno_peft_around_forward", default=None
+)
+"""What is put around every forward pass in this context; adapters divide a batch by its windows here."""
 
 
 class Gated(Protocol):
@@ -176,6 +184,11 @@ class PhaseNO(nn.Module):
             )
         if waveforms.shape[0] != graph.n_stations:
             raise BackboneError(f"{waveforms.shape[0]} stations have waveforms, but the graph has {graph.n_stations}.")
+        surround = None if torch.compiler.is_compiling() else around_forward.get()
+        return self.run(waveforms, graph) if surround is None else surround(self.run, waveforms, graph)
+
+    def run(self, waveforms: Tensor, graph: StationGraph) -> Tensor:
+        """`forward` of checked input, on all cores."""
         if not parallel.by_station(waveforms):
             return self.compute(waveforms, graph)
         with undivided():

@@ -5,8 +5,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-from phaseno_peft.cr_lora.attach import attach, check_tensors, detach, expected_tensors
-from phaseno_peft.cr_lora.layer import CRLoraLayer, selected_adapter
+from phaseno_peft.cr_lora.attach import attach, check_tensors, detach, expected_tensors, fold, unfold
+from phaseno_peft.cr_lora.blend import blend
+from phaseno_peft.cr_lora.layer import CRLoraLayer, adapters_by_window, selected_adapter
 from phaseno_peft.cr_lora.settings import CRLoraSettings
 
 if TYPE_CHECKING:
@@ -18,11 +19,15 @@ __all__ = [
     "CRLoraLayer",
     "CRLoraModel",
     "CRLoraSettings",
+    "adapters_by_window",
     "attach",
+    "blend",
     "check_tensors",
     "detach",
     "expected_tensors",
+    "fold",
     "selected_adapter",
+    "unfold",
 ]
 
 

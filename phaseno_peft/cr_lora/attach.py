@@ -63,9 +63,8 @@ def attach(model: nn.Module, name: str, settings: CRLoraSettings, tensors: Mappi
         fresh = CRLoraLayer(layer, kind)
         fresh.add_parts(name, settings)
         with torch.no_grad():
-            for key in expected_shapes(kind, fresh.channels_out, fresh.channels_in, settings):
-                part, leaf = key.split(".")
-                getattr(getattr(fresh, part)[name], leaf).copy_(tensors[f"{PEFT_ROOT}{path}.{key}"])
+            for key, tensor in fresh.tensors(name).items():
+                tensor.copy_(tensors[f"{PEFT_ROOT}{path}.{key}"])
         parts[path] = fresh.requires_grad_(False)
     detach(model, name)
     for path, fresh in parts.items():
@@ -87,6 +86,31 @@ def attach(model: nn.Module, name: str, settings: CRLoraSettings, tensors: Mappi
             wrapper.scaling.setdefault(adapter, 0.0)
 
 
+def resident_tensors(model: nn.Module, name: str) -> dict[str, Tensor]:
+    """Tensors of a resident adapter under their names in `adapter_model.safetensors`; changing them changes it.
+
+    Raises `AdapterError` if the adapter is not resident.
+    """
+    found: dict[str, Tensor] = {
+        f"{PEFT_ROOT}{path}.{key}": tensor
+        for path, layer in model.named_modules()
+        if isinstance(layer, CRLoraLayer)
+        for key, tensor in layer.tensors(name).items()
+    }
+    if not found:
+        raise AdapterError(f"adapter {name!r} is not resident. Load it first.")
+    return found
+
+
+def write_tensors(model: nn.Module, name: str, tensors: Mapping[str, Tensor]) -> None:
+    """Copy all tensors of a resident adapter. Raises `AdapterError` and writes nothing if one is missing or surplus."""
+    there = resident_tensors(model, name)
+    check_tensors({key: tuple(tensor.shape) for key, tensor in there.items()}, tensors, f"adapter {name!r}")
+    with torch.no_grad():
+        for key, tensor in there.items():
+            tensor.copy_(tensors[key])
+
+
 def detach(model: nn.Module, name: str) -> None:
     """Forget adapter `name`; layers without any adapter left become the plain layers they were."""
     for path, layer in list(model.named_modules()):
@@ -95,6 +119,29 @@ def detach(model: nn.Module, name: str) -> None:
             if not layer.has_parts:
                 parent_path, _, leaf = path.rpartition(".")
                 setattr(model.get_submodule(parent_path), leaf, layer.base_layer)
+
+
+def fold(model: nn.Module, name: str) -> None:
+    """Merge adapter `name` as far as it can be: low-rank updates and head are added up once, gates stay live.
+
+    The frozen weights are not touched, so other adapters and the backbone stay what they are; costs the memory of the
+    adapted layers. Raises `AdapterError` if the adapter is not resident.
+    """
+    for layer in _wrapped_with(model, name):
+        layer.fold(name)
+
+
+def unfold(model: nn.Module, name: str) -> None:
+    """Undo `fold`, exactly."""
+    for layer in _wrapped_with(model, name):
+        layer.unfold(name)
+
+
+def _wrapped_with(model: nn.Module, name: str) -> list[CRLoraLayer]:
+    layers = [layer for layer in model.modules() if isinstance(layer, CRLoraLayer) and layer.holds(name)]
+    if not layers:
+        raise AdapterError(f"adapter {name!r} is not resident. Load it first.")
+    return layers
 
 
 class _Unwrapped(nn.Module):

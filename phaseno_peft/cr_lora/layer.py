@@ -13,7 +13,7 @@ file is plain torch; `model.py` adds PEFT's bookkeeping to the same class, so th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -21,6 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from phaseno_peft.backbone import StationGraph, around_forward
+from phaseno_peft.backbone.network import Forward
 from phaseno_peft.cr_lora.settings import CRLoraSettings, LayerKind
 from phaseno_peft.errors import AdapterError
 
@@ -41,11 +43,43 @@ def selected_adapter(name: str | None) -> Iterator[None]:
         _SELECTED.reset(token)
 
 
+@contextmanager
+def adapters_by_window(names: Sequence[str | None]) -> Iterator[None]:
+    """Within this block and this thread, window i of a batch is computed with adapter `names[i]`; None is frozen.
+
+    Windows are those of `StationGraph.sizes`; the stations of one window exchange messages and share an adapter.
+    Windows of one adapter are computed together. A batch of another number of windows raises `AdapterError`.
+    """
+    windows_of: dict[str | None, list[int]] = {}
+    for window, name in enumerate(names):
+        windows_of.setdefault(name, []).append(window)
+
+    def divided(run: Forward, waveforms: Tensor, graph: StationGraph) -> Tensor:
+        if len(names) != len(graph.sizes):
+            raise AdapterError(
+                f"{len(names)} adapter names are given for a batch of {len(graph.sizes)} windows. Give one for each "
+                "window (a window is a whole network, stacked with StationGraph.stack)."
+            )
+        logits, order = [], []
+        for name, windows in windows_of.items():
+            share, rows = graph.select(windows)
+            with selected_adapter(name):
+                logits.append(run(waveforms[rows], share))
+            order.append(rows)
+        return torch.cat(logits)[torch.cat(order).argsort()]
+
+    token = around_forward.set(divided)
+    try:
+        yield
+    finally:
+        around_forward.reset(token)
+
+
 class CRLoraLayer(nn.Module):
     """A frozen `Linear` or 1x1 `Conv1d` with the parts of any number of adapters."""
 
     adapter_layer_names: tuple[str, ...] = ("crlora_A", "crlora_B", "crlora_down", "crlora_up", "crlora_delta")
-    other_param_names: tuple[str, ...] = ("scaling", "dropout", "paper_gate")
+    other_param_names: tuple[str, ...] = ("scaling", "dropout", "paper_gate", "folded")
     _disable_adapters: bool = False
     _active_adapter: str | list[str] = "default"
     base_layer: nn.Linear | nn.Conv1d
@@ -65,6 +99,7 @@ class CRLoraLayer(nn.Module):
         self.scaling: dict[str, float] = {}
         self.dropout: dict[str, float] = {}
         self.paper_gate: dict[str, bool] = {}
+        self.folded: dict[str, tuple[list[int], Tensor, Tensor | None]] = {}
 
     def add_parts(self, name: str, settings: CRLoraSettings) -> None:
         """Create the parts of adapter `name`, starting as a layer that changes nothing (unless se_init="paper")."""
@@ -102,6 +137,15 @@ class CRLoraLayer(nn.Module):
             if name in holder:
                 del holder[name]
 
+    def tensors(self, name: str) -> dict[str, nn.Parameter]:
+        """`crlora_<part>.weight` or `.bias` -> parameter of adapter `name`; empty if it adds nothing here."""
+        holders = {part: getattr(self, part)[name] for part in self.adapter_layer_names if name in getattr(self, part)}
+        return {f"{part}.{leaf}": p for part, holder in holders.items() for leaf, p in holder.named_parameters()}
+
+    def holds(self, name: str) -> bool:
+        """True if adapter `name` adds something to this layer."""
+        return bool(self.tensors(name))
+
     @property
     def has_parts(self) -> bool:
         """True if any adapter adds something to this layer."""
@@ -137,11 +181,41 @@ class CRLoraLayer(nn.Module):
         holder: nn.Linear = getattr(self, part)[name]
         return holder
 
+    def fold(self, name: str) -> None:
+        """Keep the effective weight and bias of adapter `name` ready; its gate stays live, the frozen layer untouched.
+
+        They serve passes that record no gradients, until one of the tensors behind them changes or moves.
+        """
+        self.folded.pop(name, None)
+        if name in self.crlora_A or name in self.crlora_delta:
+            with torch.no_grad(), selected_adapter(name):
+                bias = self.bias
+                self.folded[name] = (self._versions(name), self.weight.clone(), None if bias is None else bias.clone())
+
+    def unfold(self, name: str) -> None:
+        """Undo `fold`."""
+        self.folded.pop(name, None)
+
+    def _versions(self, name: str) -> list[int]:
+        tensors = [*self.base_layer.parameters(), *self.tensors(name).values()]
+        return [0 if tensor.is_inference() else tensor._version for tensor in tensors]
+
+    def _ready(self, name: str) -> tuple[Tensor, Tensor | None] | None:
+        """Folded weight and bias where they serve."""
+        if name not in self.folded or torch.is_grad_enabled():
+            return None
+        versions, weight, bias = self.folded[name]
+        frozen = self.base_layer.weight
+        same = weight.device == frozen.device and weight.dtype == frozen.dtype and versions == self._versions(name)
+        return (weight, bias) if same else None
+
     @property
     def weight(self) -> Tensor:
         """The effective weight, same shape as the frozen layer's."""
         weight: Tensor = self.base_layer.weight
         name = self.current
+        if name is not None and (ready := self._ready(name)) is not None:
+            return ready[0]
         delta = None if name is None else self.delta_weight(name)
         return weight if delta is None else weight + delta.view_as(weight).to(weight.dtype)
 
@@ -152,6 +226,8 @@ class CRLoraLayer(nn.Module):
         name = self.current
         if bias is None or name is None or name not in self.crlora_delta:
             return bias
+        if (ready := self._ready(name)) is not None:
+            return ready[1]
         return bias + self._part("crlora_delta", name).bias.to(bias.dtype)
 
     def gate(self, time_mean: Tensor) -> Tensor | None:
@@ -186,7 +262,7 @@ def expected_shapes(
         shapes["crlora_A.weight"] = (settings.r, channels_in)
         shapes["crlora_B.weight"] = (channels_out, settings.r)
     if kind == "pointwise" and settings.se_reduction:
-        squeezed = channels_out // settings.se_reduction
+        squeezed = settings.se_gates * (channels_out // settings.se_reduction)
         if not squeezed:
             raise AdapterError(
                 f"CR-LoRA: `se_reduction` is {settings.se_reduction}, more than a layer's {channels_out} channels."

@@ -1,9 +1,7 @@
 """CR-LoRA inside Hugging Face PEFT: the tuner, its guards, and its registration. Importing this imports PEFT.
 
-Private hooks of PEFT that are used (tested with peft 0.21): `BaseTuner._create_and_replace`, `inject_adapter`,
-`_remap_adapter_state_dict_for_load`, `_check_merge_allowed`, `_enable_peft_forward_hooks`, and the enumeration in
-`peft_type.py`. PEFT itself loads permissively (strict=False on the whole model); the guards here make its own calls
-strict.
+PEFT itself loads permissively (strict=False on the whole model); the guards here make its own calls strict.
+`PRIVATE_HOOKS` lists what of PEFT is used beyond its documented interface.
 """
 
 from __future__ import annotations
@@ -11,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 from peft.utils import register_peft_method
@@ -19,14 +17,42 @@ from peft.utils.peft_types import PeftType
 from torch import Tensor, nn
 
 from phaseno_peft.backbone import fingerprint
-from phaseno_peft.cr_lora.attach import PEFT_ROOT, check_tensors, expected_tensors
+from phaseno_peft.contract import tensors_sha256
+from phaseno_peft.cr_lora.attach import (
+    PEFT_ROOT,
+    check_tensors,
+    detach,
+    expected_tensors,
+    fold,
+    resident_tensors,
+    unfold,
+    write_tensors,
+)
+from phaseno_peft.cr_lora.blend import blend
 from phaseno_peft.cr_lora.config import CRLoraConfig
-from phaseno_peft.cr_lora.layer import CRLoraLayer
+from phaseno_peft.cr_lora.layer import CRLoraLayer, adapters_by_window
 from phaseno_peft.cr_lora.settings import PEFT_TYPE, PREFIX, CRLoraSettings, layer_kind, trains
 from phaseno_peft.errors import AdapterError
 
+TESTED_PEFT = "0.21"
+PRIVATE_HOOKS = {
+    "peft.tuners.tuners_utils.BaseTuner": (
+        "inject_adapter",  # every new adapter passes here: names and backbone are checked
+        "_create_and_replace",  # PEFT's own extension point
+        "_replace_module",
+        "_remap_adapter_state_dict_for_load",  # every loaded file passes here before anything is written
+        "_check_merge_allowed",
+    ),
+    "peft.peft_model.PeftModel": ("_enable_peft_forward_hooks",),  # asks the tuner's of that name: mixed batches
+    "peft.tuners.tuners_utils.BaseTunerLayer": ("_move_adapter_to_device_of_base_layer", "_active_adapter"),
+    "peft.utils.peft_types.PeftType": ("_member_map_", "_member_names_", "_value2member_map_"),
+}
+"""What a new PEFT may change; a test looks for each."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
-_RESERVED = {"base_model", "model", "base_layer", "weight", "bias", "__base__"}
+_FROZEN = "__base__"
+"""PEFT's name in mixed batches for rows without an adapter."""
+_RESERVED = {"base_model", "model", "base_layer", "weight", "bias", _FROZEN}
 
 
 class CRLoraTunerLayer(CRLoraLayer, BaseTunerLayer):  # type: ignore[misc]  # peft ships no types
@@ -54,8 +80,8 @@ class CRLoraTunerLayer(CRLoraLayer, BaseTunerLayer):  # type: ignore[misc]  # pe
 
 
 _NO_MERGE = (
-    "CR-LoRA cannot be merged into the backbone: its channel gates depend on the input. Keep the adapter live; "
-    "it costs about as much as the frozen network."
+    "CR-LoRA cannot be merged into the backbone: its channel gates depend on the input. Use fold_adapter, which adds "
+    "up the low-rank updates and the head and keeps the gates live."
 )
 
 
@@ -105,11 +131,63 @@ class CRLoraModel(BaseTuner):  # type: ignore[misc]  # peft ships no types
     ) -> dict[str, Tensor]:
         base = model.get_submodule("base_model.model") if hasattr(model, "base_model") else model
         rooted = {key if key.startswith(PEFT_ROOT) else PEFT_ROOT + key: value for key, value in state_dict.items()}
-        check_tensors(expected_tensors(base, config), rooted, f"adapter {adapter_name!r}")
+        fresh = config.settings_from_file
+        try:
+            if not fresh:  # PEFT would keep the settings it has and take the file's tensors: another adapter
+                raise AdapterError(
+                    f"adapter {adapter_name!r} is there already, with settings of its own. Load the file under another "
+                    "name, or delete_adapter first."
+                )
+            check_tensors(expected_tensors(base, config), rooted, f"adapter {adapter_name!r}")
+            promised = (config.contract or {}).get("tensors_sha256")
+            if promised and promised != (seen := tensors_sha256(rooted)):
+                raise AdapterError(
+                    f"adapter {adapter_name!r}: the tensors' SHA-256 is {seen[:12]}, its contract says "
+                    f"{promised[:12]}. The file was altered or belongs to another adapter; fetch it again."
+                )
+        except AdapterError:
+            if fresh:
+                _forget(model, base, adapter_name)
+            raise
+        config.settings_from_file = False  # type: ignore[misc]  # a mark on this instance only
         remapped: dict[str, Tensor] = super()._remap_adapter_state_dict_for_load(
             model, config, adapter_name, state_dict
         )
         return remapped
+
+    def fold_adapter(self, adapter_name: str) -> None:
+        """Partial merge: low-rank updates and head are added up once, gates stay live (`cr_lora.fold`)."""
+        fold(self.model, adapter_name)
+
+    def unfold_adapter(self, adapter_name: str) -> None:
+        """Undo `fold_adapter`, exactly."""
+        unfold(self.model, adapter_name)
+
+    def add_weighted_adapter(
+        self,
+        adapters: list[str],
+        weights: list[float],
+        adapter_name: str,
+        combination_type: str = "linear",
+    ) -> None:
+        """Add the weighted sum of resident adapters as a new one; see `blend` for what is exact and what is not."""
+        if combination_type != "linear":
+            raise ValueError(f"CR-LoRA: `combination_type` should be 'linear' but is {combination_type!r}.")
+        if adapter_name in self.peft_config:
+            raise AdapterError(f"adapter {adapter_name!r} is there already. Choose another name.")
+        if unknown := sorted(set(adapters) - set(self.peft_config)):
+            raise AdapterError(f"adapter {unknown[0]!r} is not resident (resident: {', '.join(self.peft_config)}).")
+        settings, tensors = blend(
+            [(self.peft_config[name], resident_tensors(self.model, name)) for name in adapters], weights
+        )
+        self.peft_config[adapter_name] = settings
+        try:
+            self.inject_adapter(self.model, adapter_name)
+        except Exception:
+            del self.peft_config[adapter_name]
+            raise
+        write_tensors(self.model, adapter_name, tensors)
+        self.set_requires_grad(adapter_name, requires_grad=False)
 
     def set_adapter(self, adapter_name: str | list[str], inference_mode: bool = False) -> None:
         """Activate one adapter; gates of two cannot be combined."""
@@ -123,12 +201,27 @@ class CRLoraModel(BaseTuner):  # type: ignore[misc]  # peft ships no types
 
     @contextmanager
     def _enable_peft_forward_hooks(self, *_: Any, **kwargs: Any) -> Iterator[None]:
-        if kwargs.get("adapter_names") is not None:
+        names: list[str] | None = kwargs.get("adapter_names")
+        if names is None:
+            yield
+            return
+        if unknown := sorted(set(names) - set(self.peft_config) - {_FROZEN}):
             raise ValueError(
-                "CR-LoRA: `adapter_names` per row is not possible, rows are stations that exchange messages. "
-                "Run one forward pass for each campaign's windows."
+                f"CR-LoRA: `adapter_names` has {unknown[0]!r}, which is not resident "
+                f"(resident: {', '.join(self.peft_config)}; {_FROZEN} for the frozen backbone)."
             )
-        yield
+        with adapters_by_window([None if name == _FROZEN else name for name in names]):
+            yield
+
+
+def _forget(model: nn.Module, base: nn.Module, adapter_name: str) -> None:
+    """Take back an adapter that PEFT added before its file turned out to be bad."""
+    tuner = cast(CRLoraModel, getattr(model, "base_model", model))
+    active = tuner.active_adapter
+    tuner.peft_config.pop(adapter_name, None)
+    detach(base, adapter_name)
+    if tuner.peft_config and active != adapter_name:
+        tuner.set_adapter(active)
 
 
 def check_adapter_name(name: str, model: nn.Module) -> None:

@@ -47,6 +47,8 @@ class CRLoraSettings:
     """Squeeze-and-excitation bottleneck: C -> C / se_reduction -> C; 0 leaves the gates out."""
     se_init: Literal["identity", "paper"] = "identity"
     """identity: gate 2 * sigmoid(0) = 1 at the start. paper: plain sigmoid, which halves the branch at the start."""
+    se_gates: int = 1
+    """Bottlenecks side by side in each gate: one, or as many as adapters were blended."""
     train_head: bool = True
     """Learn a dense difference to the decision head fc1, fc2."""
     target_modules: str = TARGETS
@@ -65,6 +67,8 @@ class CRLoraSettings:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 0:
                 raise AdapterError(f"CR-LoRA: `{name}` should be an integer >= 0 but is {value!r}.")
+        if not isinstance(self.se_gates, int) or self.se_gates < 1:
+            raise AdapterError(f"CR-LoRA: `se_gates` should be an integer >= 1 but is {self.se_gates!r}.")
         if not self.lora_alpha > 0:
             raise AdapterError(f"CR-LoRA: `lora_alpha` should be positive but is {self.lora_alpha!r}.")
         if not 0 <= self.lora_dropout < 1:

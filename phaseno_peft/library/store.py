@@ -8,7 +8,6 @@ SHA-256 of each. Nothing that is read can execute.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import shutil
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from phaseno_peft.contract import Contract
+from phaseno_peft.contract import Contract, tensors_sha256
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.library.card import metadata, with_metadata
 from phaseno_peft.library.names import (
@@ -238,16 +237,6 @@ def refuse_existing(folder: Path, *, overwrite: bool) -> None:
     """Raise `AdapterError` if `folder` is taken; asked before training, not after."""
     if folder.exists() and not overwrite:
         raise AdapterError(f"{folder}: exists already. Choose another name, or replace it with --overwrite.")
-
-
-def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over sorted names, kinds, shapes and bytes."""
-    digest = hashlib.sha256()
-    for key in sorted(tensors):
-        tensor = tensors[key].detach().cpu().contiguous()
-        digest.update(f"{key} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.numpy().tobytes())
-    return digest.hexdigest()
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -19,7 +19,6 @@ from phaseno_peft.campaign import (
     Recording,
     StationTable,
     Stretch,
-    Window,
     cut_window,
     merge_upstream,
     prepare,

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from phaseno_peft.backbone import PhaseNO, StationGraph
+from phaseno_peft.errors import BackboneError
 from tests.backbone.conftest import SMALL
 
 SAME = 2e-5
@@ -208,3 +209,19 @@ def test_a_forked_process_makes_threads_of_its_own(network: PhaseNO) -> None:
         assert os.waitpid(child, 0)[1] == 0
     finally:
         torch.set_num_threads(before)
+
+
+def test_windows_of_a_stack_are_taken_out_again(network: PhaseNO) -> None:
+    rng = torch.Generator().manual_seed(3)
+    graphs = [StationGraph.from_coordinates(torch.rand(n, 2, generator=rng) * 0.2) for n in (2, 4, 1, 3)]
+    stacked = StationGraph.stack([StationGraph.stack(graphs[:2]), *graphs[2:]])
+    assert stacked.sizes == (2, 4, 1, 3)
+    taken, rows = stacked.select([3, 1])
+    expected = StationGraph.stack([graphs[3], graphs[1]])
+    assert rows.tolist() == [7, 8, 9, 2, 3, 4, 5]
+    assert taken.sizes == expected.sizes == (3, 4)
+    assert torch.equal(taken.coordinates, expected.coordinates)
+    assert taken.edge_list == expected.edge_list
+    assert stacked.to("cpu").sizes == stacked.sizes
+    with pytest.raises(BackboneError, match="do not make up 10 stations"):
+        StationGraph(stacked.coordinates, stacked.source, stacked.target, (2, 4))

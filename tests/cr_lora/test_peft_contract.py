@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from peft.utils.hotswap import hotswap_adapter
 from safetensors.torch import load_file, save_file
 
 from phaseno_peft.backbone import PhaseNO, StationGraph, fingerprint, load_backbone
@@ -199,15 +200,17 @@ def test_names_that_corrupt_files_are_refused(name: str, adapted: PeftModel) -> 
     assert list(adapted.peft_config) == ["default"]
 
 
-def test_what_cannot_work_is_refused(adapted: PeftModel, network_input: Input) -> None:
+def test_what_cannot_work_is_refused(adapted: PeftModel, saved: Path, network_input: Input) -> None:
     adapted.add_adapter("second", CRLoraConfig())
     for refused in (adapted.merge_and_unload, adapted.merge_adapter):
         with pytest.raises(ValueError, match="cannot be merged"):
             refused()
     with pytest.raises(ValueError, match="one adapter at a time"):
         adapted.base_model.set_adapter(["default", "second"])
-    with pytest.raises(ValueError, match="adapter_names"):
-        adapted(*network_input, adapter_names=["default", "second", "default"])
+    with pytest.raises(ValueError, match="'third', which is not resident"):
+        adapted(*network_input, adapter_names=["third"])
+    with pytest.raises(ValueError, match="Hotswapping only supports"):
+        hotswap_adapter(adapted, saved, adapter_name="default", torch_device="cpu")
 
 
 def test_loading_an_adapter_writes_exactly_the_expected_tensors(adapted: PeftModel) -> None:
