@@ -1,10 +1,15 @@
-"""The card of an adapter, `README.md`: prose from `cards/TEMPLATE.md`, and metadata that the Hub reads."""
+"""The card of an adapter, `README.md`: prose from `cards/TEMPLATE.md`, and metadata that the Hub reads.
+
+A card is generated, never written by hand: what only training knows (tables, figures, sentences) is kept beside it in
+`card.json`, the rest comes from the contract and `evaluation.json`, so that the same folder gives the same card.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from string import Template
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +31,38 @@ _SOURCES = {
 _METRICS = {"f1": "F1", "precision": "precision", "recall": "recall"}
 
 
+@dataclass(frozen=True)
+class Card:
+    """What a card says beside the contract."""
+
+    name: str
+    settings: CRLoraSettings
+    contract: Contract
+    tables: Mapping[str, str]
+    """Heading -> table in Markdown."""
+    figures: Mapping[str, str]
+    """Caption -> file name within the adapter's folder."""
+    notes: Sequence[str]
+    """What the adapter cannot do and how sure its scores are, one sentence each."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Content of `card.json`: what is found nowhere else in the folder."""
+        return {"tables": dict(self.tables), "figures": dict(self.figures), "notes": list(self.notes)}
+
+    def prose(self, figures_in: str = "") -> str:
+        """The card without its metadata. figures_in: path from the card to the adapter's folder, with a slash."""
+        template = (shipped_folder("cards") / "TEMPLATE.md").read_text(encoding="utf-8")
+        figures = (f"![{caption}]({figures_in}{file})\n\n*{caption}*\n\n" for caption, file in self.figures.items())
+        return Template(template).substitute(
+            _facts(self.settings, self.contract),
+            name=self.name,
+            tables="".join(f"## {heading}\n\n{table}\n\n" for heading, table in self.tables.items()),
+            figures="".join(figures),
+            limits="\n".join(f"- {note}" for note in self.notes)
+            or "- Not evaluated: nothing is known of its accuracy.",
+        )
+
+
 def write_card(
     name: str,
     settings: CRLoraSettings,
@@ -33,8 +70,13 @@ def write_card(
     tables: Mapping[str, str],
     figures: Mapping[str, str],
     notes: Sequence[str],
-) -> str:
-    """The card's prose. tables: heading -> table. figures: caption -> file name. notes: one sentence each."""
+) -> Card:
+    """The card of an adapter that is about to be written, for `write_adapter`."""
+    return Card(name, settings, contract, tables, figures, notes)
+
+
+def _facts(settings: CRLoraSettings, contract: Contract) -> dict[str, object]:
+    """What the template says of an adapter's contract."""
     made, preprocessing, frame = contract.provenance, contract.preprocessing, contract.frame
     offsets = [
         f"- {phase}: {offset.median_s:+.3f} s (n = {offset.n}, quartiles {offset.quartiles_s[0]:+.3f} to "
@@ -42,41 +84,36 @@ def write_card(
         for phase, offset in contract.label_offset.items()
         if offset.median_s is not None and offset.quartiles_s is not None
     ] or ["- not measurable: too few clear arrivals"]
-    template = (shipped_folder("cards") / "TEMPLATE.md").read_text(encoding="utf-8")
-    return Template(template).substitute(
-        name=name,
-        backbone=contract.backbone_name,
-        campaign=made.campaign,
-        labels=_SOURCES[made.label_source],
-        train_events=made.train_events,
-        validation_events=made.validation_events,
-        test_events=made.test_events,
-        split=made.split,
-        train_windows=made.train_windows,
-        noise_windows=made.train_noise_windows,
-        train_picks=", ".join(f"{made.train_picks.get(phase, 0)} {phase}" for phase in PHASES),
-        n_stations=len(made.stations),
-        stations=", ".join(made.stations),
-        seed=made.seed,
-        convention=contract.label_convention,
-        offsets="\n".join(offsets),
-        tables="".join(f"## {heading}\n\n{table}\n\n" for heading, table in tables.items()),
-        figures="".join(f"![{caption}]({file})\n\n*{caption}*\n\n" for caption, file in figures.items()),
-        fingerprint=contract.backbone_fingerprint[:16],
-        preprocessing=preprocessing.id,
-        rate_hz=f"{preprocessing.rate_hz:g}",
-        highpass_hz=f"{preprocessing.highpass_hz * preprocessing.time_scale:g}",
-        window_s=f"{preprocessing.window_s:g}",
-        components=preprocessing.component_order,
-        time_scale=f"{preprocessing.time_scale:g}",
-        center=f"{frame.center_latitude_deg:.4f} N, {frame.center_longitude_deg:.4f} E",
-        edge_limit_km=f"{frame.edge_limit_km:g}",
-        thresholds=", ".join(f"{phase} {value:.2f}" for phase, value in contract.thresholds.items()),
-        method=f"CR-LoRA r = {settings.r}, alpha = {settings.lora_alpha:g}, reduction {settings.se_reduction}, "
+    return {
+        "backbone": contract.backbone_name,
+        "campaign": made.campaign,
+        "labels": _SOURCES[made.label_source],
+        "train_events": made.train_events,
+        "validation_events": made.validation_events,
+        "test_events": made.test_events,
+        "split": made.split,
+        "train_windows": made.train_windows,
+        "noise_windows": made.train_noise_windows,
+        "train_picks": ", ".join(f"{made.train_picks.get(phase, 0)} {phase}" for phase in PHASES),
+        "n_stations": len(made.stations),
+        "stations": ", ".join(made.stations),
+        "seed": made.seed,
+        "convention": contract.label_convention,
+        "offsets": "\n".join(offsets),
+        "fingerprint": contract.backbone_fingerprint[:16],
+        "preprocessing": preprocessing.id,
+        "rate_hz": f"{preprocessing.rate_hz:g}",
+        "highpass_hz": f"{preprocessing.highpass_hz * preprocessing.time_scale:g}",
+        "window_s": f"{preprocessing.window_s:g}",
+        "components": preprocessing.component_order,
+        "time_scale": f"{preprocessing.time_scale:g}",
+        "center": f"{frame.center_latitude_deg:.4f} N, {frame.center_longitude_deg:.4f} E",
+        "edge_limit_km": f"{frame.edge_limit_km:g}",
+        "thresholds": ", ".join(f"{phase} {value:.2f}" for phase, value in contract.thresholds.items()),
+        "method": f"CR-LoRA r = {settings.r}, alpha = {settings.lora_alpha:g}, reduction {settings.se_reduction}, "
         f"head {'trained' if settings.train_head else 'frozen'}",
-        versions=", ".join(f"{key} {value}" for key, value in contract.versions.items()),
-        limits="\n".join(f"- {note}" for note in notes) or "- Not evaluated: nothing is known of its accuracy.",
-    )
+        "versions": ", ".join(f"{key} {value}" for key, value in contract.versions.items()),
+    }
 
 
 def metadata(name: str, contract: Contract, evaluation: Mapping[str, Any] | None) -> str:

@@ -9,6 +9,8 @@ from phaseno_peft.manifest import MANIFEST
 from phaseno_peft.remote import Kind
 
 CONFIG, WEIGHTS, CARD, EVALUATION = "adapter_config.json", "adapter_model.safetensors", "README.md", "evaluation.json"
+CARD_SOURCE = "card.json"
+"""What the card says that nothing else in the folder does: `README.md` is generated from it."""
 ORIGIN = "origin.json"
 """Where a pulled or pushed adapter is on the Hub: ours alone, never sent and in no manifest."""
 LARGEST_JSON_BYTES = 4 << 20
@@ -22,6 +24,7 @@ ADAPTER = Kind(
         CONFIG: LARGEST_JSON_BYTES,
         WEIGHTS: LARGEST_WEIGHTS_BYTES,
         CARD: 1 << 20,
+        CARD_SOURCE: 1 << 20,
         EVALUATION: LARGEST_JSON_BYTES,
         "figures/*.png": 8 << 20,
     },

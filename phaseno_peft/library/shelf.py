@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phaseno_peft.errors import AdapterError, HubError
-from phaseno_peft.library.names import CONFIG, EVALUATION, check_name
+from phaseno_peft.library.names import CARD, CARD_SOURCE, CONFIG, EVALUATION, check_name
 from phaseno_peft.library.resolve import Place, find_adapter, library_folder, list_adapters
-from phaseno_peft.library.store import Origin, listed_files, read_config, read_located, read_origin
-from phaseno_peft.manifest import MANIFEST, altered_files
+from phaseno_peft.library.store import (
+    Origin,
+    listed_files,
+    read_config,
+    read_json,
+    read_located,
+    read_origin,
+    render_card,
+)
+from phaseno_peft.manifest import MANIFEST, altered_files, read_manifest, write_manifest
 
 if TYPE_CHECKING:
     from phaseno_peft.contract import Contract
@@ -95,6 +104,24 @@ def remove_adapter(name: str) -> Path:
     os.replace(folder, grave / name)
     shutil.rmtree(grave, ignore_errors=True)
     return folder
+
+
+def renew_card(folder: Path, extra_notes: Sequence[str] = ()) -> Path:
+    """Generate an adapter's card anew, with `extra_notes` under its limits, and bring its manifest up to date.
+
+    Raises `AdapterError` if anything but the card was altered.
+    """
+    own = [file for file in listed_files(folder) if file not in (MANIFEST, CARD, CARD_SOURCE)]
+    if altered := altered_files(folder, own):
+        raise AdapterError(f"{altered[0]} It was altered after it was written; train it again.")
+    source = read_json(folder / CARD_SOURCE)
+    source["notes"] += [note for note in extra_notes if note not in source["notes"]]
+    manifest = read_manifest(folder)
+    name = manifest.name if manifest is not None else folder.name
+    (folder / CARD_SOURCE).write_text(json.dumps(source, indent=1) + "\n", encoding="utf-8")
+    (folder / CARD).write_text(render_card(folder, name), encoding="utf-8")
+    write_manifest(folder, name, [*own, CARD, CARD_SOURCE])
+    return folder / CARD
 
 
 def describe(name: str) -> AdapterInfo | str:

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 from phaseno_peft.contract import Contract, tensors_sha256
 from phaseno_peft.errors import AdapterError
-from phaseno_peft.library.card import metadata, with_metadata
+from phaseno_peft.library.card import Card, metadata
 from phaseno_peft.library.names import (
     ADAPTER,
     CARD,
+    CARD_SOURCE,
     CONFIG,
     EVALUATION,
     LARGEST_JSON_BYTES,
@@ -58,6 +59,7 @@ __all__ = [
     "read_located",
     "read_origin",
     "refuse_existing",
+    "render_card",
     "tensors_sha256",
     "write_adapter",
     "write_origin",
@@ -128,15 +130,15 @@ def write_adapter(
     settings: CRLoraSettings,
     contract: Contract,
     tensors: Mapping[str, Tensor],
-    card: str,
+    card: Card,
     files: Mapping[str, Path],
     *,
     overwrite: bool = False,
 ) -> Path:
     """Write an adapter's folder; it appears whole or not at all, and an old one stays until the new one is complete.
 
-    card: the prose of `README.md`; its metadata is written here. files: name in the folder -> file to copy there,
-    `evaluation.json` among them. Raises `AdapterError` if the folder exists and `overwrite` is False.
+    files: name in the folder -> file to copy there, `evaluation.json` among them. `card` becomes `card.json` and
+    `README.md`. Raises `AdapterError` if the folder exists and `overwrite` is False.
     """
     from safetensors.torch import save_file
 
@@ -167,9 +169,9 @@ def write_adapter(
         for name, source in files.items():
             (part / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, part / name)
-        block = metadata(folder.name, contract, read_evaluation_json(part))
-        (part / CARD).write_text(with_metadata(card, block), encoding="utf-8")
-        write_manifest(part, folder.name, sorted({WEIGHTS, CONFIG, CARD, *files}))
+        (part / CARD_SOURCE).write_text(json.dumps(card.to_json(), indent=1) + "\n", encoding="utf-8")
+        (part / CARD).write_text(render_card(part, folder.name), encoding="utf-8")
+        write_manifest(part, folder.name, sorted({WEIGHTS, CONFIG, CARD_SOURCE, CARD, *files}))
     return folder
 
 
@@ -211,6 +213,20 @@ def listed_files(folder: Path) -> list[str]:
         return [MANIFEST, *sorted(manifest.files)]
     there = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     return sorted(path for path in there if ADAPTER.limit(path) is not None)
+
+
+def render_card(folder: Path, name: str, figures_in: str = "") -> str:
+    """The card of the adapter in `folder`, metadata included, from what lies there and the template.
+
+    figures_in: path from the card to `folder`, with a slash, for a card that lies elsewhere. Raises `AdapterError`.
+    """
+    settings, contract = read_config(folder)
+    source = read_json(folder / CARD_SOURCE)
+    try:
+        prose = Card(name, settings, contract, **source).prose(figures_in)
+    except (TypeError, AttributeError, KeyError) as error:
+        raise AdapterError(f"{folder / CARD_SOURCE}: not the source of a card ({error}). Train it again.") from error
+    return metadata(name, contract, read_evaluation_json(folder)) + prose
 
 
 def read_origin(folder: Path) -> Origin | None:

@@ -48,6 +48,7 @@ def test_train_evaluate_and_pick_on_a_campaigns_files(
         "adapter_model.safetensors",
         "README.md",
         "evaluation.json",
+        "card.json",
         "manifest.json",
         "figures",
     }

@@ -49,6 +49,7 @@ def test_a_push_is_one_commit_with_adapter_contract_card_scores_and_figures(
         "adapter_config.json",
         "adapter_model.safetensors",
         "README.md",
+        "card.json",
         "evaluation.json",
         "manifest.json",
     }

@@ -10,8 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from phaseno_peft.errors import AdapterError, PhasenoPeftError
+from phaseno_peft.errors import AdapterError
 from phaseno_peft.library import adapter_folder, check_name, library_folder, list_adapters, read_adapter, write_adapter
+from phaseno_peft.library.card import Card
 
 
 @pytest.fixture
@@ -127,21 +128,15 @@ def test_a_manifest_that_is_damaged_newer_or_points_outside_is_refused(copy: Pat
 def test_writing_fails_whole_and_keeps_the_old_adapter(copy: Path, tmp_path: Path) -> None:
     stored = read_adapter(copy)
     tensors = {key: torch.zeros_like(tensor) for key, tensor in stored.tensors.items()}
+    card = Card("tiny-ohio", stored.settings, stored.contract, {}, {}, [])
     with pytest.raises(AdapterError, match="exists already"):
-        write_adapter(copy, stored.settings, stored.contract, tensors, "card", {})
+        write_adapter(copy, stored.settings, stored.contract, tensors, card, {})
     with pytest.raises(FileNotFoundError):  # a file to copy is missing: nothing of the new adapter may appear
         write_adapter(
-            copy, stored.settings, stored.contract, tensors, "card", {"x.png": tmp_path / "none"}, overwrite=True
+            copy, stored.settings, stored.contract, tensors, card, {"x.png": tmp_path / "none"}, overwrite=True
         )
     assert read_adapter(copy).contract == stored.contract
     assert [p.name for p in tmp_path.iterdir()] == ["tiny-ohio"]
-    write_adapter(copy, stored.settings, stored.contract, tensors, "card", {}, overwrite=True)
+    write_adapter(copy, stored.settings, stored.contract, tensors, card, {}, overwrite=True)
     assert not any(tensor.any() for tensor in read_adapter(copy).tensors.values())
     assert [p.name for p in tmp_path.iterdir()] == ["tiny-ohio"]
-
-
-def test_the_card_states_labels_scores_and_contract(adapter_home: Path) -> None:
-    card = (adapter_home / "adapters" / "tiny-ohio" / "README.md").read_text()
-    for part in ("library_name", "simulated records", "frozen", "| thresholds |", "arXiv 2512.13197", "small-backbone"):
-        assert part in card
-    assert PhasenoPeftError.__name__ not in card

@@ -1,0 +1,133 @@
+"""Train the adapters that come with phaseno-peft, all or some, and write their cards.
+
+python adapters/retrain.py                                   # those of simulated campaigns
+python adapters/retrain.py --recordings FOLDER               # and those of recordings: FOLDER/<name>/waveforms ...
+python adapters/retrain.py samba-nz --recordings FOLDER      # one of them
+python adapters/retrain.py --cards                           # no training: write all cards again
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from phaseno_peft.campaign import Campaign
+from phaseno_peft.errors import PhasenoPeftError
+from phaseno_peft.evaluation import comparison_markdown
+from phaseno_peft.library.resolve import names_in
+from phaseno_peft.library.shelf import renew_card
+from phaseno_peft.library.store import render_card
+from phaseno_peft.simulation import simulate_campaign
+from phaseno_peft.training import TrainingSettings, train_adapter
+
+ADAPTERS = Path(__file__).resolve().parent
+CARDS = ADAPTERS.parent / "cards"
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """A campaign of `phaseno-peft simulate`, made anew from its seed wherever it is needed."""
+
+    preset: str
+    convention: Literal["onset", "peak"]
+    """Of the preset's simulated analyst."""
+    events: int = 60
+    note: str = (
+        "Trained on simulated records only, in the geometry of a campaign of arXiv 2512.13197: a start for a network "
+        "like it, not a picker for real earthquakes until it was judged on some."
+    )
+
+    def read(self, name: str, folder: Path) -> Campaign:
+        """Simulate the campaign into `folder` and read it."""
+        made = simulate_campaign(self.preset, folder / name, seed=SEED, events=self.events)
+        return Campaign.read(made.waveforms, made.stations, made.picks, name=name)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A campaign of real recordings that lies in a folder: waveforms, stations.xml, picks.xml."""
+
+    labels: Literal["analyst", "automatic"]
+    note: str
+
+    def read(self, name: str, folder: Path) -> Campaign:
+        """Read the campaign from `folder`/`name`."""
+        place = folder / name
+        return Campaign.read(place / "waveforms", place / "stations.xml", place / "picks.xml", name=name)
+
+
+CAMPAIGNS: dict[str, Simulated | Recorded] = {
+    "ohio-frac": Simulated("ohio-frac", "peak"),
+    "bc-frac": Simulated("bc-frac", "peak"),
+    "us-industrial": Simulated("us-industrial", "onset"),
+    "samba-nz": Recorded(
+        "analyst",
+        "The catalogue was made with the help of matched-filter detection: some picks were carried over from templates "
+        "and are not independent readings, and all lie about 0.11 s before the onsets.",
+    ),
+    "iceland-vt": Recorded(
+        "automatic",
+        "The picks are QuakeMigrate's, about 0.08 s before the onsets; nobody has checked them one by one.",
+    ),
+}
+
+
+def train(name: str, recordings: Path | None) -> Path:
+    """Train one adapter into `adapters/`, with its card; the old one stays until the new one is complete."""
+    campaign = CAMPAIGNS.get(name)
+    if campaign is None:
+        raise PhasenoPeftError(f"{name}: is none of {', '.join(CAMPAIGNS)}.")
+    if isinstance(campaign, Recorded) and recordings is None:
+        raise PhasenoPeftError(f"{name}: is trained on recordings. Say where they are with --recordings FOLDER.")
+    simulated = isinstance(campaign, Simulated)
+    with tempfile.TemporaryDirectory() as scratch:
+        trained = train_adapter(
+            name,
+            campaign.read(name, Path(scratch) if recordings is None or simulated else recordings),
+            folder=ADAPTERS,
+            label_source="simulated" if isinstance(campaign, Simulated) else campaign.labels,
+            label_convention=campaign.convention if isinstance(campaign, Simulated) else None,
+            training=TrainingSettings(),
+            seed=SEED,
+            overwrite=True,
+            on_stage=lambda text: print(f"{name}: {text}", file=sys.stderr),
+        )
+    print(f"{name}\n{comparison_markdown(trained.scores)}")
+    renew_card(trained.folder, [campaign.note])
+    return trained.folder
+
+
+def write_cards() -> list[Path]:
+    """`README.md` of every adapter, and the same card in `cards/`."""
+    cards = []
+    for name in names_in(ADAPTERS):
+        renew_card(ADAPTERS / name)
+        cards.append(CARDS / f"{name}.md")
+        cards[-1].write_text(render_card(ADAPTERS / name, name, f"../adapters/{name}/"), encoding="utf-8")
+    return cards
+
+
+def main() -> None:
+    """Train what was asked for, then write all cards."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(CAMPAIGNS)}; default: all that can be trained")
+    parser.add_argument("--recordings", type=Path, help="folder with a folder for each campaign of recordings")
+    parser.add_argument("--cards", action="store_true", help="only write the cards again")
+    asked = parser.parse_args()
+    possible = [name for name, c in CAMPAIGNS.items() if isinstance(c, Simulated) or asked.recordings is not None]
+    try:
+        for name in [] if asked.cards else asked.names or possible:
+            train(name, asked.recordings)
+        for card in write_cards():
+            print(card)
+    except PhasenoPeftError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
