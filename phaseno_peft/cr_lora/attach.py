@@ -61,7 +61,7 @@ def attach(model: nn.Module, name: str, settings: CRLoraSettings, tensors: Mappi
     parts: dict[str, CRLoraLayer] = {}
     for path, layer, kind in list(target_layers(_Unwrapped(model), settings)):
         fresh = CRLoraLayer(layer, kind)
-        fresh.add_parts(name, settings)
+        fresh.add_parts(name, settings, start=False)
         with torch.no_grad():
             for key, tensor in fresh.tensors(name).items():
                 tensor.copy_(tensors[f"{PEFT_ROOT}{path}.{key}"])

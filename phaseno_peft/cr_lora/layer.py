@@ -75,6 +75,16 @@ def adapters_by_window(names: Sequence[str | None]) -> Iterator[None]:
         around_forward.reset(token)
 
 
+class _Part(nn.Linear):
+    """A linear layer in float32 that draws no random numbers when it is made."""
+
+    def __init__(self, channels_in: int, channels_out: int, *, bias: bool, device: torch.device) -> None:
+        super().__init__(channels_in, channels_out, bias, device, torch.float32)
+
+    def reset_parameters(self) -> None:
+        """Nothing: `CRLoraLayer.reset_parts` knows the start values."""
+
+
 class CRLoraLayer(nn.Module):
     """A frozen `Linear` or 1x1 `Conv1d` with the parts of any number of adapters."""
 
@@ -101,21 +111,22 @@ class CRLoraLayer(nn.Module):
         self.paper_gate: dict[str, bool] = {}
         self.folded: dict[str, tuple[list[int], Tensor, Tensor | None]] = {}
 
-    def add_parts(self, name: str, settings: CRLoraSettings) -> None:
-        """Create the parts of adapter `name`, starting as a layer that changes nothing (unless se_init="paper")."""
+    def add_parts(self, name: str, settings: CRLoraSettings, *, start: bool = True) -> None:
+        """Create the parts of adapter `name`, starting as a layer that changes nothing (unless se_init="paper").
+
+        With `start` False their values are arbitrary, to be copied from a file.
+        """
         shapes = expected_shapes(self.kind, self.channels_out, self.channels_in, settings)
-        weight = self.base_layer.weight
+        device = self.base_layer.weight.device
         for key, shape in shapes.items():
             part, leaf = key.split(".")
-            if leaf == "bias":
-                continue
-            holder = nn.Linear(shape[1], shape[0], bias=f"{part}.bias" in shapes, device="meta")
-            holder = holder.to_empty(device=weight.device).to(torch.float32)
-            getattr(self, part)[name] = holder
+            if leaf == "weight":
+                getattr(self, part)[name] = _Part(shape[1], shape[0], bias=f"{part}.bias" in shapes, device=device)
         self.scaling[name] = settings.scaling
         self.dropout[name] = settings.lora_dropout
         self.paper_gate[name] = settings.se_init == "paper"
-        self.reset_parts(name)
+        if start:
+            self.reset_parts(name)
 
     def reset_parts(self, name: str) -> None:
         """Start values: A and D (and the paper's U) as torch's Linear; B, U and the head's difference zero."""
@@ -125,7 +136,7 @@ class CRLoraLayer(nn.Module):
                 if name not in holder:
                     continue
                 if part in ("crlora_A", "crlora_down") or (part == "crlora_up" and self.paper_gate[name]):
-                    holder[name].reset_parameters()
+                    nn.Linear.reset_parameters(holder[name])
                 else:
                     for parameter in holder[name].parameters():
                         parameter.zero_()
