@@ -1,7 +1,8 @@
 """Every code block of the README runs, on a simulated campaign in a fresh folder.
 
 Blocks 1 and 2 set up an environment and run the demo and the tests: `.ci/run` executes them as they stand. Here the
-first is checked for the commands it names. The others run as they stand, except that training is cut to one epoch.
+first is checked for the commands it names. The others run as they stand, except that training is cut to one epoch and
+that the blocks about sharing talk to a stand-in for the Hub.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests.library.standin_hub import StandInHub
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
@@ -31,9 +34,10 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, campaign_folder: Path) -
     return folder
 
 
-def run(workplace: Path, *command: str) -> str:
+def run(workplace: Path, *command: str, **variables: str) -> str:
     environment = {
         **os.environ,
+        **variables,
         "PATH": f"{workplace / 'bin'}:{os.environ['PATH']}",
         "PHASENO_PEFT_HOME": str(workplace / "home"),
     }
@@ -43,7 +47,7 @@ def run(workplace: Path, *command: str) -> str:
 
 
 def test_there_are_the_blocks_that_are_run_here() -> None:
-    assert [language for language, _ in BLOCKS] == ["bash", "bash", "bash", "python", "python"]
+    assert [language for language, _ in BLOCKS] == ["bash", "bash", "bash", "python", "python", "bash", "python"]
     assert "phaseno-peft demo" in BLOCKS[0][1]
     assert '".[test]"' in BLOCKS[1][1]
     assert "pytest" in BLOCKS[1][1]
@@ -66,3 +70,22 @@ def test_the_python_blocks_run(number: int, workplace: Path) -> None:
         assert "trainable params: 85,426" in out
     else:
         assert (workplace / "picks-from-python.xml").is_file()
+
+
+def test_the_sharing_blocks_run(workplace: Path, tmp_path: Path) -> None:
+    if not (workplace / "home" / "adapters" / "my-campaign").is_dir():
+        test_the_campaign_commands_run(workplace)
+    with StandInHub(organisation="my-lab").running() as server:
+        client = {
+            "HF_ENDPOINT": server.url,
+            "HF_HOME": str(tmp_path),
+            "HF_TOKEN": "writer",
+            "HF_HUB_OFFLINE": "0",
+            "HF_HUB_DISABLE_XET": "1",
+        }
+        out = run(workplace, "bash", "-euo", "pipefail", "-c", BLOCKS[5][1], **client)
+        repository = server.repositories["my-lab/phaseno-my-campaign"]
+        assert f'load_adapter("my-lab/phaseno-my-campaign@{repository.tags["v1"]}")' in out
+        assert "from-the-hub: whole" in out
+        run(workplace, sys.executable, "-c", BLOCKS[6][1], **client)
+    run(workplace, sys.executable, "-c", BLOCKS[6][1], **(client | {"HF_HUB_OFFLINE": "1"}))  # the server is gone

@@ -58,12 +58,13 @@ class Repository:
 
 
 class StandInHub(ThreadingHTTPServer):
-    """Tokens: `writer` may write to the organisation `lab`, `reader` may only read. Start it with `running()`."""
+    """Tokens: `writer` may write to the organisation, `reader` may only read. Start it with `running()`."""
 
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self, organisation: str = "lab") -> None:
         super().__init__(("127.0.0.1", 0), Handler)
+        self.organisation = organisation
         self.repositories: dict[str, Repository] = {}
         self.uploads: dict[str, bytes] = {}
         self.requests: list[str] = []
@@ -155,7 +156,7 @@ class Handler(BaseHTTPRequestHandler):
     def _may_write(self, repository: str) -> bool:
         if self.token not in ("writer", "reader"):
             self._error(401, "Invalid credentials in Authorization header")
-        elif self.token != "writer" or not repository.startswith("lab/"):
+        elif self.token != "writer" or not repository.startswith(f"{self.server.organisation}/"):
             self._error(403, "you have no write access here")
         else:
             return True
