@@ -24,7 +24,7 @@ from phaseno_peft.errors import AdapterError, PhasenoPeftError
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.picking.picks import write_atomically
 from phaseno_peft.training.checkpoint import FOLDER, Checkpoint
-from phaseno_peft.training.compare_report import write_report
+from phaseno_peft.training.compare_report import draw_figures, write_tables
 from phaseno_peft.training.course import first_difference
 from phaseno_peft.training.fit import Fitted, Listeners, check_switched_off, fit, judge_model, what_is_fitted
 from phaseno_peft.training.home import judge_at_home
@@ -100,7 +100,7 @@ def compare(
     restart: bool = False,
     listeners: Listeners | None = None,
 ) -> Comparison:
-    """Train every recipe with every seed, and write tables and figures to `folder`, anew after each run.
+    """Train every recipe with every seed, and write tables (after each run) and figures (at the end) to `folder`.
 
     The split and all windows that are judged come from `seed`; the trainings have the seeds `seed`, `seed` + 1, ...
     `labels`: numbers of labelled training events to train with, 0 being the frozen backbone; by default all events.
@@ -131,7 +131,8 @@ def compare(
         run = run or _run(bench, job, training, listeners)
         say(f"validation F1 {run.validation.mean_f1(0.5):.3f}, test F1 {run.test.mean_f1(0.5):.3f}")
         comparison.runs.append(run)
-        write_report(comparison, folder)
+        write_tables(comparison, folder)
+    draw_figures(comparison, folder)
     return comparison
 
 

@@ -22,12 +22,18 @@ ON_SCREEN = tuple(column for column in COLUMNS if column not in ("test P F1", "t
 COLOURS = ("#009E73", "#0072B2", "#D55E00", *OTHER_COLOURS)
 
 
-def write_report(comparison: Comparison, folder: Path) -> None:
-    """Write `comparison.md`, `comparison.json`, `runs.csv` and the figures to `folder`, each whole or not at all."""
+def write_tables(comparison: Comparison, folder: Path) -> None:
+    """Write `comparison.md`, `comparison.json` and `runs.csv` to `folder`, each whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "comparison.md", markdown(comparison).encode())
     write_atomically(folder / "comparison.json", (json.dumps(to_json(comparison), indent=1) + "\n").encode())
     write_atomically(folder / "runs.csv", runs_csv(comparison).encode())
+
+
+def draw_figures(comparison: Comparison, folder: Path) -> None:
+    """Draw F1 against parameters, and against labels where there is more than one number of them."""
+    if not any(run.n_trainable for run in comparison.runs):
+        return
     f1_against_parameters(comparison, folder / "f1-against-parameters.png")
     if len({row.n_events for row in comparison.rows()} - {0}) > 1:
         f1_against_labels(comparison, folder / "f1-against-labels.png")
@@ -106,21 +112,22 @@ def runs_csv(comparison: Comparison) -> str:
 def f1_against_parameters(comparison: Comparison, path: Path) -> Path:
     """Draw the paper's figure 4: validation and test F1 against trainable parameters, mean and deviation over seeds."""
     rows = comparison.most_labels()
+    counts = [row.n_trainable for row in rows]
+    shown = [count * 1.08 ** counts[:i].count(count) for i, count in enumerate(counts)]  # equal counts side by side
     sides = ("validation F1", "test F1")
     with style():
         figure = new_figure(8.6, 4.0)
         panels = figure.subplots(1, 2, sharex=True, sharey=True)
         for axes, side in zip(panels, sides, strict=True):
-            for colour, row in zip(_colours(len(rows)), rows, strict=True):
+            for colour, row, at in zip(_colours(len(rows)), rows, shown, strict=True):
                 label = f"{row.recipe} ({row.n_trainable:,})"
                 if not row.n_trainable:
                     axes.axhline(row.mean[side], color=FROZEN_COLOUR, linestyle="--", linewidth=1.2, label=row.recipe)
                     continue
                 spread = _spread(row, side)
-                axes.errorbar(
-                    row.n_trainable, row.mean[side], yerr=spread, fmt="o", color=colour, capsize=3, label=label
-                )
+                axes.errorbar(at, row.mean[side], yerr=spread, fmt="o", color=colour, capsize=3, label=label)
             axes.set_xscale("log")
+            axes.set_xlim(0.5 * min(filter(None, counts)), 2 * max(shown))
             axes.set_ylim(0.0, 1.02)
             axes.set_title(side, loc="center")
             axes.set_xlabel("trainable parameters")

@@ -41,16 +41,15 @@ METHODS = {
     "HiRA": StockMethod("HiraConfig", {"r": 4}, POINTWISE_AND_LINEAR),
     "IA3": StockMethod("IA3Config", {"feedforward_modules": []}),
     "VeRA": StockMethod("VeraConfig"),
-    "OFT": StockMethod("OFTConfig"),
-    "BOFT": StockMethod("BOFTConfig"),
+    "OFT": StockMethod("OFTConfig", {"oft_block_size": 4}),
     "HRA": StockMethod("HRAConfig", {"r": 4}),
     "DeLoRA": StockMethod("DeloraConfig", {"r": 4}),
     "MiSS": StockMethod("MissConfig", {"r": 4}),
-    "SHiRA": StockMethod("ShiraConfig", {"r": 4}),
     "GraLoRA": StockMethod("GraloraConfig", {"r": 4}),
 }
 REFUSED = {
     "AdaLoRA": "it needs a hook after every step, which this training does not call",
+    "BOFT": "it compiles an extension for CUDA at its first use",
     "FourierFT": "it does not start at the frozen network",
     "VBLoRA": "it does not start at the frozen network",
     "WaveFT": "its updates are unstable at this library's learning rate",

@@ -12,37 +12,24 @@ import pytest
 import torch
 
 from phaseno_peft.backbone import fingerprint, load_backbone
-from phaseno_peft.campaign import Campaign, WindowSampler, split_campaign
-from phaseno_peft.cr_lora import CRLoraConfig
+from phaseno_peft.campaign import Campaign, split_campaign
 from phaseno_peft.errors import AdapterError, CampaignError
 from phaseno_peft.evaluation import read_evaluation
-from phaseno_peft.evaluation.judge import validation_windows
 from phaseno_peft.library import read_adapter
-from phaseno_peft.training import TrainingSettings, train, train_adapter
-from phaseno_peft.training.course import Epoch, best_epoch
-from phaseno_peft.training.loop import judged, masked_loss
-
-
-@pytest.fixture(scope="module")
-def campaign(campaign_folder: Path) -> Campaign:
-    return Campaign.read(
-        campaign_folder / "waveforms", campaign_folder / "stations.xml", campaign_folder / "picks.xml", name="ohio"
-    )
+from phaseno_peft.training import Epoch, TrainingSettings, find_recipe, home, train, train_adapter
+from phaseno_peft.training.loop import judged, masked_loss, seeded
+from phaseno_peft.training.material import Material
+from tests.training.conftest import LEAN
 
 
 def adapted(backbone: Path, seed: int = 0) -> torch.nn.Module:
-    from peft import get_peft_model
-
-    torch.manual_seed(seed)
-    return get_peft_model(load_backbone(backbone), CRLoraConfig())
+    return find_recipe("cr-lora").model(load_backbone(backbone), seed)
 
 
-def run(campaign: Campaign, model: torch.nn.Module, **changes: object) -> tuple[list[Epoch], int]:
-    split = split_campaign(campaign, 0)
-    sampler = WindowSampler(split.train, campaign.frame, campaign.preprocessing, 0)
-    validation = validation_windows(split, campaign.frame, campaign.preprocessing, 0)
-    settings = TrainingSettings(**{"epochs": 3, "learning_rate": 0.01, **changes})  # type: ignore[arg-type]
-    return train(model, sampler, validation, 30.0, settings)
+def run(material: Material, model: torch.nn.Module, **changes: object) -> tuple[list[Epoch], int]:
+    settings = dataclasses.replace(LEAN, **changes)  # type: ignore[arg-type]
+    sampler = material.sampler(material.split.train, 0)
+    return train(model, sampler, material.validation, material.edge_limit_km, settings)
 
 
 def test_masked_loss_ignores_unknown_samples() -> None:
@@ -56,23 +43,23 @@ def test_masked_loss_ignores_unknown_samples() -> None:
     assert float(masked_loss(logits, targets, known, 5.0)) == pytest.approx(5 * math.log(2))
 
 
-def test_training_lowers_the_loss_and_leaves_the_backbone_alone(campaign: Campaign, small_backbone: Path) -> None:
+def test_training_lowers_the_loss_and_leaves_the_backbone_alone(material: Material, small_backbone: Path) -> None:
     model = adapted(small_backbone)
     before = fingerprint(model.get_base_model())  # type: ignore[operator]
-    history, kept = run(campaign, model, epochs=4)
+    history, kept = run(material, model, epochs=3, windows_per_epoch=8)
     assert fingerprint(model.get_base_model()) == before  # type: ignore[operator]
     assert history[-1].validation_loss < 0.9 * history[0].validation_loss
     assert kept > 0
-    assert [epoch.epoch for epoch in history] == [0, 1, 2, 3, 4]
+    assert [epoch.epoch for epoch in history] == [0, 1, 2, 3]
     assert history[1].learning_rate > history[-1].learning_rate
 
 
 def test_the_same_seed_gives_the_same_adapter_and_another_seed_another(
-    campaign: Campaign, small_backbone: Path
+    material: Material, small_backbone: Path
 ) -> None:
     def trained(seed: int) -> list[np.ndarray]:
         model = adapted(small_backbone)
-        run(campaign, model, epochs=1, seed=seed)
+        run(material, model, epochs=1, seed=seed)
         return [p.detach().numpy().copy() for p in model.parameters() if p.requires_grad]
 
     first, again, other = trained(0), trained(0), trained(1)
@@ -80,40 +67,29 @@ def test_the_same_seed_gives_the_same_adapter_and_another_seed_another(
     assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
 
 
-def test_the_model_is_left_at_the_kept_epoch(campaign: Campaign, small_backbone: Path) -> None:
+def test_the_model_is_left_at_the_kept_epoch(material: Material, small_backbone: Path) -> None:
     model = adapted(small_backbone)
-    history, kept = run(campaign, model, epochs=3, learning_rate=0.1)
-    validation = validation_windows(split_campaign(campaign, 0), campaign.frame, campaign.preprocessing, 0)
-    loss, *f1 = judged(model, validation, 30.0, TrainingSettings())
+    history, kept = run(material, model, epochs=3, learning_rate=0.1)
+    loss, *f1 = judged(model, material.validation, 30.0, TrainingSettings())
     assert loss == history[kept].validation_loss
     assert f1 == [history[kept].validation_f1_P, history[kept].validation_f1_S, history[kept].validation_f1_close]
     assert len({e.validation_loss for e in history}) == len(history)
 
 
 def test_a_loss_that_is_no_number_ends_training_and_keeps_what_was_good(
-    campaign: Campaign, small_backbone: Path, caplog: pytest.LogCaptureFixture
+    material: Material, small_backbone: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = adapted(small_backbone)
-    history, kept = run(campaign, model, epochs=3, learning_rate=1e6, clip_norm=1e9)
+    history, kept = run(material, model, epochs=3, learning_rate=1e6, clip_norm=1e9)
     assert "the loss became nan" in caplog.text
     assert math.isfinite(history[kept].validation_loss)
     assert all(bool(torch.isfinite(p).all()) for p in model.parameters() if p.requires_grad)
 
 
-def epoch(number: int, f1: float, loss: float) -> Epoch:
-    return Epoch(number, 0.1, loss, f1, f1, f1, 1e-3, 1.0)
-
-
-def test_scores_closer_than_one_pick_are_told_apart_by_the_loss() -> None:
-    history = [epoch(0, 0.50, 0.10), epoch(1, 0.80, 0.08), epoch(2, 0.79, 0.05), epoch(3, 0.60, 0.01)]
-    assert best_epoch(history, one_pick=0.02) == 2
-    assert best_epoch(history, one_pick=0.001) == 1
-
-
-def test_early_stopping_and_the_time_limit_end_training(campaign: Campaign, small_backbone: Path) -> None:
-    history, _ = run(campaign, adapted(small_backbone), epochs=50, learning_rate=3.0, patience=1)
+def test_early_stopping_and_the_time_limit_end_training(material: Material, small_backbone: Path) -> None:
+    history, _ = run(material, adapted(small_backbone), epochs=50, learning_rate=3.0, patience=1)
     assert len(history) - 1 < 20
-    history, _ = run(campaign, adapted(small_backbone), epochs=50, max_minutes=1e-3)
+    history, _ = run(material, adapted(small_backbone), epochs=50, max_minutes=1e-3)
     assert len(history) - 1 == 1
 
 
@@ -136,6 +112,73 @@ def test_a_campaign_becomes_an_adapter_with_everything_it_promises(
     for figure in ("record_section", "scores", "residuals", "tolerance", "training"):
         assert (folder / "figures" / f"{figure}.png").stat().st_size > 10_000
     assert json.loads((folder / "adapter_config.json").read_text())["peft_type"] == "CRLORA"
+
+
+def test_labels_seeds_quick_and_forgetting_are_written_down(
+    campaign: Campaign, small_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = home.home_windows()[:6]
+    monkeypatch.setattr(home, "home_windows", lambda: few)
+    said: list[str] = []
+    trained = train_adapter(
+        "few-labels",
+        campaign,
+        folder=tmp_path,
+        backbone=small_backbone,
+        recipe="se-only",
+        training=dataclasses.replace(LEAN, epochs=1, windows_per_epoch=2),
+        labels=3,
+        seeds=2,
+        quick=True,
+        on_stage=said.append,
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["few-labels"]  # nothing is left of the checkpoints
+    made = read_adapter(trained.folder).contract.provenance
+    assert made.train_events == 3
+    assert "the labels of 3 were used" in made.split
+    assert made.split_sha256 == split_campaign(campaign, 0).sha256()
+    about = read_evaluation(trained.folder / "evaluation.json").about
+    assert (about["recipe"], about["labelled_events"], about["quick"]) == ("se-only", 3, True)
+    assert [one["seed"] for one in about["seeds"]] == [0, 1]
+    best = max(about["seeds"], key=lambda one: (one["validation_score"], -one["validation_loss"]))
+    assert about["training"]["seed"] in (0, 1)
+    assert best["validation_score"] - about["seeds"][about["training"]["seed"]]["validation_score"] <= 0.2
+    forgetting = about["forgetting"]
+    assert forgetting["switched_off_equals_backbone"] is True
+    assert forgetting["frozen"]["P"]["0.5"]["n_labels"] == forgetting["adapter"]["P"]["0.5"]["n_labels"] > 0
+    card = (trained.folder / "README.md").read_text()
+    for part in ("What was forgotten", "bit for bit", "Trained with --quick", "best of 2 seeds"):
+        assert part in card
+    assert any("--quick" in line for line in said)
+
+
+def test_the_adapters_start_values_come_from_the_seed_and_from_nothing_else(small_backbone: Path) -> None:
+    def start(seed: int, noise: int) -> list[np.ndarray]:
+        torch.manual_seed(noise)
+        return [p.detach().numpy() for p in adapted(small_backbone, seed).parameters() if p.requires_grad]
+
+    first, again, other = start(0, 1), start(0, 2), start(1, 1)
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_seeded_random_numbers_leave_those_outside_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    with seeded(1, 2):
+        inside = torch.rand(3)
+    assert torch.equal(torch.rand(3), expected)
+    with seeded(1, 2):
+        assert torch.equal(torch.rand(3), inside)
+
+
+def test_a_recipe_that_makes_no_adapter_is_refused_before_training(campaign: Campaign, tmp_path: Path) -> None:
+    with pytest.raises(AdapterError, match=r"recipe 'full' makes no CR-LoRA adapter.*phaseno-peft compare"):
+        train_adapter("all-weights", campaign, folder=tmp_path, recipe="full")
+    with pytest.raises(CampaignError, match="99 labelled events are asked for, the training side has 7"):
+        train_adapter("many-labels", campaign, folder=tmp_path, labels=99)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_taken_name_is_refused_before_training(campaign: Campaign, adapter_home: Path) -> None:

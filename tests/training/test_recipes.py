@@ -1,0 +1,174 @@
+"""What each recipe trains, where it starts, and that stock PEFT layers are really heard."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+
+from phaseno_peft.backbone import PhaseNO, PhaseNOConfig, StationGraph, load_backbone
+from phaseno_peft.errors import AdapterError
+from phaseno_peft.training import RECIPES, find_recipe
+from phaseno_peft.training.recipes import BLOCKS, n_trainable
+from phaseno_peft.training.stock_peft import METHODS, POINTWISE_AND_LINEAR
+from tests.cr_lora.conftest import SMALL, small_phaseno
+
+Input = tuple[torch.Tensor, StationGraph]
+KEEPING = ("head", "se-only", "lora", "lora-head", "cr-lora", "bottleneck")
+
+
+@pytest.fixture
+def network_input() -> Input:
+    generator = torch.Generator().manual_seed(1)
+    waveforms = torch.randn(3, 3, 120, generator=generator)
+    return waveforms, StationGraph.from_coordinates(torch.rand(3, 2, generator=generator) * 0.05)
+
+
+def logits(model: torch.nn.Module, x: Input) -> torch.Tensor:
+    with torch.no_grad():
+        return model(*x)
+
+
+def shake(model: torch.nn.Module, seed: int = 2) -> None:
+    """Move every trainable parameter away from its start."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("frozen", 0),
+        ("head", 4_898),  # DESIGN section 3
+        ("se-only", 32_256),
+        ("lora", 5_952 + 42_320),
+        ("lora-head", 5_952 + 42_320 + 4_898),
+        ("cr-lora", 85_426),
+        ("bottleneck", 2 * 64 * 576 + 7 * 64 + 576),  # 576 output channels of seven Fourier blocks
+        ("full", 2_364_914),
+        ("scratch", 2_364_914),
+        ("unfreeze:1", 4_898),
+        ("unfreeze:14", 2_364_914),
+        ("peft:LoRA", 48_272),  # research/peft.md section 6
+        ("peft:DoRA", 53_648),
+        ("peft:LoHa", 96_544),
+        ("peft:LoKr", 7_364),
+        ("peft:HiRA", 48_272),
+    ],
+)
+def test_a_recipe_trains_as_many_parameters_as_its_source_says(name: str, count: int) -> None:
+    assert n_trainable(find_recipe(name).model(PhaseNO(PhaseNOConfig()), 0)) == count
+
+
+@pytest.mark.parametrize("name", KEEPING)
+def test_our_adapters_start_at_the_frozen_network_and_switch_off_to_it_bit_for_bit(
+    name: str, network_input: Input
+) -> None:
+    frozen = logits(small_phaseno(), network_input)
+    model = find_recipe(name).model(small_phaseno(), 0).eval()
+    assert torch.equal(logits(model, network_input), frozen)
+    shake(model)
+    assert not torch.allclose(logits(model, network_input), frozen, atol=1e-3)
+    with model.disable_adapter():  # type: ignore[operator]
+        assert torch.equal(logits(model, network_input), frozen)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_stock_methods_start_at_the_frozen_network_learn_and_switch_off(name: str, network_input: Input) -> None:
+    frozen = logits(small_phaseno(), network_input)
+    model = find_recipe(f"peft:{name}").model(small_phaseno(), 0).eval()
+    assert torch.allclose(logits(model, network_input), frozen, atol=1e-5)
+    model(*network_input).square().sum().backward()
+    heard = [p.grad is not None and bool(p.grad.abs().sum() > 0) for p in model.parameters() if p.requires_grad]
+    assert any(heard)
+    assert all(p.grad is None for p in model.parameters() if not p.requires_grad)
+    shake(model)
+    assert not torch.allclose(logits(model, network_input), frozen, atol=1e-3)
+    with model.disable_adapter():  # type: ignore[operator]
+        assert torch.equal(logits(model, network_input), frozen)
+
+
+@pytest.mark.parametrize("name", ["LoRA", "DoRA", "LoHa", "LoKr", "HiRA", "OFT", "MiSS"])
+def test_stock_methods_compute_what_peft_merges(name: str, network_input: Input) -> None:
+    """PEFT's own merge is the reference: it never passes through our stand-in layers."""
+    import peft
+
+    model = find_recipe(f"peft:{name}").model(small_phaseno(), 0).eval()
+    shake(model)
+    chosen = METHODS[name]
+    config = getattr(peft, chosen.config)(target_modules=chosen.layers, **chosen.values)
+    plain = peft.get_peft_model(small_phaseno(), config).eval()
+    values = {key.replace(".tuned.", "."): value for key, value in model.state_dict().items()}
+    plain.load_state_dict(values)
+    merged = plain.merge_and_unload()
+    assert torch.allclose(logits(model, network_input), logits(merged, network_input), atol=2e-4)
+
+
+def test_without_the_stand_in_a_stock_layer_would_be_ignored(network_input: Input) -> None:
+    """The trap that `EffectiveLayer` is there for."""
+    import peft
+
+    frozen = logits(small_phaseno(), network_input)
+    config = peft.LoraConfig(r=4, target_modules=POINTWISE_AND_LINEAR)
+    model = peft.get_peft_model(small_phaseno(), config).eval()
+    shake(model)
+    assert torch.equal(logits(model, network_input), frozen)
+
+
+def test_unfreezing_goes_from_the_output_to_the_input() -> None:
+    tops = []
+    for k in range(1, len(BLOCKS) + 1):
+        model = find_recipe(f"unfreeze:{k}").model(PhaseNO(SMALL), 0)
+        tops.append({name.split(".")[0] for name, p in model.named_parameters() if p.requires_grad})
+    assert tops[0] == {"fc1", "fc2"}
+    assert tops[2] == {"fc1", "fc2", "fno7", "fno6"}
+    assert all(a < b for a, b in pairwise(tops))
+    assert tops[-1] == {name for name, _ in PhaseNO(SMALL).named_children()}
+
+
+def test_scratch_forgets_the_backbone_and_its_seed_decides(small_backbone: Path) -> None:
+    start = [find_recipe("scratch").model(load_backbone(small_backbone), seed) for seed in (0, 0, 1)]
+    first, again, other = ([p.detach() for p in model.parameters()] for model in start)
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
+    own = list(load_backbone(small_backbone).parameters())
+    assert not torch.equal(first[0], own[0])
+
+
+def test_the_papers_fine_tuning_is_the_default_of_full() -> None:
+    """arXiv 2512.13197: AdamW 5e-5, one window a step, plateau, 100 epochs, patience 10."""
+    for name in ("full", "unfreeze:3"):
+        found = find_recipe(name).training
+        assert (found.learning_rate, found.schedule, found.epochs, found.patience) == (5e-5, "plateau", 100, 10)
+        assert found.batch_stations == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("cr_lora", "there is no recipe 'cr_lora'. Choose among frozen, .*unfreeze:<k>, peft:<method>"),
+        ("unfreeze:0", "`k` should be 1 to 14 blocks but is '0'"),
+        ("unfreeze:all", "`k` should be 1 to 14 blocks but is 'all'"),
+        ("unfreeze", "there is no recipe 'unfreeze'"),
+        ("peft:FourierFT", "is not offered: it does not start at the frozen network. Those that run are LoRA"),
+        ("peft:osf", "is not offered: it leaves Conv1d untrained"),
+        ("peft:Nothing", "is not known to fit this network"),
+    ],
+)
+def test_a_recipe_that_is_not_there_is_refused_in_a_sentence(name: str, message: str) -> None:
+    with pytest.raises(AdapterError, match=message):
+        find_recipe(name)
+
+
+def test_spelling_of_stock_methods_is_peft_s() -> None:
+    assert find_recipe("peft:dora").name == "peft:DoRA"
+
+
+def test_every_recipe_says_what_it_trains() -> None:
+    assert all(recipe.trains and recipe.name == name for name, recipe in RECIPES.items())
+    assert {name for name, recipe in RECIPES.items() if recipe.changes_backbone} == {"full", "scratch"}
