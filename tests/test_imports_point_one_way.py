@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,6 +74,7 @@ def imported_after(statement: str) -> set[str]:
     ("statement", "absent"),
     [
         ("import phaseno_peft.cli.app", {"torch", "obspy", "peft", "matplotlib", "scipy", "huggingface_hub"}),
+        ("from phaseno_peft.library import adapter_info; adapter_info('@')", {"torch", "huggingface_hub"}),
         ("import phaseno_peft.campaign", {"torch", "peft", "matplotlib.pyplot"}),
         ("import phaseno_peft.simulation", {"torch", "peft"}),
         ("from phaseno_peft import load_adapter", {"peft", "transformers", "seisbench", "matplotlib"}),
@@ -80,7 +82,9 @@ def imported_after(statement: str) -> set[str]:
         ("import phaseno_peft.training, phaseno_peft.evaluation", {"seisbench", "peft"}),
     ],
 )
-def test_heavy_imports_wait_until_they_are_needed(statement: str, absent: set[str]) -> None:
+def test_heavy_imports_wait_until_they_are_needed(statement: str, absent: set[str], request: Any) -> None:
+    if "@" in statement:
+        statement = statement.replace("@", str(request.getfixturevalue("tiny")))
     assert not imported_after(statement) & absent
 
 

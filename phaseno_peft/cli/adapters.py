@@ -155,11 +155,13 @@ def verify(
         terminal.show_json([{"name": r.name, "folder": str(r.folder), "problems": r.problems} for r in results])
     else:
         for result in results:
-            terminal.show(f"{plain(result.name)}: {'whole' if not result.problems else 'not as it was written'}")
+            terminal.show(f"{plain(result.name)}: {'whole' if not result.problems else 'did not pass'}")
             for problem in result.problems:
                 terminal.show(f"  {plain(problem)}")
     if bad:
-        raise AdapterError(f"{len(bad)} of {len(results)} adapters are not as they were written: {', '.join(bad)}.")
+        raise AdapterError(
+            f"{len(bad)} of {len(results)} adapters did not pass: {', '.join(bad)}. Fetch or train again."
+        )
 
 
 def _row(name: str, known: AdapterInfo | str) -> dict[str, Any]:

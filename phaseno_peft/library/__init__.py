@@ -4,7 +4,15 @@ from phaseno_peft.library.hub import list_versions, pull_adapter, push_adapter
 from phaseno_peft.library.names import check_name
 from phaseno_peft.library.resolve import Located, find_adapter, library_folder, list_adapters
 from phaseno_peft.library.shelf import AdapterInfo, Verification, adapter_info, remove_adapter, verify_adapters
-from phaseno_peft.library.store import Origin, StoredAdapter, adapter_folder, read_adapter, read_config, write_adapter
+from phaseno_peft.library.store import (
+    Origin,
+    StoredAdapter,
+    adapter_folder,
+    read_adapter,
+    read_config,
+    read_contract,
+    write_adapter,
+)
 
 __all__ = [
     "AdapterInfo",
@@ -23,6 +31,7 @@ __all__ = [
     "push_adapter",
     "read_adapter",
     "read_config",
+    "read_contract",
     "remove_adapter",
     "verify_adapters",
     "write_adapter",

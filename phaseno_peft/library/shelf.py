@@ -17,7 +17,7 @@ from phaseno_peft.library.resolve import Place, find_adapter, library_folder, li
 from phaseno_peft.library.store import (
     Origin,
     listed_files,
-    read_config,
+    read_contract,
     read_json,
     read_located,
     read_origin,
@@ -27,7 +27,6 @@ from phaseno_peft.manifest import MANIFEST, altered_files, read_manifest, write_
 
 if TYPE_CHECKING:
     from phaseno_peft.contract import Contract
-    from phaseno_peft.cr_lora import CRLoraSettings
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,6 @@ class AdapterInfo:
     name: str
     place: Place
     folder: Path
-    settings: CRLoraSettings
     contract: Contract
     origin: Origin | None
     """Where on the Hub it came from or was pushed to."""
@@ -59,7 +57,7 @@ class Verification:
 def adapter_info(name_or_path: str | Path) -> AdapterInfo:
     """Facts about an adapter, found as `load_adapter` finds it. Raises `AdapterError` and `HubError`."""
     found = find_adapter(name_or_path)
-    settings, contract = read_config(found.folder)
+    contract = read_contract(found.folder)
     origin = read_origin(found.folder)
     if found.hub is not None and found.commit is not None:
         origin = Origin(found.hub.repository, found.hub.revision, found.commit)
@@ -67,7 +65,7 @@ def adapter_info(name_or_path: str | Path) -> AdapterInfo:
         (found.folder / file).stat().st_size for file in listed_files(found.folder) if (found.folder / file).exists()
     )
     evaluated = (found.folder / EVALUATION).is_file()
-    return AdapterInfo(found.name, found.place, found.folder, settings, contract, origin, evaluated, sum(sizes))
+    return AdapterInfo(found.name, found.place, found.folder, contract, origin, evaluated, sum(sizes))
 
 
 def verify_adapters(names: Iterable[str | Path] | None = None) -> list[Verification]:

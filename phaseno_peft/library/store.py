@@ -54,6 +54,7 @@ __all__ = [
     "listed_files",
     "read_adapter",
     "read_config",
+    "read_contract",
     "read_evaluation_json",
     "read_json",
     "read_located",
@@ -86,15 +87,27 @@ def read_config(folder: Path) -> tuple[CRLoraSettings, Contract]:
     """Settings and contract of the adapter in `folder`, without its tensors."""
     from phaseno_peft.cr_lora import CRLoraSettings
 
-    path = folder / CONFIG
-    raw = read_json(path)
+    raw = read_json(folder / CONFIG)
     try:
-        settings = CRLoraSettings.from_adapter_config(raw)
-        if settings.contract is None:
-            raise AdapterError("it has no contract, so nothing says which data and backbone it fits. Train it again.")
-        return settings, Contract.from_json(settings.contract)
+        return CRLoraSettings.from_adapter_config(raw), _contract(raw)
+    except (AdapterError, TypeError, ValueError) as error:  # a value of another kind fails in a comparison
+        raise AdapterError(f"{folder / CONFIG}: {error}") from error
+
+
+def read_contract(folder: Path) -> Contract:
+    """Contract of the adapter in `folder`. Needs no torch, so that lists of adapters come at once."""
+    raw = read_json(folder / CONFIG)
+    try:
+        return _contract(raw)
     except AdapterError as error:
-        raise AdapterError(f"{path}: {error}") from error
+        raise AdapterError(f"{folder / CONFIG}: {error}") from error
+
+
+def _contract(raw: dict[str, Any]) -> Contract:
+    contract = raw.get("contract")
+    if not isinstance(contract, dict):
+        raise AdapterError("it has no contract, so nothing says which data and backbone it fits. Train it again.")
+    return Contract.from_json(contract)
 
 
 def read_adapter(name_or_path: str | Path) -> StoredAdapter:
@@ -119,7 +132,7 @@ def read_located(found: Located) -> StoredAdapter:
         raise AdapterError(f"{path}: not a readable safetensors file ({error}). Fetch the adapter again.") from error
     if (seen := tensors_sha256(tensors)) != contract.tensors_sha256:
         raise AdapterError(
-            f"{path}: the tensors' SHA-256 is {seen[:12]}, the contract says {contract.tensors_sha256[:12]}. The file "
+            f"{path}: the tensors' SHA-256 is {seen[:12]}, the contract says {str(contract.tensors_sha256)[:12]}. The file "
             "was altered or belongs to another adapter; fetch it again."
         )
     return StoredAdapter(found.name, folder, settings, contract, tensors)

@@ -85,10 +85,10 @@ def test_verify_finds_what_was_altered_and_list_still_lists(run: Run, machine: M
     config.write_text(config.read_text().replace('"seed": 0', '"seed": 9'))
     done = run("adapters", "verify")
     assert done.code == 2
-    assert "bad-one: not as it was written" in done.out
+    assert "bad-one: did not pass" in done.out
     assert "adapter_config.json: the SHA-256 is" in done.out
     assert "good-one: whole" in done.out
-    assert "1 of 2 adapters are not as they were written: bad-one" in done.err
+    assert "1 of 2 adapters did not pass: bad-one" in done.err
     assert run("adapters", "verify", "good-one", "--json").json == [
         {"name": "good-one", "folder": str(good), "problems": []}
     ]

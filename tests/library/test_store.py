@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -99,6 +100,19 @@ def test_an_adapter_without_contract_or_of_a_newer_contract_is_refused(unlisted:
     change_config(unlisted, contract=None)
     with pytest.raises(AdapterError, match="no contract"):
         read_adapter(unlisted)
+
+
+def test_no_value_of_the_config_makes_reading_fail_otherwise_than_in_a_sentence(unlisted: Path) -> None:
+    path = unlisted / "adapter_config.json"
+    config = json.loads(path.read_text())
+    for key, owner in [(key, config) for key in config] + [(key, config["contract"]) for key in config["contract"]]:
+        good = owner[key]
+        for bad in (None, [], {}, "x", -1, 1e309, True):
+            owner[key] = bad
+            path.write_text(json.dumps(config))
+            with contextlib.suppress(AdapterError):  # anything else is a failure
+                read_adapter(unlisted)
+        owner[key] = good
 
 
 @pytest.mark.parametrize("file", ["adapter_config.json", "adapter_model.safetensors"])
