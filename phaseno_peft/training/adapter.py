@@ -113,7 +113,7 @@ def train_adapter(
     stretches = material.train(labels, seed)  # also refuses more labels than there are
     say(material.split.how)
     offset = measure_label_offset(stretches)
-    _describe(material, offset, say)
+    _describe(material, training, offset, say)
     frozen_model = load_backbone(backbone, device)
     backbone_fingerprint, backbone_name = fingerprint(frozen_model), str(frozen_model.name_or_path)
     frozen = judge_model(frozen_model, material)
@@ -170,7 +170,7 @@ def train_adapter(
             adapter.thresholds,
             min_distance_s=BackboneDefaults().min_distance_s,
         ),
-        provenance=record.provenance(material, labels, label_source, fitted.training.seed),
+        provenance=record.provenance(material, labels, label_source, fitted.training),
         versions=record.versions(),
     )
     trained = TrainedAdapter(
@@ -199,15 +199,17 @@ def peak_memory_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux kibibytes
 
 
-def _describe(material: Material, offset: Mapping[str, LabelOffset], say: Callable[[str], None]) -> None:
+def _describe(
+    material: Material, training: TrainingSettings, offset: Mapping[str, LabelOffset], say: Callable[[str], None]
+) -> None:
     for phase, found in offset.items():
         if found.median_s is not None:
             side = "before" if found.median_s > 0 else "after"
             say(f"catalogue {phase}: picks lie {abs(found.median_s):.3f} s {side} the AIC onset (n = {found.n})")
     validation, test = material.validation, material.test
     say(
-        f"windows: {2 * material.n_events} an epoch for training, {len(validation)} for validation, {len(test)} for "
-        f"testing ({sum(w.is_noise for w in test)} of them noise)"
+        f"windows: {training.windows(material.n_events)} an epoch for training, {len(validation)} for validation, "
+        f"{len(test)} for testing ({sum(w.is_noise for w in test)} of them noise)"
     )
 
 

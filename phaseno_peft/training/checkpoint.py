@@ -77,7 +77,8 @@ class Checkpoint:
 
     def forget(self) -> None:
         """Remove the file, and its folders if nothing else is in them."""
-        self.path.unlink(missing_ok=True)
+        for file in (self.path, *self.path.parent.glob(f".{self.path.name}.*.tmp")):  # the last: of a killed process
+            file.unlink(missing_ok=True)
         for folder in (self.path.parent, self.path.parent.parent):
             if folder.name == FOLDER or folder.parent.name == FOLDER:
                 try:

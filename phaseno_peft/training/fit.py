@@ -103,7 +103,7 @@ def fit(
     if not trainable:
         return Fitted(recipe, model.eval(), training, [], 0, 0, 0, 0.0)
     if labels is not None:  # as many steps as with all labels, so that only the labels differ
-        training = training.changed(windows_per_epoch=training.windows_per_epoch or 2 * material.n_events)
+        training = training.changed(windows_per_epoch=training.windows(material.n_events))
     store = None if checkpoint is None else Checkpoint(checkpoint, what)
     if store and restart:
         store.forget()

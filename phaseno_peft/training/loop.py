@@ -55,7 +55,7 @@ def train(
     trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
     optimizer = torch.optim.AdamW(trainable.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     device = next(model.parameters()).device
-    n_windows = settings.windows_per_epoch or 2 * sampler.n_events
+    n_windows = settings.windows(sampler.n_events)
     noise = [window for window in sampler.epoch(4 * n_windows, number=10**6) if window.is_noise][:n_windows]
     validation = validation[:: -(-len(validation) // (settings.judged_windows or len(validation) or 1)) or 1]
     one_pick = 1 / max(1, sum(len(window.labels) for window in validation))

@@ -18,18 +18,21 @@ from phaseno_peft.evaluation.figures import f1_against_tolerance, residual_histo
 from phaseno_peft.evaluation.sections import record_section
 from phaseno_peft.training.fit import Fitted, Verdict
 from phaseno_peft.training.material import Material, training_events
+from phaseno_peft.training.settings import TrainingSettings
 
 LabelSource = Literal["analyst", "automatic", "simulated", "unknown"]
 
 
-def provenance(material: Material, labels: int | None, label_source: LabelSource, training_seed: int) -> Provenance:
+def provenance(
+    material: Material, labels: int | None, label_source: LabelSource, training: TrainingSettings
+) -> Provenance:
     """Counts and origins of what one training worked on."""
     campaign, split = material.campaign, material.split
-    used = material.train(labels, training_seed)
-    sampler = material.sampler(used, training_seed)
+    used = material.train(labels, training.seed)
+    n_windows = training.windows(material.n_events)
     how = split.how
     if labels is not None:
-        how += f" Of the training events the labels of {labels} were used, drawn with seed {training_seed}."
+        how += f" Of the training events the labels of {labels} were used, drawn with seed {training.seed}."
     return Provenance(
         campaign=campaign.name,
         label_source=label_source,
@@ -37,8 +40,8 @@ def provenance(material: Material, labels: int | None, label_source: LabelSource
         train_events=len(training_events(used)),
         validation_events=len({e for stretch in split.validation for e in stretch.event_ids}),
         test_events=len({e for stretch in split.test for e in stretch.event_ids}),
-        train_windows=2 * sampler.n_events,
-        train_noise_windows=sampler.n_events if sampler.noise_s else 0,
+        train_windows=n_windows,
+        train_noise_windows=n_windows // 2 if material.sampler(used, training.seed).noise_s else 0,
         train_picks={
             phase: sum(pick.phase == phase and pick.usable for stretch in used for pick in stretch.picks)
             for phase in PHASES

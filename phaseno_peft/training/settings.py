@@ -20,6 +20,8 @@ class TrainingSettings:
     epochs: int = 15
     windows_per_epoch: int | None = None
     """By default two for each training event: its own at a random shift, and one of noise."""
+    most_windows: int | None = None
+    """At most so many windows an epoch, however many events there are."""
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
     schedule: Literal["cosine", "plateau"] = "cosine"
@@ -50,6 +52,11 @@ class TrainingSettings:
             if getattr(self, name) < least:
                 raise CampaignError(f"`{name}` should be at least {least} but is {getattr(self, name)}.")
 
+    def windows(self, n_events: int) -> int:
+        """Windows of one epoch of a campaign with so many training events."""
+        wanted = self.windows_per_epoch or 2 * n_events
+        return wanted if self.most_windows is None else min(wanted, self.most_windows)
+
     def changed(self, **values: object) -> TrainingSettings:
         """These settings with those of `values` that are not None."""
         given = {name: value for name, value in values.items() if value is not None}
@@ -57,7 +64,7 @@ class TrainingSettings:
 
 
 QUICK = TrainingSettings(
-    epochs=10, windows_per_epoch=80, stations_per_window=5, judged_windows=40, max_minutes=3.5, patience=4
+    epochs=10, most_windows=80, stations_per_window=5, judged_windows=40, max_minutes=3.5, patience=4
 )
 """`--quick`: three and a half minutes of training, so that reading, judging and drawing fit into five on two cores."""
 QUICK_GAVE_UP = (

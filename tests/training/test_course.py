@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phaseno_peft.errors import CampaignError
-from phaseno_peft.training import Epoch, TrainingSettings
+from phaseno_peft.training import QUICK, Epoch, TrainingSettings
 from phaseno_peft.training.course import Course, best_epoch, first_difference
 from phaseno_peft.training.settings import cosine, plateau
 
@@ -65,6 +65,12 @@ def test_the_plateau_halves_after_each_stall() -> None:
     assert plateau([5, 6, 6, 6, 6, 6, 6], 3) == 0.25
     assert plateau([5, 6, 6, 6, 4, 5, 5], 3) == 0.5
     assert plateau([math.nan, math.nan, math.nan], 3) == 0.5
+
+
+def test_windows_of_an_epoch_follow_the_events_up_to_a_limit() -> None:
+    assert TrainingSettings().windows(19) == 38
+    assert TrainingSettings(windows_per_epoch=6).windows(19) == 6
+    assert [QUICK.windows(n) for n in (19, 400)] == [38, 80]
 
 
 def test_settings_refuse_what_they_do_not_know() -> None:

@@ -18,6 +18,7 @@ from phaseno_peft.campaign import Campaign
 from phaseno_peft.cr_lora import CRLoraSettings
 from phaseno_peft.errors import AdapterError, PhasenoPeftError
 from phaseno_peft.training import Epoch, cr_lora_recipe, find_recipe
+from phaseno_peft.training.checkpoint import Checkpoint
 from phaseno_peft.training.fit import Fitted, Listeners, fit
 from phaseno_peft.training.material import Material
 from phaseno_peft.training.recipes import Recipe
@@ -173,6 +174,18 @@ def test_an_epoch_that_cannot_be_written_leaves_the_last_one(
         start(material, small_backbone, place)
     assert [path.name for path in tmp_path.iterdir()] == ["c.safetensors"]
     assert place.read_bytes() == stopped.read_bytes()
+
+
+def test_forgetting_takes_what_a_process_left_that_was_killed_while_writing(tmp_path: Path) -> None:
+    place = tmp_path / ".training" / "ohio" / "seed-0.safetensors"
+    other = tmp_path / ".training" / "bc" / "seed-0.safetensors"
+    for file in (place, place.with_name(".seed-0.safetensors.0a1b2c3d.tmp"), other):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    Checkpoint(place, {}).forget()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [".training", "bc", "seed-0.safetensors"]
+    Checkpoint(other, {}).forget()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_checkpoint_is_plain_safetensors(stopped: Path) -> None:

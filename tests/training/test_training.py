@@ -16,6 +16,7 @@ from phaseno_peft.campaign import Campaign, split_campaign
 from phaseno_peft.errors import AdapterError, CampaignError
 from phaseno_peft.evaluation import read_evaluation
 from phaseno_peft.library import read_adapter
+from phaseno_peft.picking import load_adapter
 from phaseno_peft.training import Epoch, TrainingSettings, find_recipe, home, train, train_adapter
 from phaseno_peft.training.loop import judged, masked_loss, seeded
 from phaseno_peft.training.material import Material
@@ -134,7 +135,8 @@ def test_labels_seeds_quick_and_forgetting_are_written_down(
     )
     assert [path.name for path in tmp_path.iterdir()] == ["few-labels"]  # nothing is left of the checkpoints
     made = read_adapter(trained.folder).contract.provenance
-    assert made.train_events == 3
+    assert (made.train_events, made.train_windows) == (3, 2)
+    assert load_adapter(trained.folder, backbone=small_backbone).active_adapter == "few-labels"
     assert "the labels of 3 were used" in made.split
     assert made.split_sha256 == split_campaign(campaign, 0).sha256()
     about = read_evaluation(trained.folder / "evaluation.json").about
