@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from phaseno_peft.cr_lora.layer import CRLoraLayer, expected_shapes
+from phaseno_peft.cr_lora.layer import CRLoraLayer, Traits, expected_shapes
+from phaseno_peft.cr_lora.resident import ResidentLayer, layout_of
 from phaseno_peft.cr_lora.settings import CRLoraSettings, target_layers
 from phaseno_peft.errors import AdapterError
 
@@ -57,33 +58,31 @@ def attach(model: nn.Module, name: str, settings: CRLoraSettings, tensors: Mappi
 
     The adapter takes effect within `selected_adapter(name)`. Raises `AdapterError` and leaves the model as it was.
     """
-    check_tensors(expected_tensors(model, settings), tensors, origin)
-    parts: dict[str, CRLoraLayer] = {}
-    for path, layer, kind in list(target_layers(_Unwrapped(model), settings)):
-        fresh = CRLoraLayer(layer, kind)
-        fresh.add_parts(name, settings, start=False)
-        with torch.no_grad():
-            for key, tensor in fresh.tensors(name).items():
-                tensor.copy_(tensors[f"{PEFT_ROOT}{path}.{key}"])
-        parts[path] = fresh.requires_grad_(False)
+    wrapped = [layer for layer in model.modules() if isinstance(layer, CRLoraLayer)]
+    if any(not isinstance(layer, ResidentLayer) for layer in wrapped):
+        raise AdapterError(f"{origin}: the model has adapters of PEFT's; load this one with PEFT's load_adapter too.")
+    expected = expected_tensors(model, settings)
+    check_tensors(expected, tensors, origin)
+    targets = list(target_layers(_Unwrapped(model), settings))
+    with torch.no_grad():
+        block = torch.cat([tensors[key].reshape(-1) for key in expected]).to(next(model.parameters()).device)
+    traits = Traits.of(settings)
     detach(model, name)
-    for path, fresh in parts.items():
-        parent_path, _, leaf = path.rpartition(".")
-        parent = model.get_submodule(parent_path)
-        there = getattr(parent, leaf)
-        if not isinstance(there, CRLoraLayer):
-            fresh._active_adapter = []
-            setattr(parent, leaf, fresh)
-            continue
-        for attribute in there.adapter_layer_names + there.other_param_names:
-            holder = getattr(fresh, attribute)
-            if name in holder:
-                getattr(there, attribute)[name] = holder[name]
-    wrapped = [wrapper for wrapper in model.modules() if isinstance(wrapper, CRLoraLayer)]
-    resident = {adapter for wrapper in wrapped for adapter in wrapper.scaling}
-    for wrapper in wrapped:  # an adapter that trains nothing on a layer is known there all the same
-        for adapter in resident:
-            wrapper.scaling.setdefault(adapter, 0.0)
+    first = 0
+    for path, layer, kind in targets:
+        there = model.get_submodule(path)
+        if not isinstance(there, ResidentLayer):
+            there = ResidentLayer(layer, kind)
+            parent_path, _, leaf = path.rpartition(".")
+            setattr(model.get_submodule(parent_path), leaf, there)
+        layout, size = layout_of(kind, there.channels_out, there.channels_in, settings)
+        there.hold(name, block, first, layout, traits)
+        first += size
+    there_now = [layer for layer in model.modules() if isinstance(layer, ResidentLayer)]
+    residents = {resident for wrapper in there_now for resident in wrapper.places}
+    for wrapper in there_now:  # an adapter that adds nothing to a layer is known there all the same
+        for resident in residents - set(wrapper.places):
+            wrapper.hold(resident, block[:0], 0, {}, traits)
 
 
 def resident_tensors(model: nn.Module, name: str) -> dict[str, Tensor]:
@@ -114,9 +113,9 @@ def write_tensors(model: nn.Module, name: str, tensors: Mapping[str, Tensor]) ->
 def detach(model: nn.Module, name: str) -> None:
     """Forget adapter `name`; layers without any adapter left become the plain layers they were."""
     for path, layer in list(model.named_modules()):
-        if isinstance(layer, CRLoraLayer):
-            layer.remove_parts(name)
-            if not layer.has_parts:
+        if isinstance(layer, ResidentLayer):
+            layer.forget(name)
+            if not any(place.layout for place in layer.places.values()):
                 parent_path, _, leaf = path.rpartition(".")
                 setattr(model.get_submodule(parent_path), leaf, layer.base_layer)
 
@@ -138,7 +137,7 @@ def unfold(model: nn.Module, name: str) -> None:
 
 
 def _wrapped_with(model: nn.Module, name: str) -> list[CRLoraLayer]:
-    layers = [layer for layer in model.modules() if isinstance(layer, CRLoraLayer) and layer.holds(name)]
+    layers = [layer for layer in model.modules() if isinstance(layer, CRLoraLayer) and layer.tensors(name)]
     if not layers:
         raise AdapterError(f"adapter {name!r} is not resident. Load it first.")
     return layers

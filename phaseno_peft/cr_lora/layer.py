@@ -7,8 +7,8 @@ For a pointwise convolution or a linear layer with weight W, and for the mean ov
     W' = W + dW,  b' = b + db                   decision head, zero at the start
 
 Updates live in weight space: PhaseNO reads `layer.weight`, `layer.bias` and `layer.gate`, so an adapted network runs
-the same factorised arithmetic as the frozen one. Every tensor sits at `<layer>.crlora_<part>.<adapter>.weight`. This
-file is plain torch; `model.py` adds PEFT's bookkeeping to the same class, so there is one implementation of the method.
+the same factorised arithmetic as the frozen one. This file is the method, once, in plain torch. Where the tensors live
+is left to two subclasses: `ResidentLayer` (packed, for picking), PEFT's `CRLoraTunerLayer` (parameters, for training).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -75,92 +76,49 @@ def adapters_by_window(names: Sequence[str | None]) -> Iterator[None]:
         around_forward.reset(token)
 
 
-class _Part(nn.Linear):
-    """A linear layer in float32 that draws no random numbers when it is made."""
+class Traits(NamedTuple):
+    """What of an adapter's settings its arithmetic needs."""
 
-    def __init__(self, channels_in: int, channels_out: int, *, bias: bool, device: torch.device) -> None:
-        super().__init__(channels_in, channels_out, bias, device, torch.float32)
+    scaling: float
+    dropout: float
+    paper_gate: bool
 
-    def reset_parameters(self) -> None:
-        """Nothing: `CRLoraLayer.reset_parts` knows the start values."""
+    @classmethod
+    def of(cls, settings: CRLoraSettings) -> Traits:
+        """From an adapter's settings."""
+        return cls(settings.scaling, settings.lora_dropout, settings.se_init == "paper")
 
 
 class CRLoraLayer(nn.Module):
-    """A frozen `Linear` or 1x1 `Conv1d` with the parts of any number of adapters."""
+    """A frozen `Linear` or 1x1 `Conv1d` and any number of adapters for it."""
 
-    adapter_layer_names: tuple[str, ...] = ("crlora_A", "crlora_B", "crlora_down", "crlora_up", "crlora_delta")
-    other_param_names: tuple[str, ...] = ("scaling", "dropout", "paper_gate", "folded")
+    base_layer: nn.Linear | nn.Conv1d
     _disable_adapters: bool = False
     _active_adapter: str | list[str] = "default"
-    base_layer: nn.Linear | nn.Conv1d
-    crlora_A: nn.ModuleDict  # noqa: N815  # the names of PEFT's LoRA
-    crlora_B: nn.ModuleDict  # noqa: N815
-    crlora_down: nn.ModuleDict
-    crlora_up: nn.ModuleDict
-    crlora_delta: nn.ModuleDict
 
     def __init__(self, base_layer: nn.Linear | nn.Conv1d, kind: LayerKind) -> None:
         super().__init__()
         self.base_layer = base_layer
         self.kind: LayerKind = kind
         self.channels_out, self.channels_in = base_layer.weight.shape[:2]
-        for part in self.adapter_layer_names:
-            setattr(self, part, nn.ModuleDict())
-        self.scaling: dict[str, float] = {}
-        self.dropout: dict[str, float] = {}
-        self.paper_gate: dict[str, bool] = {}
         self.folded: dict[str, tuple[list[int], Tensor, Tensor | None]] = {}
 
-    def add_parts(self, name: str, settings: CRLoraSettings, *, start: bool = True) -> None:
-        """Create the parts of adapter `name`, starting as a layer that changes nothing (unless se_init="paper").
+    def traits(self, name: str) -> Traits | None:
+        """Of adapter `name`, or None if it is not resident."""
+        raise NotImplementedError
 
-        With `start` False their values are arbitrary, to be copied from a file.
-        """
-        shapes = expected_shapes(self.kind, self.channels_out, self.channels_in, settings)
-        device = self.base_layer.weight.device
-        for key, shape in shapes.items():
-            part, leaf = key.split(".")
-            if leaf == "weight":
-                getattr(self, part)[name] = _Part(shape[1], shape[0], bias=f"{part}.bias" in shapes, device=device)
-        self.scaling[name] = settings.scaling
-        self.dropout[name] = settings.lora_dropout
-        self.paper_gate[name] = settings.se_init == "paper"
-        if start:
-            self.reset_parts(name)
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """`crlora_<part>.weight` or `.bias` -> tensor of adapter `name`; empty if it adds nothing here."""
+        raise NotImplementedError
 
-    def reset_parts(self, name: str) -> None:
-        """Start values: A and D (and the paper's U) as torch's Linear; B, U and the head's difference zero."""
-        with torch.no_grad():
-            for part in self.adapter_layer_names:
-                holder = getattr(self, part)
-                if name not in holder:
-                    continue
-                if part in ("crlora_A", "crlora_down") or (part == "crlora_up" and self.paper_gate[name]):
-                    nn.Linear.reset_parameters(holder[name])
-                else:
-                    for parameter in holder[name].parameters():
-                        parameter.zero_()
-
-    def remove_parts(self, name: str) -> None:
-        """Forget adapter `name`."""
-        for attribute in self.adapter_layer_names + self.other_param_names:
-            holder = getattr(self, attribute)
-            if name in holder:
-                del holder[name]
-
-    def tensors(self, name: str) -> dict[str, nn.Parameter]:
-        """`crlora_<part>.weight` or `.bias` -> parameter of adapter `name`; empty if it adds nothing here."""
-        holders = {part: getattr(self, part)[name] for part in self.adapter_layer_names if name in getattr(self, part)}
-        return {f"{part}.{leaf}": p for part, holder in holders.items() for leaf, p in holder.named_parameters()}
-
-    def holds(self, name: str) -> bool:
-        """True if adapter `name` adds something to this layer."""
-        return bool(self.tensors(name))
+    def tensor(self, name: str, key: str) -> Tensor | None:
+        """One of `tensors`, or None."""
+        raise NotImplementedError
 
     @property
-    def has_parts(self) -> bool:
-        """True if any adapter adds something to this layer."""
-        return any(len(getattr(self, part)) for part in self.adapter_layer_names)
+    def residents(self) -> list[str]:
+        """Names of all adapters that are known here."""
+        raise NotImplementedError
 
     @property
     def current(self) -> str | None:
@@ -169,28 +127,67 @@ class CRLoraLayer(nn.Module):
         if name is None:
             return None
         if name != _UNSET:
-            if name not in self.scaling:
-                raise AdapterError(f"adapter {name!r} is not resident (resident: {', '.join(self.scaling)}).")
+            if self.traits(name) is None:
+                raise AdapterError(f"adapter {name!r} is not resident (resident: {', '.join(self.residents)}).")
             return name
         if self._disable_adapters or not self._active_adapter:
             return None
         name = self._active_adapter if isinstance(self._active_adapter, str) else self._active_adapter[0]
-        return name if name in self.scaling else None
+        return None if self.traits(name) is None else name
 
     def delta_weight(self, name: str) -> Tensor | None:
         """What adapter `name` adds to the weight, [out, in], or None."""
-        if name in self.crlora_delta:
-            return self._part("crlora_delta", name).weight
-        if name in self.crlora_A:
-            a, b = self._part("crlora_A", name).weight, self._part("crlora_B", name).weight
-            if self.training and self.dropout[name] > 0:
-                a = a * F.dropout(torch.ones_like(a[:1]), self.dropout[name])
-            return (b @ a) * self.scaling[name]
-        return None
+        if (dense := self.tensor(name, "crlora_delta.weight")) is not None:
+            return dense
+        a, b, traits = self.tensor(name, "crlora_A.weight"), self.tensor(name, "crlora_B.weight"), self.traits(name)
+        if a is None or b is None or traits is None:
+            return None
+        if self.training and traits.dropout > 0:
+            a = a * F.dropout(torch.ones_like(a[:1]), traits.dropout)
+        return (b @ a) * traits.scaling
 
-    def _part(self, part: str, name: str) -> nn.Linear:
-        holder: nn.Linear = getattr(self, part)[name]
-        return holder
+    @property
+    def weight(self) -> Tensor:
+        """The effective weight, same shape as the frozen layer's."""
+        weight: Tensor = self.base_layer.weight
+        name = self.current
+        if name is None:
+            return weight
+        if (ready := self._ready(name)) is not None:
+            return ready[0]
+        delta = self.delta_weight(name)
+        return weight if delta is None else weight + delta.view_as(weight).to(weight.dtype)
+
+    @property
+    def bias(self) -> Tensor | None:
+        """The effective bias."""
+        bias: Tensor | None = self.base_layer.bias
+        name = self.current
+        if bias is None or name is None or (delta := self.tensor(name, "crlora_delta.bias")) is None:
+            return bias
+        if (ready := self._ready(name)) is not None:
+            return ready[1]
+        return bias + delta.to(bias.dtype)
+
+    def gate(self, time_mean: Tensor) -> Tensor | None:
+        """[station, channel] mean over time of this layer's output -> [station, channel] factors; None means ones."""
+        name = self.current
+        if name is None:
+            return None
+        down, up = self.tensor(name, "crlora_down.weight"), self.tensor(name, "crlora_up.weight")
+        traits = self.traits(name)
+        if down is None or up is None or traits is None:
+            return None
+        excitation = torch.sigmoid(F.linear(F.relu(F.linear(time_mean.to(down.dtype), down)), up))
+        return (excitation if traits.paper_gate else 2 * excitation).to(time_mean.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The layer on its own, channels-last for Linear and [station, channel, time] for Conv1d."""
+        if self.kind != "pointwise":
+            return F.linear(x, self.weight, self.bias)
+        y = F.conv1d(x, self.weight, self.bias)
+        gate = self.gate(y.mean(-1))
+        return y if gate is None else y * gate[..., None]
 
     def fold(self, name: str) -> None:
         """Keep the effective weight and bias of adapter `name` ready; its gate stays live, the frozen layer untouched.
@@ -198,8 +195,8 @@ class CRLoraLayer(nn.Module):
         They serve passes that record no gradients, until one of the tensors behind them changes or moves.
         """
         self.folded.pop(name, None)
-        if name in self.crlora_A or name in self.crlora_delta:
-            with torch.no_grad(), selected_adapter(name):
+        with torch.no_grad(), selected_adapter(name):
+            if self.delta_weight(name) is not None:
                 bias = self.bias
                 self.folded[name] = (self._versions(name), self.weight.clone(), None if bias is None else bias.clone())
 
@@ -219,44 +216,6 @@ class CRLoraLayer(nn.Module):
         frozen = self.base_layer.weight
         same = weight.device == frozen.device and weight.dtype == frozen.dtype and versions == self._versions(name)
         return (weight, bias) if same else None
-
-    @property
-    def weight(self) -> Tensor:
-        """The effective weight, same shape as the frozen layer's."""
-        weight: Tensor = self.base_layer.weight
-        name = self.current
-        if name is not None and (ready := self._ready(name)) is not None:
-            return ready[0]
-        delta = None if name is None else self.delta_weight(name)
-        return weight if delta is None else weight + delta.view_as(weight).to(weight.dtype)
-
-    @property
-    def bias(self) -> Tensor | None:
-        """The effective bias."""
-        bias: Tensor | None = self.base_layer.bias
-        name = self.current
-        if bias is None or name is None or name not in self.crlora_delta:
-            return bias
-        if (ready := self._ready(name)) is not None:
-            return ready[1]
-        return bias + self._part("crlora_delta", name).bias.to(bias.dtype)
-
-    def gate(self, time_mean: Tensor) -> Tensor | None:
-        """[station, channel] mean over time of this layer's output -> [station, channel] factors; None means ones."""
-        name = self.current
-        if name is None or name not in self.crlora_down:
-            return None
-        down, up = self._part("crlora_down", name).weight, self._part("crlora_up", name).weight
-        excitation = torch.sigmoid(F.linear(F.relu(F.linear(time_mean.to(down.dtype), down)), up))
-        return (excitation if self.paper_gate[name] else 2 * excitation).to(time_mean.dtype)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The layer on its own, channels-last for Linear and [station, channel, time] for Conv1d."""
-        if self.kind != "pointwise":
-            return F.linear(x, self.weight, self.bias)
-        y = F.conv1d(x, self.weight, self.bias)
-        gate = self.gate(y.mean(-1))
-        return y if gate is None else y * gate[..., None]
 
 
 def expected_shapes(

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
+import torch
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 from peft.utils import register_peft_method
 from peft.utils.peft_types import PeftType
@@ -21,7 +22,6 @@ from phaseno_peft.contract import tensors_sha256
 from phaseno_peft.cr_lora.attach import (
     PEFT_ROOT,
     check_tensors,
-    detach,
     expected_tensors,
     fold,
     resident_tensors,
@@ -30,7 +30,7 @@ from phaseno_peft.cr_lora.attach import (
 )
 from phaseno_peft.cr_lora.blend import blend
 from phaseno_peft.cr_lora.config import CRLoraConfig
-from phaseno_peft.cr_lora.layer import CRLoraLayer, adapters_by_window
+from phaseno_peft.cr_lora.layer import CRLoraLayer, Traits, adapters_by_window, expected_shapes
 from phaseno_peft.cr_lora.settings import PEFT_TYPE, PREFIX, CRLoraSettings, layer_kind, trains
 from phaseno_peft.errors import AdapterError
 
@@ -55,21 +55,79 @@ _FROZEN = "__base__"
 _RESERVED = {"base_model", "model", "base_layer", "weight", "bias", _FROZEN}
 
 
+class _Part(nn.Linear):
+    """A linear layer in float32 that draws no random numbers when it is made."""
+
+    def __init__(self, channels_in: int, channels_out: int, *, bias: bool, device: torch.device) -> None:
+        super().__init__(channels_in, channels_out, bias, device, torch.float32)
+
+    def reset_parameters(self) -> None:
+        """Nothing: `CRLoraTunerLayer.reset_parts` knows the start values."""
+
+
 class CRLoraTunerLayer(CRLoraLayer, BaseTunerLayer):  # type: ignore[misc]  # peft ships no types
-    """`CRLoraLayer` with PEFT's bookkeeping of adapters: activation, trainability, device, deletion."""
+    """`CRLoraLayer` whose adapters are parameters, with PEFT's bookkeeping: activation, device, deletion.
+
+    Every tensor sits at `<layer>.crlora_<part>.<adapter>.weight` or `.bias`.
+    """
+
+    adapter_layer_names: tuple[str, ...] = ("crlora_A", "crlora_B", "crlora_down", "crlora_up", "crlora_delta")
+    other_param_names: tuple[str, ...] = ("traits_of", "folded")
 
     def __init__(self, base_layer: nn.Linear | nn.Conv1d, kind: Any, name: str, settings: CRLoraSettings) -> None:
         super().__init__(base_layer, kind)
+        for part in self.adapter_layer_names:
+            setattr(self, part, nn.ModuleDict())
+        self.traits_of: dict[str, Traits] = {}
         self.merged_adapters: list[str] = []
         self.update_layer(name, settings)
 
     def update_layer(self, name: str, settings: CRLoraSettings) -> None:
-        """Add the parts of adapter `name`."""
-        self.add_parts(name, settings)
+        """Add adapter `name`, starting as one that changes nothing (unless se_init="paper")."""
+        shapes = expected_shapes(self.kind, self.channels_out, self.channels_in, settings)
+        for key, shape in shapes.items():
+            part, leaf = key.split(".")
+            if leaf == "weight":
+                device = self.base_layer.weight.device
+                getattr(self, part)[name] = _Part(shape[1], shape[0], bias=f"{part}.bias" in shapes, device=device)
+        self.traits_of[name] = Traits.of(settings)
+        self.reset_parts(name)
         BaseTunerLayer._move_adapter_to_device_of_base_layer(self, name)
         BaseTunerLayer.set_adapter(
             self, self.active_adapters, inference_mode=getattr(settings, "inference_mode", False)
         )
+
+    def reset_parts(self, name: str) -> None:
+        """Start values: A and D (and the paper's U) as torch's Linear; B, U and the head's difference zero."""
+        random = {"crlora_A", "crlora_down"} | ({"crlora_up"} if self.traits_of[name].paper_gate else set())
+        with torch.no_grad():
+            for part in self.adapter_layer_names:
+                for holder in [getattr(self, part)[name]] if name in getattr(self, part) else []:
+                    if part in random:
+                        nn.Linear.reset_parameters(holder)
+                    else:
+                        for parameter in holder.parameters():
+                            parameter.zero_()
+
+    def traits(self, name: str) -> Traits | None:
+        """Of adapter `name`, or None if it is not resident."""
+        return self.traits_of.get(name)
+
+    def tensor(self, name: str, key: str) -> Tensor | None:
+        """A parameter, or None."""
+        part, leaf = key.split(".")
+        holders = getattr(self, part)
+        return getattr(holders[name], leaf) if name in holders else None
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """All parameters of adapter `name` on this layer."""
+        holders = {part: getattr(self, part)[name] for part in self.adapter_layer_names if name in getattr(self, part)}
+        return {f"{part}.{leaf}": p for part, holder in holders.items() for leaf, p in holder.named_parameters()}
+
+    @property
+    def residents(self) -> list[str]:
+        """Names of all adapters that are known here."""
+        return list(self.traits_of)
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:  # noqa: ARG002
         """Refused: a gate depends on the input."""
@@ -116,6 +174,8 @@ class CRLoraModel(BaseTuner):  # type: ignore[misc]  # peft ships no types
         if isinstance(target, CRLoraTunerLayer):
             if trains(target.kind, settings):
                 target.update_layer(adapter_name, settings)
+            else:
+                target.traits_of[adapter_name] = Traits.of(settings)
             return
         kind = layer_kind(current_key, target)
         if not trains(kind, settings):
@@ -123,6 +183,8 @@ class CRLoraModel(BaseTuner):  # type: ignore[misc]  # peft ships no types
         layer = CRLoraTunerLayer(target, kind, adapter_name, settings)  # type: ignore[arg-type]  # layer_kind checked
         if adapter_name not in self.active_adapters:
             layer.requires_grad_(False)
+        for other, their in self.peft_config.items():
+            layer.traits_of.setdefault(other, Traits.of(their))
         self._replace_module(parent, target_name, layer, target)
 
     @classmethod
@@ -219,7 +281,12 @@ def _forget(model: nn.Module, base: nn.Module, adapter_name: str) -> None:
     tuner = cast(CRLoraModel, getattr(model, "base_model", model))
     active = tuner.active_adapter
     tuner.peft_config.pop(adapter_name, None)
-    detach(base, adapter_name)
+    for path, layer in list(base.named_modules()):
+        if isinstance(layer, CRLoraTunerLayer):
+            BaseTunerLayer.delete_adapter(layer, adapter_name)
+            if not layer.residents:
+                parent_path, _, leaf = path.rpartition(".")
+                setattr(base.get_submodule(parent_path), leaf, layer.base_layer)
     if tuner.peft_config and active != adapter_name:
         tuner.set_adapter(active)
 

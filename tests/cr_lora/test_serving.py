@@ -296,6 +296,35 @@ def test_the_private_hooks_of_peft_are_where_we_look_for_them() -> None:
             assert hasattr(getattr(importlib.import_module(module), owner), name), f"{path}.{name}"
 
 
+def test_adapters_of_different_reach_share_a_batch(windows: list[tuple[torch.Tensor, StationGraph]]) -> None:
+    """One trains the head only, the other everything else; PEFT and the light path agree."""
+    settings = {"head": {"r": 0, "se_reduction": 0}, "body": {"train_head": False}}
+    light, model = small_phaseno(), small_phaseno()
+    peft_model = None
+    for seed, (name, change) in enumerate(settings.items()):
+        own = CRLoraSettings(**change)  # type: ignore[arg-type]
+        attach(light, f"the-{name}", own, adapter(seed, own), "test")
+        if peft_model is None:
+            peft_model = get_peft_model(model, CRLoraConfig(**change), adapter_name=f"the-{name}")
+        else:
+            peft_model.add_adapter(f"the-{name}", CRLoraConfig(**change))
+        for key, tensor in resident_tensors(model, f"the-{name}").items():
+            tensor.data.copy_(adapter(seed, own)[key])
+    names = ["the-head", "the-body", "the-head", "__base__", "the-body"]
+    assert peft_model is not None
+    with torch.no_grad():
+        seen = peft_model(*stacked(windows), adapter_names=names)
+    with torch.no_grad(), adapters_by_window([None if name == "__base__" else name for name in names]):
+        assert torch.equal(light(*stacked(windows)), seen)
+
+
+def test_the_light_path_keeps_off_pefts_layers() -> None:
+    model = small_phaseno()
+    get_peft_model(model, CRLoraConfig())
+    with pytest.raises(AdapterError, match="adapters of PEFT's"):
+        attach(model, "aa", CRLoraSettings(), adapter(0), "test")
+
+
 def test_detaching_forgets_what_was_folded(served: PhaseNO) -> None:
     fold(served, "aa")
     detach(served, "aa")
