@@ -159,12 +159,10 @@ def metadata(name: str, contract: Contract, evaluation: Mapping[str, Any] | None
     return "\n".join([*lines, "---", "", ""])
 
 
-def with_metadata(card: str, block: str, *, load_as: tuple[str, str] | None = None) -> str:
-    """A card under another metadata block. load_as: (name, new name) in the card's `load_adapter` line."""
+def with_metadata(card: str, block: str, load_as: str) -> str:
+    """A card under another metadata block, its example loading the adapter as `load_as`."""
     prose = re.sub(r"\A---\n.*?\n---\n+", "", card, flags=re.S)
-    if load_as is not None:
-        prose = prose.replace(f'load_adapter("{load_as[0]}")', f'load_adapter("{load_as[1]}")')
-    return block + prose
+    return block + re.sub(r'load_adapter\("[^"]*"\)', f'load_adapter("{load_as}")', prose)
 
 
 def _summary(evaluation: Mapping[str, Any] | None) -> Mapping[str, Any]:

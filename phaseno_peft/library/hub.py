@@ -66,7 +66,7 @@ def push_adapter(
         copy_listed(found.folder, folder)
         prose = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else f"# {found.name}\n"
         block = metadata(found.name, stored.contract, evaluation)
-        (folder / CARD).write_text(with_metadata(prose, block, load_as=(found.name, repository)), encoding="utf-8")
+        (folder / CARD).write_text(with_metadata(prose, block, repository), encoding="utf-8")
         write_manifest(folder, found.name, _files(folder))
         published = publish(
             folder,

@@ -132,8 +132,8 @@ def read_located(found: Located) -> StoredAdapter:
         raise AdapterError(f"{path}: not a readable safetensors file ({error}). Fetch the adapter again.") from error
     if (seen := tensors_sha256(tensors)) != contract.tensors_sha256:
         raise AdapterError(
-            f"{path}: the tensors' SHA-256 is {seen[:12]}, the contract says {str(contract.tensors_sha256)[:12]}. The file "
-            "was altered or belongs to another adapter; fetch it again."
+            f"{path}: the tensors' SHA-256 is {seen[:12]}, the contract says {str(contract.tensors_sha256)[:12]}. "
+            "The file was altered or belongs to another adapter; fetch it again."
         )
     return StoredAdapter(found.name, folder, settings, contract, tensors)
 

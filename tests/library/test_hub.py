@@ -361,6 +361,8 @@ def test_names_that_are_taken_are_not_written_over(hub: StandInHub, machine: Mac
     with pytest.raises(AdapterError, match=r"is lab/phaseno-tiny-ohio at commit .*--name"):
         pull_adapter("lab/copy")
     assert pull_adapter("lab/copy", as_name="copy-of-it").name == "copy-of-it"
+    push_adapter("copy-of-it", "lab/copy-of-copy")
+    assert 'load_adapter("lab/copy-of-copy")' in hub.repositories["lab/copy-of-copy"].files["README.md"].decode()
     assert list_adapters() == ["copy-of-it", "tiny-ohio"]
 
 
