@@ -49,8 +49,9 @@ def check_tensors(expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str,
             raise AdapterError(f"{origin}: {key} is {list(tensor.shape)}, these settings need {list(shape)}.")
         if tensor.dtype != torch.float32:
             raise AdapterError(f"{origin}: {key} is {tensor.dtype}, adapters are stored as float32.")
-        if not bool(torch.isfinite(tensor).all()):
-            raise AdapterError(f"{origin}: {key} holds NaN or infinite values. Do not use this adapter.")
+    if not bool(torch.isfinite(torch.cat([tensors[key].reshape(-1) for key in expected])).all()):
+        bad = next(key for key in expected if not bool(torch.isfinite(tensors[key]).all()))
+        raise AdapterError(f"{origin}: {bad} holds NaN or infinite values. Do not use this adapter.")
 
 
 def attach(model: nn.Module, name: str, settings: CRLoraSettings, tensors: Mapping[str, Tensor], origin: str) -> None:
