@@ -36,7 +36,7 @@ class Simulated:
     preset: str
     convention: Literal["onset", "peak"]
     """Of the preset's simulated analyst."""
-    events: int = 60
+    events: int = 40
     note: str = (
         "Trained on simulated records only, in the geometry of a campaign of arXiv 2512.13197: a start for a network "
         "like it, not a picker for real earthquakes until it was judged on some."
@@ -92,7 +92,7 @@ def train(name: str, recordings: Path | None) -> Path:
             folder=ADAPTERS,
             label_source="simulated" if isinstance(campaign, Simulated) else campaign.labels,
             label_convention=campaign.convention if isinstance(campaign, Simulated) else None,
-            training=TrainingSettings(),
+            training=TrainingSettings(epochs=8 if simulated else 15),
             seed=SEED,
             overwrite=True,
             on_stage=lambda text: print(f"{name}: {text}", file=sys.stderr),

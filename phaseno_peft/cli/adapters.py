@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from phaseno_peft.cli.console import Terminal, plain
-from phaseno_peft.cli.options import JsonOption
+from phaseno_peft.cli.options import (
+    BackboneOption,
+    JsonOption,
+    PicksOption,
+    QuietOption,
+    SkipUnknownOption,
+    StationsOption,
+    TimeScaleOption,
+    WaveformsOption,
+)
 
 if TYPE_CHECKING:
     from phaseno_peft.library import AdapterInfo
@@ -162,6 +171,99 @@ def verify(
         raise AdapterError(
             f"{len(bad)} of {len(results)} adapters did not pass: {', '.join(bad)}. Fetch or train again."
         )
+
+
+@app.command("blend")
+def blend(
+    adapters: Annotated[
+        list[str], typer.Argument(help="Two or more adapters of one backbone.", autocompletion=complete_adapter)
+    ],
+    name: Annotated[str, typer.Option("--name", help="Name of the new adapter in your library.")],
+    weights: Annotated[
+        str | None, typer.Option("--weights", help="One number for each, with commas between. Default: equal shares.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an adapter of that name.")] = False,
+) -> None:
+    """Make a weighted sum of adapters: a soup of several campaigns, or a place between two.
+
+    Exact for low-rank updates and head; the channel gates, which depend on the record, are averaged. Judge the result
+    with `phaseno-peft evaluate` before you rely on it.
+
+    Example: phaseno-peft adapters blend ohio-frac bc-frac --weights 0.7,0.3 --name between
+    """
+    from phaseno_peft.errors import AdapterError
+    from phaseno_peft.library.blending import blend_adapters
+
+    try:
+        shares = [float(each) for each in weights.split(",")] if weights else [1 / len(adapters)] * len(adapters)
+    except ValueError as error:
+        raise AdapterError(f"--weights {weights!r} should be numbers with commas between, such as 0.7,0.3.") from error
+    folder = blend_adapters(adapters, shares, name, overwrite=overwrite)
+    Terminal().show(f"wrote {plain(str(folder))}, which has not been judged yet")
+
+
+@app.command("suggest")
+def suggest(
+    waveforms: WaveformsOption,
+    stations: StationsOption,
+    picks: PicksOption,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Default: all you have.", autocompletion=complete_adapter)
+    ] = None,
+    time_scale: TimeScaleOption = 1.0,
+    backbone: BackboneOption = None,
+    skip_unknown: SkipUnknownOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Rank adapters on a handful of labels of a new campaign, beside the frozen backbone.
+
+    Example: phaseno-peft adapters suggest --waveforms waveforms --stations stations.xml --picks picks.xml
+    """
+    from dataclasses import asdict
+
+    from phaseno_peft.backbone import EMBEDDED
+    from phaseno_peft.campaign import Campaign
+    from phaseno_peft.contract import Preprocessing
+    from phaseno_peft.evaluation.suggest import suggest as rank
+    from phaseno_peft.library import list_adapters
+    from phaseno_peft.picking import Picker
+
+    terminal = Terminal(quiet=quiet)
+    with terminal.bar("reading") as update:
+        campaign = Campaign.read(
+            waveforms,
+            stations,
+            picks,
+            name=waveforms.name,
+            preprocessing=Preprocessing(time_scale=time_scale),
+            skip_unknown=skip_unknown,
+            progress=update,
+        )
+    picker = Picker.load(backbone or EMBEDDED)
+    ranking, left_out = rank(
+        picker, campaign, names or list_adapters(), on_adapter=lambda name: terminal.say(f"trying {name}")
+    )
+    if as_json:
+        terminal.show_json({"ranking": [asdict(each) for each in ranking], "left_out": left_out})
+        return
+    _table(
+        terminal,
+        [
+            {
+                "adapter": each.name,
+                "mean F1": f"{each.score:.3f}",
+                "P F1, 0.5 s": f"{each.f1['P']:.3f}",
+                "S F1, 0.5 s": f"{each.f1['S']:.3f}",
+                "P median ms": f"{1000 * each.median_s['P']:+.0f}",
+                "S median ms": f"{1000 * each.median_s['S']:+.0f}",
+                "loss": f"{each.loss:.4f}",
+            }
+            for each in ranking
+        ],
+    )
+    for name, why in left_out.items():
+        terminal.warn(f"{name} was left out: {why}")
 
 
 def _row(name: str, known: AdapterInfo | str) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Windows -> network input -> probabilities -> those of a whole record. The one place where numpy windows become tensors."""
+"""Windows -> network input -> probabilities -> those of a whole record.
+
+The one place where numpy windows become tensors.
+"""
 
 from __future__ import annotations
 

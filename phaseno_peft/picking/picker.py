@@ -228,7 +228,7 @@ class Picker:
         """
         if self.active_adapter is not None:
             raise AdapterError(
-                f"adapter {self.active_adapter!r} needs preprocessing 'campaign-v1'. Use picker.frozen() around this call."
+                f"adapter {self.active_adapter!r} needs preprocessing 'campaign-v1'. Use picker.frozen() here."
             )
         cut = upstream_windows(
             stream, read_stations(stations), center=center, edge_limit_km=edge_limit_km, accelerometers=accelerometers

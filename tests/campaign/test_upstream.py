@@ -1,4 +1,4 @@
-"""Preprocessing upstream-v1: equal to upstream's own numbers where they lie beside the project, its flaws pinned always."""
+"""Preprocessing upstream-v1: upstream's own numbers where they lie beside the project, its flaws pinned always."""
 
 from __future__ import annotations
 
