@@ -1,12 +1,17 @@
-"""`phaseno-peft evaluate`: an adapter beside the frozen backbone on labelled records."""
+"""`phaseno-peft evaluate`: an adapter beside the frozen backbone, and rivals, on labelled records."""
 
 from __future__ import annotations
+
+from typing import Annotated
+
+import typer
 
 from phaseno_peft.cli.adapters import AdapterArgument
 from phaseno_peft.cli.console import Terminal
 from phaseno_peft.cli.options import (
     BackboneOption,
     JsonOption,
+    PhasenetWeightsOption,
     PicksOption,
     QuietOption,
     SkipUnknownOption,
@@ -21,6 +26,14 @@ def evaluate(
     stations: StationsOption,
     picks: PicksOption,
     backbone: BackboneOption = None,
+    rivals: Annotated[
+        str | None,
+        typer.Option(
+            "--rivals",
+            help="Other pickers to score, with commas: stalta, phasenet, or a SeisBench model as CLASS:WEIGHTS.",
+        ),
+    ] = None,
+    phasenet_weights: PhasenetWeightsOption = None,
     skip_unknown: SkipUnknownOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -32,11 +45,15 @@ def evaluate(
     Example: phaseno-peft evaluate samba-nz --waveforms waveforms --stations stations.xml --picks picks.xml
     """
     from phaseno_peft.campaign import Campaign
-    from phaseno_peft.evaluation import comparison_table
+    from phaseno_peft.errors import PhasenoPeftError
+    from phaseno_peft.evaluation import comparison_table, load_rivals
     from phaseno_peft.evaluation.judge import judge
     from phaseno_peft.picking import load_adapter
 
     terminal = Terminal(quiet=quiet)
+    if rivals is None and phasenet_weights is not None:
+        raise PhasenoPeftError("--phasenet-weights goes with a rival. Add --rivals phasenet.")
+    others = load_rivals(rivals, phasenet_weights) if rivals is not None else []
     picker = load_adapter(name, backbone=backbone)
     contract = picker.adapter_contract
     with terminal.bar("reading") as update:
@@ -52,7 +69,7 @@ def evaluate(
         )
     for finding in campaign.findings:
         (terminal.warn if finding.severity == "warning" else terminal.say)(finding.text)
-    judged = judge(picker, campaign, on_stage=terminal.say)
+    judged = judge(picker, campaign, on_stage=terminal.say, rivals=others)
     if as_json:
         summary = {model: scores.to_json()["summary"] for model, scores in judged.scores.items()}
         terminal.show_json({"adapter": picker.active_adapter, "events": judged.events, "scores": summary})

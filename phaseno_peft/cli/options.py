@@ -25,6 +25,13 @@ SkipUnknownOption = Annotated[
 BackboneOption = Annotated[
     str | None, typer.Option("--backbone", help="Backbone: an embedded one's name, or a folder. Default: embedded.")
 ]
+PhasenetWeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--phasenet-weights",
+        help="The original PhaseNet's weights: a safetensors file, or the name of weights SeisBench knows.",
+    ),
+]
 TimeScaleOption = Annotated[
     float,
     typer.Option(

@@ -17,6 +17,7 @@ from phaseno_peft.evaluation.report import (
     read_evaluation,
     write_evaluation,
 )
+from phaseno_peft.evaluation.rivals import Rival, load_rivals
 from phaseno_peft.evaluation.scores import PhaseScore, PhaseTally, Scores, f1_gain
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Matching",
     "PhaseScore",
     "PhaseTally",
+    "Rival",
     "Scores",
     "WindowPick",
     "calibrate_uncertainty",
@@ -31,6 +33,7 @@ __all__ = [
     "comparison_markdown",
     "comparison_table",
     "f1_gain",
+    "load_rivals",
     "match",
     "pick_window",
     "read_evaluation",

@@ -1,9 +1,9 @@
-"""An adapter beside the frozen backbone on the labelled events of a campaign."""
+"""An adapter beside the frozen backbone, and rivals, on the labelled events of a campaign."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from phaseno_peft.contract import Frame, Preprocessing
 from phaseno_peft.cr_lora import selected_adapter
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.evaluation.metrics import choose_thresholds, score
+from phaseno_peft.evaluation.rivals import Rival
 from phaseno_peft.evaluation.scores import Scores
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.picking.picker import Picker
@@ -25,23 +26,30 @@ VALIDATION_DRAWS = 2
 
 @dataclass(frozen=True)
 class Judgement:
-    """Scores of both models on the same windows, and which events those were."""
+    """Scores of all models on the same windows, and which events those were."""
 
     scores: dict[str, Scores]
     events: str
 
 
-def judge(picker: Picker, campaign: Campaign, on_stage: Callable[[str], None] | None = None) -> Judgement:
-    """Score the active adapter and the frozen backbone.
+def judge(
+    picker: Picker,
+    campaign: Campaign,
+    on_stage: Callable[[str], None] | None = None,
+    *,
+    rivals: Sequence[Rival] = (),
+) -> Judgement:
+    """Score the active adapter, the frozen backbone and any rivals.
 
     On the campaign the adapter was trained on (recognised by the digest of the split that its contract records) the
-    held-out test events are used, and the frozen backbone gets thresholds from the validation events as the adapter
-    did. On any other campaign all events are used, and the frozen backbone keeps its own default thresholds.
+    held-out test events are used, and the frozen backbone and the rivals get thresholds from the validation events as
+    the adapter did. On any other campaign all events are used, and they keep their own default thresholds.
     """
     say = on_stage or log.info
     contract = picker.adapter_contract
     made, preprocessing = contract.provenance, contract.preprocessing
     thresholds = picker.backbone_thresholds
+    of_rivals = [dict(rival.thresholds) for rival in rivals]
     try:
         split = split_campaign(campaign, made.seed)
         is_own = split.sha256() == made.split_sha256
@@ -52,6 +60,10 @@ def judge(picker: Picker, campaign: Campaign, on_stage: Callable[[str], None] | 
         validation = validation_windows(split, contract.frame, preprocessing, made.seed)
         frozen = _probabilities(picker, None, validation)
         thresholds = choose_thresholds(validation, frozen, min_distance_s=contract.min_distance_s)
+        of_rivals = [
+            choose_thresholds(validation, rival.probabilities(validation), min_distance_s=contract.min_distance_s)
+            for rival in rivals
+        ]
         n_events = len({event for stretch in split.test for event in stretch.event_ids})
         events = f"{n_events} held-out test events of the adapter's own campaign"
     else:
@@ -59,7 +71,7 @@ def judge(picker: Picker, campaign: Campaign, on_stage: Callable[[str], None] | 
         n_events = len({event for stretch in campaign.stretches() for event in stretch.event_ids})
         events = (
             f"all {n_events} events of a campaign that differs from the adapter's training campaign; the frozen "
-            "backbone uses its default thresholds"
+            f"backbone uses its default thresholds{', and so do the rivals' if rivals else ''}"
         )
         if set(made.stations) & set(campaign.stations.station_ids):
             events += ". It shares stations with the training campaign: if it shares events too, these scores flatter"
@@ -68,6 +80,10 @@ def judge(picker: Picker, campaign: Campaign, on_stage: Callable[[str], None] | 
     for name, adapter, at in (("frozen", None, thresholds), ("adapter", picker.active_adapter, contract.thresholds)):
         found = _probabilities(picker, adapter, windows)
         scores[name] = score(windows, found, at, min_distance_s=contract.min_distance_s)
+    for rival, at in zip(rivals, of_rivals, strict=True):
+        say(f"scoring {rival.name}")
+        found = rival.probabilities(windows)
+        scores[rival.name] = score(windows, found, at, min_distance_s=contract.min_distance_s)
     return Judgement(scores, events)
 
 
