@@ -228,7 +228,7 @@ def _draw_network(
 ) -> _Network:
     east, north = np.asarray(preset.east_km), np.asarray(preset.north_km)
     elevation = np.asarray(preset.elevation_m) / 1e3
-    sites = draw_sites(rng, east, north, elevation - elevation.min(), preset.model, preset.kappa_s)
+    sites = draw_sites(rng, east, north, elevation - elevation.min(), preset.model, preset.kappa_s, preset.scattering)
     station_noise = noise.draw_station_noise(rng, preset.noise, east, north)
     azimuths = dict(preset.horizontal_1_azimuth_deg)
     turn = np.zeros((len(east), 3, 3))

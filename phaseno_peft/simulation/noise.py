@@ -89,15 +89,16 @@ def ambient_noise(
     nodes = np.stack([np.interp(log_f, np.log(_NODE_HZ), row) for row in np.eye(len(_NODE_HZ))])  # [node, frequency]
     no_drift = frequency / np.hypot(frequency, 0.5)
     quiet = _day_level(climate, local_hour)
-    pumps, lines = _pump_spectra(rng, climate, n, rate_hz)
+    pumps = _pump_spectra(rng, climate, n, rate_hz)
     out = np.empty((len(stations.level), 3, samples), dtype=np.float32)
     for i in range(len(out)):
         shape = np.exp(stations.bumps[i] @ nodes - stations.slope[i] * log_f) * no_drift
         shape /= np.sqrt(np.sum(shape[:, band] ** 2, axis=-1, keepdims=True) * 2) / n
         shape *= np.array([[climate.horizontal_factor], [climate.horizontal_factor], [1.0]])
-        spectrum = rng.standard_normal((3, len(frequency), 2)).view(np.complex128)[..., 0] * (shape / np.sqrt(2))
-        spectrum *= climate.rms_m_s * stations.level[i] * quiet
-        spectrum += _pumps_at_station(climate, stations, i, pumps, lines, frequency)
+        shape *= climate.rms_m_s * stations.level[i] * quiet / np.sqrt(2)
+        spectrum = rng.standard_normal((3, len(frequency), 2), dtype=np.float32).view(np.complex64)[..., 0]
+        spectrum *= shape.astype(np.float32)
+        spectrum += _pumps_at_station(climate, stations, i, pumps, frequency)
         trace = scipy.fft.irfft(spectrum, n)[:, :samples]
         knots = max(3, int(samples / rate_hz / 8))
         breeze = np.interp(np.arange(samples), np.linspace(0, samples, knots), rng.normal(0, 0.2, knots))
@@ -111,39 +112,36 @@ def _day_level(climate: NoiseClimate, local_hour: float) -> float:
     return float(climate.day_factor ** (0.5 - 0.5 * np.cos(2 * np.pi * (local_hour - 2) / 24)))
 
 
-def _pump_spectra(
-    rng: np.random.Generator, climate: NoiseClimate, n: int, rate_hz: float
-) -> tuple[npt.NDArray[np.complex128], list[npt.NDArray[np.complex128]]]:
-    """One broadband and several line sources at the pad, each with unit rms in time."""
+def _pump_spectra(rng: np.random.Generator, climate: NoiseClimate, n: int, rate_hz: float) -> npt.NDArray[np.complex64]:
+    """One broadband and several line sources at the pad, each with unit rms in time, [source, frequency].
+
+    A line too high for the rate is silent: an instrument would have filtered it out, a sampled sine would come back as
+    a lower one.
+    """
     frequency = scipy.fft.rfftfreq(n, 1 / rate_hz)
     shape = np.exp(-0.5 * (np.log(np.maximum(frequency, 0.1) / 11.0) / 0.55) ** 2)
     broad = shape * rng.standard_normal((len(frequency), 2)).view(np.complex128)[:, 0]
     broad *= n / np.sqrt(2 * np.sum(np.abs(broad) ** 2))
-    lines = []
+    sources = [broad]
     for line in climate.pump_lines_hz:
         knots = max(4, int(n / rate_hz / 5))
         drift = np.interp(np.arange(n), np.linspace(0, n, knots), rng.normal(0, 0.004, knots))
         turn = 2 * np.pi * line * (1 + rng.normal(0, 0.01)) * np.cumsum(1 + drift) / rate_hz
-        lines.append(scipy.fft.rfft(np.sqrt(2) * np.sin(turn + rng.uniform(0, 2 * np.pi))))
-    return broad, lines
+        wave = np.sqrt(2) * np.sin(turn + rng.uniform(0, 2 * np.pi))
+        sources.append(scipy.fft.rfft(wave) if line < 0.45 * rate_hz else 0 * broad)
+    return np.asarray(sources, dtype=np.complex64)
 
 
 def _pumps_at_station(
-    climate: NoiseClimate,
-    stations: StationNoise,
-    i: int,
-    broad: npt.NDArray[np.complex128],
-    lines: list[npt.NDArray[np.complex128]],
-    frequency: Array,
-) -> npt.NDArray[np.complex128]:
+    climate: NoiseClimate, stations: StationNoise, i: int, pumps: npt.NDArray[np.complex64], frequency: Array
+) -> npt.NDArray[np.complex64]:
     """Rayleigh-like: the radial runs a quarter period ahead of the vertical; weaker and later with distance."""
     r = max(float(stations.distance_km[i]), 0.15)
-    loss = np.exp(-np.pi * frequency * r / climate.surface_wave_km_s / 40) / np.sqrt(r)
-    source = broad + sum((g * line for g, line in zip(stations.line_gain[i], lines, strict=True)), start=0 * broad)
-    vertical = climate.pump_rms_m_s * loss * np.exp(-2j * np.pi * frequency * r / climate.surface_wave_km_s) * source
-    radial = 0.8j * vertical
-    azimuth = stations.azimuth_rad[i]
-    return np.stack([radial * np.sin(azimuth), radial * np.cos(azimuth), vertical])
+    gains = np.append(1.0, stations.line_gain[i]) * climate.pump_rms_m_s / np.sqrt(r)
+    late = -np.pi * r / climate.surface_wave_km_s * (1 / 40 + 2j) * frequency  # loss with Q = 40, and delay
+    vertical = np.exp(late.astype(np.complex64)) * (gains.astype(np.float32) @ pumps)
+    east, north = np.sin(stations.azimuth_rad[i]), np.cos(stations.azimuth_rad[i])
+    return np.stack([vertical * np.complex64(0.8j * east), vertical * np.complex64(0.8j * north), vertical])
 
 
 def _add_bursts(
@@ -183,10 +181,13 @@ def emergent_burst(rng: np.random.Generator, duration_s: float, rate_hz: float) 
     t = np.arange(n) / n
     envelope = t ** rng.uniform(0.7, 2.5) * (1 - t) ** rng.uniform(0.7, 2.5)
     low = rng.uniform(4, 14)
-    sos = scipy.signal.butter(
-        2, (low, min(low * rng.uniform(1.5, 3), 0.45 * rate_hz)), "bandpass", fs=rate_hz, output="sos"
-    )
-    band = scipy.signal.sosfilt(sos, rng.standard_normal((3, n)))
+    high = min(low * rng.uniform(1.5, 3), 0.45 * rate_hz)
+    size = scipy.fft.next_fast_len(n, real=True)
+    frequency = scipy.fft.rfftfreq(size, 1 / rate_hz)
+    # amplitude of a second-order Butterworth band-pass
+    width = (frequency**2 - low * high) / (np.maximum(frequency, 1e-9) * (high - low))
+    spectrum = rng.standard_normal((3, len(frequency), 2), dtype=np.float32).view(np.complex64)[..., 0]
+    band = scipy.fft.irfft(spectrum * (1 / np.sqrt(1 + width**4)).astype(np.float32), size)[:, :n]
     band /= band.std() + 1e-12
     return np.asarray(band * envelope / envelope.max() * rng.uniform(0.6, 1.4, (3, 1)))
 

@@ -39,6 +39,8 @@ class Preset:
     volume_east_km: tuple[float, float]
     """Western and eastern limit of the hypocentres."""
     volume_north_km: tuple[float, float]
+    depth_mean_km: float | None = None
+    """None: halfway; at most a third of the range away from that."""
     center_latitude_deg: float = 12.0
     center_longitude_deg: float = -41.0
     local_hour_minus_utc: float = -3.0
@@ -49,8 +51,10 @@ class Preset:
     """Median; its natural logarithm scatters by 0.6."""
     strike_dip_rake_deg: tuple[float, float, float] = (60.0, 75.0, -10.0)
     mechanism_scatter_deg: float = 15.0
-    kappa_s: float = 0.014
-    """Median attenuation of S in the shallow ground; P has about half."""
+    kappa_s: float = 0.010
+    """Median attenuation of S in the shallow ground; P has about three quarters."""
+    scattering: float = 10.0
+    """Median energy of the coda over that of the direct wave: a few in quiet basins, tens under volcanoes."""
     noise: NoiseClimate = field(default_factory=NoiseClimate)
     geophone: Geophone = field(default_factory=Geophone)
     analyst: Analyst = field(default_factory=Analyst)
@@ -83,6 +87,8 @@ class Preset:
 
     def draw_source(self, rng: np.random.Generator, magnitude_shift: float = 0.0) -> Source:
         """One earthquake: Gutenberg-Richter magnitude, a place in the volume, a mechanism near the usual one."""
+        mean = 0.5 * (self.depth_min_km + self.depth_max_km) if self.depth_mean_km is None else self.depth_mean_km
+        mode = 3 * mean - self.depth_min_km - self.depth_max_km
         span = 1 - 10 ** (-self.b_value * (self.mw_max - self.mw_min))
         magnitude = self.mw_min - np.log10(1 - rng.random() * span) / self.b_value
         strike, dip, rake = np.array(self.strike_dip_rake_deg) + rng.normal(0, self.mechanism_scatter_deg, 3)
@@ -90,7 +96,9 @@ class Preset:
             east_km=float(rng.uniform(*self.volume_east_km)),
             north_km=float(rng.uniform(*self.volume_north_km)),
             depth_km=float(
-                rng.triangular(self.depth_min_km, 0.5 * (self.depth_min_km + self.depth_max_km), self.depth_max_km)
+                rng.triangular(
+                    self.depth_min_km, np.clip(mode, self.depth_min_km, self.depth_max_km), self.depth_max_km
+                )
             ),
             magnitude_mw=float(min(magnitude + magnitude_shift, self.mw_max)),
             stress_drop_mpa=float(self.stress_drop_mpa * rng.lognormal(0, 0.6)),
@@ -103,7 +111,7 @@ class Preset:
 def _model(
     top_km: tuple[float, ...], vp: tuple[float, ...], ratio: tuple[float, ...], q: tuple[float, ...]
 ) -> LayeredModel:
-    """Density after Gardner et al. 1974 (0.31 Vp^0.25 with Vp in m/s), Qp given, Qs = 0.6 Qp."""
+    """Density after Gardner et al. 1974 (0.31 Vp^0.25 with Vp in m/s), Qp given, Qs = 0.8 Qp."""
     speed: Array = np.asarray(vp)
     return LayeredModel(
         top_km=top_km,
@@ -111,7 +119,7 @@ def _model(
         vs_km_s=tuple(float(v) for v in speed / np.asarray(ratio)),
         density_kg_m3=tuple(float(d) for d in 310 * (speed * 1e3) ** 0.25),
         qp=q,
-        qs=tuple(0.6 * float(x) for x in q),
+        qs=tuple(0.8 * float(x) for x in q),
     )
 
 
@@ -162,6 +170,7 @@ _BC = Preset(
     ),
     depth_min_km=1.7,
     depth_max_km=2.4,
+    depth_mean_km=2.1,
     volume_east_km=(-1.2, 1.3),
     volume_north_km=(-0.8, 0.8),
     strike_dip_rake_deg=(40.0, 80.0, 5.0),
@@ -198,7 +207,7 @@ _US = Preset(
     mw_max=2.3,
     strike_dip_rake_deg=(120.0, 60.0, -80.0),
     mechanism_scatter_deg=25.0,
-    kappa_s=0.022,
+    kappa_s=0.016,
     noise=NoiseClimate(
         rms_m_s=2.0e-7,
         station_spread=0.8,

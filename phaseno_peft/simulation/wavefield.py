@@ -26,6 +26,8 @@ from phaseno_peft.simulation.travel_times import (
 
 CODA_LAPSE_S = (0.0, 0.8, 3.0)
 """Coda is made of waves that left the source together; those this late have lost t* = lapse / Q_coda more."""
+CODA_LENGTH_S = 14.0
+"""Coda ends here, after a taper of 2 s."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,11 @@ class Sites:
     soft_reflection: Array
     """Reflection coefficient at the soft layer's base, 0 to 1."""
     scattering: Array
-    """Coda energy over direct energy, around 7."""
+    """Coda energy over direct energy."""
     coda_time_s: Array
-    """Decay time of the coda's amplitude."""
+    """Decay time of the coda's amplitude, beyond geometry and Q."""
+    precursor: Array
+    """Scattered waves just before S over S, around 0.05: P turned into S on the way, S into P below the station."""
     emergence: Array
     """0 impulsive, 1 emergent: energy moved from the first pulse into scattered ones just after it."""
     azimuth_error_deg: Array
@@ -72,12 +76,19 @@ class Wavefield:
 
 
 def draw_sites(
-    rng: np.random.Generator, east_km: Array, north_km: Array, elevation_km: Array, model: LayeredModel, kappa_s: float
+    rng: np.random.Generator,
+    east_km: Array,
+    north_km: Array,
+    elevation_km: Array,
+    model: LayeredModel,
+    kappa_s: float,
+    scattering: float = 10.0,
 ) -> Sites:
-    """Plausible sites: statics of some 15 ms, shallow attenuation around ``kappa_s`` (S), soft layers, coda."""
+    """Plausible sites: statics of some 15 ms, shallow attenuation around ``kappa_s`` (S), soft layers, coda energy
+    around ``scattering`` times the direct wave's."""
     n = len(east_km)
     static = rng.normal(0, 0.015, (n, 1)) * np.array([1.0, 1.8]) + rng.normal(0, 0.006, (n, 2))
-    kappa = kappa_s * rng.lognormal(0, 0.35, (n, 1)) * np.array([0.55, 1.0])
+    kappa = kappa_s * rng.lognormal(0, 0.35, (n, 1)) * np.stack([rng.uniform(0.55, 1.0, n), np.ones(n)], axis=1)
     soft_km = model.top_km[1] if len(model.top_km) > 1 else 0.02
     thickness = soft_km * rng.lognormal(0, 0.35, n)
     soft_vs = model.vs_km_s[0] * rng.lognormal(0, 0.15, n)
@@ -93,8 +104,9 @@ def draw_sites(
         gain=rng.lognormal(0, 0.3, (n, 1)) * rng.lognormal(0, 0.2, (n, 2)),
         soft_delay_s=np.stack([2 * thickness / soft_vp, 2 * thickness / soft_vs], axis=1),
         soft_reflection=np.clip((contrast - 1) / (contrast + 1), 0, 0.8) * rng.uniform(0.5, 1, n),
-        scattering=rng.lognormal(np.log(7.0), 0.6, n),
-        coda_time_s=rng.lognormal(np.log(1.2), 0.35, n),
+        scattering=rng.lognormal(np.log(scattering), 0.6, n),
+        coda_time_s=rng.lognormal(np.log(6.0), 0.4, n),
+        precursor=rng.lognormal(np.log(0.04), 0.6, n),
         emergence=rng.beta(1.5, 1.5, n),
         azimuth_error_deg=rng.normal(0, 8, n),
     )
@@ -177,23 +189,26 @@ def event_wavefield(
     step = 1 / (rate_hz * sources.oversampling(rate_hz))
     onset = np.rint(onset / step) * step
     lapse = np.asarray(CODA_LAPSE_S)
-    coda_q = 60.0 + 40.0 * np.log1p(lapse)
+    coda_q = 150.0 + 80.0 * np.log1p(lapse)
     stars = t_star[:, :, None] + lapse / coda_q  # [station, phase, lapse]
     corner = np.broadcast_to(np.array([fc_p, fc_s])[None, :, None], stars.shape)
     fine = sources.velocity_pulses(corner, stars, rate_hz)
     first = np.ceil(onset * rate_hz - 1e-6).astype(np.int64)
     fraction = first - onset * rate_hz
     pulses = sources.on_record_grid(fine, np.broadcast_to(fraction[..., None], stars.shape), rate_hz)
-    length = int(min(samples, (2.0 + 5 * sites.coda_time_s.max()) * rate_hz))
+    length = int(min(samples, CODA_LENGTH_S * rate_hz))
+    travel_s = onset + start_s
     nfft = scipy.fft.next_fast_len(length + pulses.shape[-1], real=True)
-    spectra = scipy.fft.rfft(pulses, nfft)  # [station, phase, lapse, frequency]
+    spectra = scipy.fft.rfft(pulses.astype(np.float32), nfft)  # [station, phase, lapse, frequency]
     parts = np.zeros((2, n, 3, samples), dtype=np.float32)
     for j in range(2):
         response = _reflectivity(
-            rng, sites, j, vectors[j], means[j], head_vectors[j], later_s[j], is_head[:, j], length, rate_hz
+            rng, sites, j, vectors[j], means[j], head_vectors[j], later_s[j], travel_s[:, j], length, rate_hz
         )
         if j == 0:
-            _add_conversions(rng, response[:, 1], vectors, converted, onset[:, 1] - onset[:, 0], rate_hz)
+            s_minus_p_s = onset[:, 1] - onset[:, 0]
+            _add_conversions(rng, response[:, 1], vectors, converted, s_minus_p_s, rate_hz)
+            response[:, 0] += _precursors(rng, sites, vectors[1], s_minus_p_s, length, rate_hz)
         motion = scipy.fft.irfft(
             np.einsum("sklf,skf->slf", scipy.fft.rfft(response, nfft), spectra[:, j]), nfft
         )  # [station, component, sample]
@@ -213,24 +228,32 @@ def _reflectivity(
     mean: Array,
     head_vector: Array,
     later_s: Array,
-    is_head: npt.NDArray[np.bool_],
+    travel_s: Array,
     length: int,
     rate_hz: float,
-) -> Array:
-    """What follows an onset as a train of impulses, [station, lapse, component, sample]; sample 0 is the onset."""
+) -> npt.NDArray[np.float32]:
+    """What follows an onset as a train of impulses, [station, lapse, component, sample]; sample 0 is the onset.
+
+    The coda's amplitude falls as the lapse time since the origin to the power -1.25 (between surface and body waves;
+    Aki and Chouet 1975), so that it lasts longer far from the source, and faster in the first half second.
+    """
     n = len(sites)
     lapse_s = np.asarray(CODA_LAPSE_S)
     t = np.arange(length) / rate_hz
     hats = np.stack([np.interp(t, lapse_s, np.eye(len(lapse_s))[k]) for k in range(len(lapse_s))])  # [lapse, sample]
-    decay = sites.coda_time_s * (1.3 if phase == 1 else 0.8)
-    envelope = np.exp(-t / decay[:, None]) * (1 + t / 0.3) ** -0.5
+    hats = hats.astype(np.float32)
+    envelope = np.exp(-t / sites.coda_time_s[:, None]) * (1 + t / np.maximum(travel_s, 0.3)[:, None]) ** -1.25
+    envelope *= (1 + t / 0.3) ** -0.4
     envelope *= np.sqrt(sites.scattering * (1.0 if phase == 1 else 1.3))[:, None] / np.sqrt(
         np.sum(envelope**2, axis=-1, keepdims=True)
     )
+    fade = min(length, int(2 * rate_hz))
+    envelope[:, -fade:] *= np.cos(np.linspace(0, np.pi / 2, fade)) ** 2
     own = np.linalg.norm(vector, axis=-1)
     level = np.sqrt(0.4 * own**2 + 0.6 * mean**2)  # scattered waves left the source in all directions
-    balance = np.array([1.0, 1.0, 0.55]) if phase == 1 else np.array([0.7, 0.7, 1.0])
-    coda = rng.standard_normal((n, 3, length)) * (envelope * level[:, None] / np.sqrt(3))[:, None] * balance[:, None]
+    balance = np.array([1.0, 1.0, 0.7]) if phase == 1 else np.array([0.7, 0.7, 1.0])
+    shape = (envelope * level[:, None] / np.sqrt(3))[:, None] * balance[:, None]  # [station, component, sample]
+    coda = rng.standard_normal((n, 3, length), dtype=np.float32) * shape.astype(np.float32)
     coda[:, :, 0] = 0.0
     out = hats[None, :, None, :] * coda[:, None]
     delay = np.minimum(np.rint(later_s * rate_hz).astype(np.int64), length - 2)
@@ -242,18 +265,33 @@ def _reflectivity(
         strength = 1 - 0.75 * sites.emergence[i]
         many = rng.poisson(9 * sites.emergence[i])  # forward scattering: the same wave by other ways
         late = rng.exponential(0.06 if phase == 0 else 0.1, many)
-        spread = rng.normal(0.35, 0.35, (many, 1)) * vector[i] + own[i] * rng.normal(0, 0.12, (many, 3))
+        spread = rng.normal(0.35, 0.35, (many, 1)) * vector[i] + own[i] * rng.normal(0, (0.12, 0.2)[phase], (many, 3))
         # between the free surface (-1, beyond the factor 2) and the soft layer's base
         bounce = (-sites.soft_reflection[i]) ** np.arange(5)
         after = np.concatenate([late, np.arange(5) * sites.soft_delay_s[i, phase]]) * rate_hz + delay[i]
         trains.append((after, np.concatenate([spread, strength * bounce[:, None] * vector[i]])))
-        if is_head[i]:
-            out[i, 0, :, 0] += head_vector[i]
+        out[i, 0, :, 0] += head_vector[i]
     _add_spikes(out[:, 0], trains)
-    return np.asarray(out)
+    return np.asarray(out, dtype=np.float32)
 
 
-def _add_spikes(spikes: Array, trains: list[tuple[Array, Array]]) -> None:
+def _precursors(
+    rng: np.random.Generator, sites: Sites, vector: Array, s_minus_p_s: Array, length: int, rate_hz: float
+) -> npt.NDArray[np.float32]:
+    """Scattered waves that grow towards S and are gone 0.1 s after it, [station, component, sample] from P on.
+
+    Forward scattering makes the energy between P and S rise towards S (Sato, Fehler and Maeda 2012, chapter 5).
+    """
+    before_s = s_minus_p_s[:, None] - np.arange(length) / rate_hz
+    rise_s = np.maximum(0.25 * s_minus_p_s, 0.1)[:, None]
+    envelope = np.where(before_s > 0, np.exp(-before_s / rise_s), np.exp(before_s / 0.1))
+    envelope[:, 0] = 0.0
+    level = sites.precursor * np.linalg.norm(vector, axis=-1)
+    shape = (envelope * level[:, None])[:, None] * np.array([[0.8], [0.8], [1.0]])
+    return np.asarray(rng.standard_normal(shape.shape, dtype=np.float32) * shape.astype(np.float32))
+
+
+def _add_spikes(spikes: npt.NDArray[np.float32], trains: list[tuple[Array, Array]]) -> None:
     """Add a train of impulses (samples [k], values [k, component]) per station, each shared by two samples."""
     station = np.repeat(np.arange(len(trains)), [len(at) for at, _ in trains])
     at, value = np.concatenate([a for a, _ in trains]), np.concatenate([v for _, v in trains])
@@ -268,7 +306,7 @@ def _add_spikes(spikes: Array, trains: list[tuple[Array, Array]]) -> None:
 
 def _add_conversions(
     rng: np.random.Generator,
-    spikes: Array,
+    spikes: npt.NDArray[np.float32],
     vectors: list[Array],
     converted: list[tuple[Array, Array]],
     s_minus_p_s: Array,

@@ -94,7 +94,7 @@ def _one_window(
     rate = preset.rate_hz
     east, north = np.asarray(preset.east_km), np.asarray(preset.north_km)
     elevation = np.asarray(preset.elevation_m) / 1e3
-    sites = draw_sites(rng, east, north, elevation - elevation.min(), preset.model, preset.kappa_s)
+    sites = draw_sites(rng, east, north, elevation - elevation.min(), preset.model, preset.kappa_s, preset.scattering)
     station_noise = noise.draw_station_noise(rng, preset.noise, east, north)
     if own_noise:
         total = noise.cut_own_noise(rng, own_noise, preset.noise.rms_m_s * station_noise.level, samples)
@@ -181,7 +181,8 @@ def random_network(rng: np.random.Generator, stations: int) -> Preset:
         stress_drop_mpa=float(rng.lognormal(0.5, 0.8)),
         strike_dip_rake_deg=(float(rng.uniform(0, 360)), float(rng.uniform(20, 90)), float(rng.uniform(-180, 180))),
         mechanism_scatter_deg=25.0,
-        kappa_s=float(rng.lognormal(np.log(0.016), 0.5)),
+        kappa_s=float(rng.lognormal(np.log(0.010), 0.6)),
+        scattering=float(rng.lognormal(np.log(12.0), 0.6)),
         noise=NoiseClimate(
             station_spread=float(rng.uniform(0.1, 0.8)),
             horizontal_factor=float(rng.uniform(0.9, 1.8)),
@@ -211,5 +212,5 @@ def random_model(rng: np.random.Generator, sediments: bool) -> LayeredModel:
         vs_km_s=tuple((vp / ratio).tolist()),
         density_kg_m3=tuple((310 * (vp * 1e3) ** 0.25).tolist()),
         qp=tuple(qp.tolist()),
-        qs=tuple((qp * rng.uniform(0.4, 1.0)).tolist()),
+        qs=tuple((qp * rng.uniform(0.5, 1.3)).tolist()),
     )

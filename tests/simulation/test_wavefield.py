@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from obspy.core.inventory.response import Response
@@ -126,9 +128,9 @@ def test_p_is_mostly_vertical_and_s_horizontal_and_larger() -> None:
 
 
 def test_coda_decays_and_loses_its_high_frequencies_first() -> None:
-    field = one_event(PRESETS["bc-frac"], samples=7500)
+    fields = [one_event(PRESETS["bc-frac"], seed, samples=7500) for seed in range(5)]
     rate, ratios, levels = 250.0, [], []
-    for i in range(len(field.onset_s)):
+    for field, i in itertools.product(fields, range(len(fields[0].onset_s))):
         a = int(field.onset_s[i, 1] * rate)
         early, late = (field.parts[1, i, :, a + int(t * rate) : a + int((t + 1) * rate)] for t in (0.3, 3.3))
         spectra = [np.abs(np.fft.rfft(x * np.hanning(rate), axis=-1)) ** 2 for x in (early, late)]
@@ -137,7 +139,7 @@ def test_coda_decays_and_loses_its_high_frequencies_first() -> None:
     early_level, late_level = np.median(levels, axis=0)
     assert 0 < late_level < 0.3 * early_level
     early_ratio, late_ratio = np.median(ratios, axis=0)
-    assert late_ratio < 0.8 * early_ratio
+    assert late_ratio < 0.7 * early_ratio
 
 
 def test_free_surface_doubles_waves_from_straight_below() -> None:
