@@ -115,7 +115,9 @@ def _digitiser(samples: int, rate_hz: float, fine_hz: float) -> npt.NDArray[np.c
 
 
 def velocity_pulses(corner_hz: Array, t_star_s: Array, rate_hz: float, duration_s: float = 1.6) -> Array:
-    """Ground velocity of a unit low-frequency displacement level, shape [pulse, fine sample].
+    """Ground velocity of a unit low-frequency displacement level, shape [..., fine sample].
+
+    ``corner_hz`` and ``t_star_s`` [...] broadcast; pulses that share a corner cost less.
 
     Brune's omega-square source (the causal t exp(-w t) displacement, whose spectrum is exactly 1 / (1 + (f/fc)^2)),
     attenuated, low-passed as a digitiser would (causal 6-pole Butterworth at 0.4 of the rate). Sampled at

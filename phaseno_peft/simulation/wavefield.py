@@ -191,8 +191,7 @@ def event_wavefield(
     lapse = np.asarray(CODA_LAPSE_S)
     coda_q = 150.0 + 80.0 * np.log1p(lapse)
     stars = t_star[:, :, None] + lapse / coda_q  # [station, phase, lapse]
-    corner = np.broadcast_to(np.array([fc_p, fc_s])[None, :, None], stars.shape)
-    fine = sources.velocity_pulses(corner, stars, rate_hz)
+    fine = sources.velocity_pulses(np.array([fc_p, fc_s])[None, :, None], stars, rate_hz)
     first = np.ceil(onset * rate_hz - 1e-6).astype(np.int64)
     fraction = first - onset * rate_hz
     pulses = sources.on_record_grid(fine, np.broadcast_to(fraction[..., None], stars.shape), rate_hz)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -101,8 +102,7 @@ def _one_window(
     else:
         ground = noise.ambient_noise(rng, preset.noise, station_noise, samples, rate, float(rng.uniform(0, 24)))
         total = preset.geophone.respond(ground, rate).astype(np.float32)
-    highpass = scipy.signal.butter(2, 2.0, "high", fs=rate, output="sos")
-    level = np.sqrt(np.mean(scipy.signal.sosfilt(highpass, total, axis=-1) ** 2, axis=(1, 2))) + 1e-15
+    level = np.sqrt(np.mean(scipy.signal.sosfilt(_highpass(rate), total, axis=-1) ** 2, axis=(1, 2))) + 1e-15
     for e in range(int(rng.choice(len(EVENTS_PER_WINDOW), p=EVENTS_PER_WINDOW))):
         source = preset.draw_source(rng)
         start_s = _first_p_s(preset, sites, source.east_km, source.north_km, source.depth_km) - rng.uniform(
@@ -122,6 +122,11 @@ def _one_window(
         onsets[e] = np.where(inside, field.onset_s * rate, np.nan)
         snr[e] = np.where(inside, strength, np.nan)
     return total
+
+
+@lru_cache(maxsize=8)
+def _highpass(rate_hz: float) -> Array:
+    return np.asarray(scipy.signal.butter(2, 2.0, "high", fs=rate_hz, output="sos"))
 
 
 def _first_p_s(preset: Preset, sites: Sites, east_km: float, north_km: float, depth_km: float) -> float:
