@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "phaseno_peft"
 ORDER = (
     "cli",
     "demo",
+    "pretraining",
     "training",
     "evaluation",
     "picking",

@@ -30,13 +30,13 @@ ONSET_TOLERANCE_S = 0.02
 """Picks whose median lies this near to the onset are onset picks."""
 
 
-def triangles(arrivals: Sequence[float], n_samples: int) -> np.ndarray:
-    """Target [sample] float32: the maximum of max(0, 1 - |t - arrival| / 20) over arrivals in samples."""
+def triangles(arrivals: Sequence[float], n_samples: int, half_base_samples: float = HALF_BASE_SAMPLES) -> np.ndarray:
+    """Target [sample] float32: the maximum of max(0, 1 - |t - arrival| / half base) over arrivals in samples."""
     target = np.zeros(n_samples)
     for arrival in arrivals:
-        first, last = _span(arrival - HALF_BASE_SAMPLES, arrival + HALF_BASE_SAMPLES, n_samples)
+        first, last = _span(arrival - half_base_samples, arrival + half_base_samples, n_samples)
         t = np.arange(first, last)
-        np.maximum(target[first:last], 1.0 - np.abs(t - arrival) / HALF_BASE_SAMPLES, out=target[first:last])
+        np.maximum(target[first:last], 1.0 - np.abs(t - arrival) / half_base_samples, out=target[first:last])
     return target.astype(np.float32)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from phaseno_peft import __version__
-from phaseno_peft.cli import adapters, backbone, compare, demo, evaluate, pick, share, simulate, train
+from phaseno_peft.cli import adapters, backbone, compare, demo, evaluate, pick, pretrain, share, simulate, train
 from phaseno_peft.errors import PhasenoPeftError
 
 _ADAPT, _SHARE = "Train, judge, pick", "Keep and share"
@@ -30,6 +30,7 @@ app.command("compare", rich_help_panel=_ADAPT)(compare.compare)
 app.command("evaluate", rich_help_panel=_ADAPT)(evaluate.evaluate)
 app.command("pick", rich_help_panel=_ADAPT)(pick.pick)
 app.command("simulate", rich_help_panel=_ADAPT)(simulate.simulate)
+app.command("pretrain", rich_help_panel=_ADAPT)(pretrain.pretrain)
 app.command("push", rich_help_panel=_SHARE)(share.push)
 app.command("pull", rich_help_panel=_SHARE)(share.pull)
 app.add_typer(adapters.app, name="adapters", rich_help_panel=_SHARE)

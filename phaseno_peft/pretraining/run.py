@@ -1,0 +1,258 @@
+"""`pretrain`: from sources to a backbone folder, in stretches that continue each other."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from phaseno_peft.backbone import EMBEDDED, PhaseNO, PhaseNOConfig, fingerprint, load_backbone, read_card, save_backbone
+from phaseno_peft.errors import BackboneError, CampaignError, PhasenoPeftError
+from phaseno_peft.pretraining.archive import Archive
+from phaseno_peft.pretraining.labelled import LabelledSet
+from phaseno_peft.pretraining.loop import Precision, Trainee, train
+from phaseno_peft.pretraining.progress import Progress, forget, load_checkpoint, save_checkpoint
+from phaseno_peft.pretraining.scene import WINDOW_SAMPLES
+from phaseno_peft.pretraining.settings import PretrainingSettings
+from phaseno_peft.pretraining.story import Row, card, write_curve
+from phaseno_peft.pretraining.stream import BatchMaker, Sources, held_out_windows, streaming, usable_cores
+from phaseno_peft.pretraining.teachers import BackboneTeacher, PicksFile, PublishedProbabilities, Teacher
+from phaseno_peft.training.course import first_difference
+from phaseno_peft.training.loop import seeded
+from phaseno_peft.training.record import versions
+
+log = logging.getLogger(__name__)
+
+SCRATCH = "from-scratch"
+"""Name of random initial weights."""
+RESULT = "backbone"
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """What a stretch of a run has come to."""
+
+    run: Path
+    backbone: Path
+    """For `load_backbone`."""
+    progress: Progress
+
+
+def pretrain(
+    run: str | Path,
+    *,
+    labelled: Sequence[str | Path] = (),
+    archives: Sequence[str | Path] = (),
+    teacher: str | None = None,
+    init: str = EMBEDDED,
+    settings: PretrainingSettings | None = None,
+    minutes: float | None = None,
+    steps: int | None = None,
+    cooldown: bool = False,
+    device: str = "cpu",
+    precision: Precision | None = None,
+    workers: int | None = None,
+    restart: bool = False,
+    on_stage: Callable[[str], None] = lambda _: None,
+    on_row: Callable[[Row], None] = lambda _: None,
+    keep_every_s: float = 240.0,
+) -> Pretrained:
+    """Pre-train a backbone in the folder `run`, or go on where it stands; the result is `run`/backbone.
+
+    ``labelled``: folders in SeisBench's format. ``archives``: folders of continuous records, each perhaps followed by
+    "=" and a file of a teacher's probabilities (.npz) or picks (QuakeML, CSV); without a file the folder's own
+    `*probabilities.npz` speaks, or else the backbone ``teacher``. ``minutes`` is the length of this stretch, ``steps``
+    the number of steps of the whole run; one of them is needed. Raises `CampaignError` for unusable data,
+    `BackboneError` for a teacher or initial weights that do not fit, `PhasenoPeftError` for a run that cannot be
+    continued or written.
+    """
+    run, settings = Path(run), settings or PretrainingSettings()
+    if (minutes is None) == (steps is None):
+        raise PhasenoPeftError("a stretch needs an end: give either `minutes` (of this stretch) or `steps` (in all).")
+    precision = _set_up(device, precision)
+    _make_folder(run)
+    if restart:
+        forget(run)
+    with tempfile.TemporaryDirectory(prefix="phaseno-peft-") as scratch:
+        on_stage("reading the sources")
+        sources = read_sources(labelled, archives, teacher, Path(scratch), run / "pseudo-labels", device, settings.seed)
+        for finding in [f for s in sources.labelled for f in s.findings] + [
+            f for a in sources.archives for f in a.findings
+        ]:
+            log.warning("%s", finding)
+        model, initial = initial_weights(init, settings.seed)
+        what = {"settings": settings.to_json(), "sources": describe(sources), "initial": initial}
+        progress, trainee = _resume_or_begin(run, what, model.to(device), settings, on_stage)
+        if progress.finished:
+            raise PhasenoPeftError(
+                f"{run}: the run has ended with its cooldown after step {progress.step}; its backbone is "
+                f"{run / RESULT}. Begin another run with --init {run / RESULT}, or this one anew with --restart."
+            )
+        held_out = held_out_windows(sources, settings)
+        on_stage(
+            f"step {progress.step}; judged on "
+            + ", ".join(f"{len(windows)} windows of {name}" for name, windows in held_out.items())
+        )
+
+        def keep() -> None:
+            save_checkpoint(run, progress, trainee.tensors())
+            write_curve(run, progress.curve, progress.best_step)
+
+        workers = max(1, usable_cores() - (0 if device.startswith("cuda") else 1)) if workers is None else workers
+        with streaming(BatchMaker(sources, settings), progress.step, workers) as batches:
+            try:
+                train(
+                    trainee, batches, held_out, progress, settings,
+                    minutes=minutes, steps=steps, cooldown=cooldown, precision=precision,
+                    keep=keep, keep_every_s=keep_every_s, on_row=on_row,
+                )  # fmt: skip
+            except KeyboardInterrupt:
+                keep()
+                raise
+    folder = write_backbone(run, progress, trainee)
+    return Pretrained(run, folder, progress)
+
+
+def read_sources(
+    labelled: Sequence[str | Path],
+    archives: Sequence[str | Path],
+    teacher: str | None,
+    scratch: Path,
+    pseudo_labels: Path,
+    device: str,
+    seed: int,
+) -> Sources:
+    """All sources, prepared. Raises as `pretrain`."""
+    sets = tuple(LabelledSet.read(folder) for folder in labelled)
+    made = []
+    for text in archives:
+        folder, _, file = str(text).partition("=")
+        made.append(Archive.read(folder, _teacher(Path(folder), file, teacher, pseudo_labels, device), scratch))
+    names = [*(s.name for s in sets), *(a.name for a in made)]
+    if len(set(names)) < len(names) or "simulated" in names:
+        raise CampaignError(
+            f"sources should have different names (their folders'), but these are {', '.join(names)}. Rename one; "
+            "'simulated' is the simulator's."
+        )
+    return Sources.of(sets, tuple(made), seed)
+
+
+def _teacher(folder: Path, file: str, backbone: str | None, pseudo_labels: Path, device: str) -> Teacher:
+    """Who speaks for an archive: the file that is named, the probabilities beside the waveforms, or the backbone."""
+    path = Path(file) if file else None
+    if path is None:
+        beside = sorted(folder.glob("*probabilities.npz"))
+        if len(beside) == 1:
+            path = beside[0]
+    if path is not None:
+        if not path.is_file():
+            raise CampaignError(f"{path}: no such file of probabilities or picks. Write the archive as FOLDER=FILE.")
+        return PublishedProbabilities(path) if path.suffix == ".npz" else PicksFile(path)
+    if backbone is not None:
+        return BackboneTeacher(backbone, device, pseudo_labels / folder.resolve().name)
+    raise CampaignError(
+        f"{folder}: nobody says what it holds. Name a file of picks or probabilities (FOLDER=FILE), or a backbone as "
+        "--teacher."
+    )
+
+
+def describe(sources: Sources) -> list[dict[str, Any]]:
+    """All sources in plain JSON types."""
+    described = [*(s.describe() for s in sources.labelled), *(a.describe() for a in sources.archives)]
+    return [*described, sources.simulator.describe()]
+
+
+def initial_weights(init: str, seed: int) -> tuple[PhaseNO, str]:
+    """A network to train and where its weights are from. Raises `BackboneError` for another window length."""
+    if init == SCRATCH:
+        with seeded(seed):
+            model = PhaseNO(PhaseNOConfig())
+            with torch.no_grad():
+                model.fc2.bias.fill_(-4.0)  # arrivals are rare
+        return model, f"random weights, seed {seed}"
+    name = read_card(init)
+    if name.config.window_samples != WINDOW_SAMPLES:
+        raise BackboneError(
+            f"backbone {init!r} has windows of {name.config.window_samples} samples, pre-training makes "
+            f"{WINDOW_SAMPLES}. Give a backbone with 30 s at 100 Hz as --init."
+        )
+    return load_backbone(init), f"{name.name} ({name.fingerprint[:12]})"
+
+
+def write_backbone(run: Path, progress: Progress, trainee: Trainee) -> Path:
+    """Replace `run`/backbone by the best average so far, with card and curve."""
+    model = PhaseNO(trainee.model.phaseno_config)
+    model.load_state_dict(trainee.best or trainee.average.state_dict())
+    folder, new, old = run / RESULT, run / f"{RESULT}.new", run / f"{RESULT}.old"
+    for path in (new, old, run / f"{RESULT}.new.part"):
+        shutil.rmtree(path, ignore_errors=True)
+    name = run.resolve().name
+    try:
+        save_backbone(model, new, name, progress.thresholds or {"P": 0.3, "S": 0.3}, card(name, progress, versions()))
+        write_curve(new, progress.curve, progress.best_step)
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(new, folder)
+    except (OSError, RuntimeError) as error:  # safetensors turns a full disk into its own error
+        if not folder.exists() and old.exists():
+            os.replace(old, folder)
+        raise PhasenoPeftError(
+            f"{folder}: the backbone cannot be written ({error}); the checkpoint holds everything. Make room for some "
+            "30 MB and run the same command again."
+        ) from error
+    shutil.rmtree(old, ignore_errors=True)
+    log.info("%s: fingerprint %s", folder, fingerprint(model))
+    return folder
+
+
+def _resume_or_begin(
+    run: Path,
+    what: dict[str, Any],
+    model: PhaseNO,
+    settings: PretrainingSettings,
+    on_stage: Callable[[str], None],
+) -> tuple[Progress, Trainee]:
+    trainee = Trainee.of(model, PhaseNO(model.phaseno_config).to(next(model.parameters()).device), settings)
+    found = load_checkpoint(run)
+    if found is None:
+        return Progress(what), trainee
+    progress, tensors = found
+    before, now = ({k: _by_name(v) for k, v in x.items()} for x in (progress.what, what))
+    if difference := first_difference(before, now):
+        raise PhasenoPeftError(
+            f"{run}: a run that stands at step {progress.step} lies here, but {difference}. Give the earlier sources "
+            "and settings to continue it, another folder for another run, or --restart to begin anew."
+        )
+    trainee.restore(tensors, progress.updates)
+    on_stage(f"continuing at step {progress.step}")
+    return progress, trainee
+
+
+def _by_name(value: Any) -> Any:
+    """A list of sources as a mapping, so that a difference can be named."""
+    return {source["name"]: source for source in value} if isinstance(value, list) else value
+
+
+def _set_up(device: str, precision: Precision | None) -> Precision:
+    """Check device and precision, and switch TF32 on where it is wanted."""
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise PhasenoPeftError(f"device {device!r}: torch sees no CUDA GPU here. Leave --device out, or repair CUDA.")
+    chosen = precision or ("bf16" if device.startswith("cuda") else "float32")
+    if chosen != "float32" and not device.startswith("cuda"):
+        raise PhasenoPeftError(f"precision {chosen!r} is for CUDA; on {device!r} training is in float32.")
+    if chosen in ("tf32", "bf16"):
+        torch.backends.cuda.matmul.allow_tf32 = True
+    return chosen
+
+
+def _make_folder(run: Path) -> None:
+    if run.is_file():
+        raise PhasenoPeftError(f"{run}: is a file. Give a folder for the run.")
+    run.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,59 @@
+"""Scenes of simulated networks, with simulated noise or with real noise of event-free records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from phaseno_peft.campaign.waveforms import highpass
+from phaseno_peft.contract import PHASES, Preprocessing
+from phaseno_peft.pretraining.distort import NoisePool
+from phaseno_peft.pretraining.scene import NETWORK_RATE_HZ, Arrival, Scene
+from phaseno_peft.simulation import PRESETS, simulate_network_windows
+
+OF_PRESETS = 0.15
+"""Part of the scenes that show one of the simulator's presets; the others are random networks."""
+REAL_NOISE = 0.5
+"""Part of the scenes whose noise is real, where there are records to take it from."""
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """The project's own simulator as a source: every draw is another network, ground, noise and moment."""
+
+    name: str = "simulated"
+
+    def describe(self) -> dict[str, Any]:
+        """What it is, in plain JSON types."""
+        return {"kind": "simulated networks", "name": self.name, "presets": OF_PRESETS, "real_noise": REAL_NOISE}
+
+    def draw(self, rng: np.random.Generator, stations: int, n_samples: int, noise: NoisePool = ()) -> Scene:
+        """A network of so many stations (a preset has at most its own), high-passed as records are."""
+        preset = None
+        if rng.random() < OF_PRESETS:
+            fitting = [name for name in sorted(PRESETS) if len(PRESETS[name].station_code) >= stations]
+            preset = fitting[int(rng.integers(len(fitting)))] if fitting else None
+        whole = [r for r in noise if r.shape[-1] >= n_samples and np.all(np.any(r, axis=-1))]
+        own = whole if whole and rng.random() < REAL_NOISE else None
+        made = simulate_network_windows(
+            rng, preset, 1, stations=stations, rate_hz=NETWORK_RATE_HZ, samples=n_samples, own_noise=own
+        )
+        corner_hz = Preprocessing().highpass_hz
+        samples = np.empty((stations, 3, n_samples), np.float32)
+        for row in np.ndindex(stations, 3):
+            samples[row] = highpass(made.waveforms[0][row], NETWORK_RATE_HZ, corner_hz)
+        onsets, snr = made.onset_samples[0], made.snr[0]  # [event, station, phase]
+        arrivals = [
+            Arrival(station, phase, float(onsets[event, station, phase]), float(snr[event, station, phase]))
+            for event, station, phase in np.argwhere(np.isfinite(onsets)).tolist()
+        ]
+        return Scene(
+            kind=self.name,
+            samples=samples,
+            recorded=np.ones(samples.shape, bool),
+            coordinates_km=made.coordinates_km[0],
+            arrivals=tuple(arrivals),
+            known=np.ones((stations, len(PHASES), n_samples), bool),
+        )

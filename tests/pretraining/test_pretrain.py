@@ -1,0 +1,213 @@
+"""A run from its first step to its backbone: resumed, killed, on a full disk, cooled down."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from phaseno_peft.backbone import load_backbone
+from phaseno_peft.errors import PhasenoPeftError
+from phaseno_peft.pretraining import PretrainingSettings, pretrain
+from phaseno_peft.pretraining import progress as progress_module
+from phaseno_peft.pretraining.progress import LARGEST_FILE_BYTES, checkpoints, load_checkpoint, shards
+
+
+def run(folder: Path, init: Path, lean: PretrainingSettings, **more: Any) -> Any:
+    return pretrain(folder, init=str(init), settings=lean, **{"steps": 6, "workers": 0, **more})
+
+
+def test_a_run_makes_a_backbone_with_curve_and_card(
+    tmp_path: Path, small_backbone: Path, labelled_folder: Path, archive_folder: Path, lean: PretrainingSettings
+) -> None:
+    rows: list[Any] = []
+    made = run(
+        tmp_path / "run", small_backbone, lean, labelled=[labelled_folder],
+        archives=[f"{archive_folder}={archive_folder / 'picks.csv'}"], on_row=rows.append,
+    )  # fmt: skip
+    model = load_backbone(made.backbone)
+    assert model.phaseno_config.width == 8
+    assert made.progress.step == 6
+    card = (made.backbone / "README.md").read_text()
+    for word in ("records", "ohio-continuous", "simulated", "6 steps", "Thresholds", "last 15 %"):
+        assert word in card
+    with (tmp_path / "run" / "curve.csv").open() as text:
+        table = list(csv.DictReader(text))
+    assert [int(row["step"]) for row in table] == [row["step"] for row in rows]
+    assert {"score", "validation_loss", "simulated P 0.1 s"} <= set(table[0])
+    assert (made.backbone / "curve.png").stat().st_size > 10_000
+    (kept,) = checkpoints(tmp_path / "run")
+    assert max(file.stat().st_size for file in kept.iterdir()) < 16_000_000
+
+
+def test_a_stopped_run_ends_as_one_that_never_stopped(
+    tmp_path: Path, small_backbone: Path, labelled_folder: Path, lean: PretrainingSettings
+) -> None:
+    whole = run(tmp_path / "a", small_backbone, lean, labelled=[labelled_folder], steps=8, cooldown=False)
+    run(tmp_path / "b", small_backbone, lean, labelled=[labelled_folder], steps=4)
+    parts = run(tmp_path / "b", small_backbone, lean, labelled=[labelled_folder], steps=8)
+    assert parts.progress.counts == whole.progress.counts
+    _assert_same_checkpoint(tmp_path / "a", tmp_path / "b")
+
+
+def _assert_same_checkpoint(a: Path, b: Path) -> None:
+    first, second = load_checkpoint(a), load_checkpoint(b)
+    assert first is not None
+    assert second is not None
+    assert first[0].step == second[0].step
+    for group, tensors in first[1].items():
+        for key, tensor in tensors.items():
+            assert torch.equal(tensor, second[1][group][key]), f"{group} {key}"
+
+
+def test_a_killed_run_goes_on_from_its_checkpoint(
+    tmp_path: Path, small_backbone: Path, lean: PretrainingSettings
+) -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from phaseno_peft.pretraining import pretrain\n"
+        "from tests.pretraining.conftest import LEAN\n"
+        "pretrain(sys.argv[1], init=sys.argv[2], settings=LEAN, steps=100000, workers=0, keep_every_s=0.0)\n"
+    )
+    folder = tmp_path / "killed"
+    child = subprocess.Popen([sys.executable, "-c", code, str(folder), str(small_backbone)])
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not any(int(p.name[11:]) >= 2 for p in checkpoints(folder)):
+        time.sleep(0.02)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    stood = load_checkpoint(folder)
+    assert stood is not None
+    steps = stood[0].step + 3
+    run(folder, small_backbone, lean, steps=steps)
+    run(tmp_path / "whole", small_backbone, lean, steps=steps)
+    _assert_same_checkpoint(tmp_path / "whole", folder)
+    assert not list(folder.glob("*.part"))
+
+
+def test_a_full_disk_loses_nothing(
+    tmp_path: Path, small_backbone: Path, lean: PretrainingSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    run(folder, small_backbone, lean, steps=3)
+    write = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        if path.suffix == ".safetensors" and "moment2" in path.name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(PhasenoPeftError, match=r"No space left.*checkpoint of step 3 is intact.*same command"):
+            run(folder, small_backbone, lean, steps=5)
+    assert [p.name for p in folder.glob("checkpoint-*")] == ["checkpoint-000000003"]
+    assert run(folder, small_backbone, lean, steps=5).progress.step == 5
+    run(tmp_path / "whole", small_backbone, lean, steps=5)
+    _assert_same_checkpoint(tmp_path / "whole", folder)
+
+
+def test_a_cooldown_ends_the_run_at_rate_zero(tmp_path: Path, small_backbone: Path, lean: PretrainingSettings) -> None:
+    rows: list[Any] = []
+    often = dataclasses.replace(lean, judge_every=1)
+    run(tmp_path / "run", small_backbone, often, steps=2)
+    made = run(tmp_path / "run", small_backbone, often, steps=6, cooldown=True, on_row=rows.append)
+    rates = [row["learning_rate"] for row in rows if row["learning_rate"] is not None]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] == pytest.approx(lean.learning_rate / 4)  # the last of four steps; the next would have none
+    assert made.progress.finished
+    with pytest.raises(PhasenoPeftError, match="has ended with its cooldown after step 6"):
+        run(tmp_path / "run", small_backbone, often, steps=9)
+    assert run(tmp_path / "run", small_backbone, often, steps=1, restart=True).progress.step == 1
+
+
+def test_a_stretch_of_minutes_ends_in_time_and_is_continued(
+    tmp_path: Path, small_backbone: Path, lean: PretrainingSettings
+) -> None:
+    first = run(tmp_path / "run", small_backbone, lean, steps=None, minutes=0.02)
+    second = run(tmp_path / "run", small_backbone, lean, steps=None, minutes=0.02)
+    assert second.progress.step > first.progress.step > 0
+    assert second.progress.seconds < 60
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"batch_stations": 4}, r"but `settings\.batch_stations` is 4 now and was 3"),
+        ({"seed": 9}, r"`settings\.seed` is 9 now and was 0"),
+    ],
+)
+def test_another_run_is_not_continued(
+    tmp_path: Path, small_backbone: Path, lean: PretrainingSettings, changed: dict[str, Any], message: str
+) -> None:
+    run(tmp_path / "run", small_backbone, lean, steps=1)
+    with pytest.raises(PhasenoPeftError, match=message):
+        run(tmp_path / "run", small_backbone, dataclasses.replace(lean, **changed), steps=2)
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path, small_backbone: Path, lean: PretrainingSettings) -> None:
+    run(tmp_path / "run", small_backbone, lean, steps=1)
+    (checkpoint,) = checkpoints(tmp_path / "run")
+    (checkpoint / "average-0.safetensors").write_bytes(b"nothing")
+    with pytest.raises(PhasenoPeftError, match="not a checkpoint that can be continued"):
+        run(tmp_path / "run", small_backbone, lean, steps=2)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"steps": None}, "give either `minutes`"),
+        ({"precision": "bf16"}, "precision 'bf16' is for CUDA"),
+        ({"device": "cuda"}, "torch sees no CUDA GPU here"),
+    ],
+)
+def test_impossible_wishes_are_refused(
+    tmp_path: Path, small_backbone: Path, lean: PretrainingSettings, more: dict[str, Any], message: str
+) -> None:
+    if more.get("device") == "cuda" and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(PhasenoPeftError, match=message):
+        run(tmp_path / "run", small_backbone, lean, **more)
+
+
+def test_no_file_of_a_checkpoint_is_larger_than_15_megabytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    tensors = {f"t{k}": torch.zeros(1_000_000) for k in range(9)} | {"c": torch.zeros(10, dtype=torch.complex64)}
+    made = shards(tensors)
+    assert len(made) == 3
+    assert all(sum(t.nbytes for t in shard.values()) <= LARGEST_FILE_BYTES for shard in made)
+    assert "c.real_imag" in made[-1]
+    assert progress_module.LARGEST_FILE_BYTES < 16_000_000
+
+
+def test_the_command_line_trains_continues_and_explains(
+    tmp_path: Path, small_backbone: Path, labelled_folder: Path
+) -> None:
+    words = [
+        "pretrain", tmp_path / "run", "--labelled", labelled_folder, "--init", small_backbone, "--batch", 3,
+        "--most-stations", 2, "--workers", 1, "--json",
+    ]  # fmt: skip
+
+    def call(*more: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "phaseno_peft.cli.app", *map(str, (*words, *more))]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    for steps in (2, 3):
+        done = call("--steps", steps)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["step"] == steps
+    assert "continuing at step 2" in done.stderr
+    done = call("--steps", 4, "--seed", 5)
+    assert done.returncode == 2
+    assert "`settings.seed` is 5 now and was 0" in done.stderr
+    assert "Traceback" not in done.stderr

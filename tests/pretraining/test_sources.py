@@ -1,0 +1,258 @@
+"""Labelled sets, archives with their teachers, and the stream of batches."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from obspy import read
+
+from phaseno_peft.errors import BackboneError, CampaignError, PhasenoPeftError
+from phaseno_peft.pretraining import Archive, BatchMaker, LabelledSet, PretrainingSettings, Sources
+from phaseno_peft.pretraining.cleaning import quiet_intervals, supported
+from phaseno_peft.pretraining.run import read_sources
+from phaseno_peft.pretraining.scene import WINDOW_SAMPLES
+from phaseno_peft.pretraining.stream import held_out_windows, streaming
+from phaseno_peft.pretraining.teachers import BackboneTeacher, PicksFile, PublishedProbabilities
+from tests.pretraining.conftest import RECORD_SAMPLES, write_labelled
+
+
+def test_only_the_train_split_is_read_and_some_of_it_is_held_out(labelled_folder: Path) -> None:
+    made = LabelledSet.read(labelled_folder)
+    assert made.left_out == {"other splits": 2}
+    assert made.count(held_out=True) + made.count(held_out=False) == 18
+    names = {r.name for r in made.records}
+    assert not names & {"record-18", "record-19"}
+
+
+def test_a_record_is_cut_with_its_labels_at_its_onsets(labelled_folder: Path) -> None:
+    made = LabelledSet.read(labelled_folder)
+    rng = np.random.default_rng(0)
+    record = made.records[0]
+    for _ in range(5):
+        scene = made.cut(rng, record, WINDOW_SAMPLES, anywhere=False)
+        p, s = scene.arrivals
+        assert s.sample - p.sample == pytest.approx(record.arrivals[1] - record.arrivals[0])  # type: ignore[operator]
+        assert 0 <= p.sample < WINDOW_SAMPLES
+
+
+def test_records_of_one_event_are_held_out_together(tmp_path: Path) -> None:
+    folder = write_labelled(tmp_path / "set", 12, source_id=["one"] * 6 + ["two"] * 6)
+    made = LabelledSet.read(folder)
+    assert len({r.held_out for r in made.records[:6]}) == 1
+
+
+def test_buckets_and_chunks_are_read(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    folder = tmp_path / "set"
+    folder.mkdir()
+    x = np.random.default_rng(0).standard_normal((2, 3, 4000)).astype(np.float32)
+    with h5py.File(folder / "waveforms_a.hdf5", "w") as file:
+        file["data/bucket0"] = x
+        file["data_format/component_order"] = "ENZ"
+    (folder / "metadata_a.csv").write_text(
+        "trace_name,trace_sampling_rate_hz,trace_Pg_arrival_sample,trace_Sg_arrival_sample\n"
+        '"bucket0$1,:3,:4000",100,1500,\n'
+    )
+    made = LabelledSet.read(folder)
+    scene = made.cut(np.random.default_rng(0), made.records[0], WINDOW_SAMPLES, anywhere=False)
+    assert [a.phase for a in scene.arrivals] == [0]
+    p = int(scene.arrivals[0].sample)
+    assert scene.known[0, 0].all()
+    assert not scene.known[0, 1, p:].any()  # an S nobody picked is not an absent S
+    assert scene.known[0, 1, : max(0, p - 100)].all()
+
+
+def test_labels_outside_their_record_are_counted_and_left_out(tmp_path: Path) -> None:
+    folder = write_labelled(tmp_path / "set", 8, trace_p_arrival_sample=[RECORD_SAMPLES + 7, -3])
+    made = LabelledSet.read(folder)
+    assert made.left_out["labels outside their record"] == 2
+    assert "labels outside their record" in made.findings[0]
+
+
+def test_a_set_without_a_usable_label_is_refused(tmp_path: Path) -> None:
+    outside: list[object] = [9 * RECORD_SAMPLES] * 4
+    folder = write_labelled(tmp_path / "set", 4, trace_p_arrival_sample=outside, trace_s_arrival_sample=outside)
+    with pytest.raises(CampaignError, match="no record of the train split has a P or S label inside"):
+        LabelledSet.read(folder)
+    with pytest.raises(CampaignError, match=r"holds no metadata\.csv"):
+        LabelledSet.read(tmp_path)
+
+
+def test_without_h5py_the_extra_is_named(labelled_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = importlib.import_module
+
+    def fake(name: str, *args: Any) -> Any:
+        if name == "h5py":
+            raise ImportError(name)
+        return real(name, *args)
+
+    monkeypatch.setattr(importlib, "import_module", fake)
+    with pytest.raises(PhasenoPeftError, match=r"phaseno-peft\[pretrain\]"):
+        LabelledSet.read(labelled_folder)
+
+
+def test_picks_are_kept_where_others_support_them() -> None:
+    places = np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 3.0], [40.0, 0.0]])
+    station = np.array([0, 0, 1, 2, 3, 3])
+    phase = np.array([0, 1, 0, 0, 0, 1])
+    time = np.array([10.0, 11.0, 10.4, 10.2, 100.0, 99.0])  # the last S comes before its P
+    probability = np.array([0.9, 0.9, 0.9, 0.9, 0.9, 0.9])
+    assert supported(station, phase, time, probability, places).tolist() == [True, True, True, True, False, False]
+    probability[2] = 0.2  # not sure: two stations are left, and P and S of the first
+    assert supported(station, phase, time, probability, places).tolist() == [True, True, False, False, False, False]
+
+
+def test_quiet_keeps_its_distance() -> None:
+    assert quiet_intervals([1000.0], 5000, before=500, after=2000, shortest=100) == [(0, 500), (3000, 5000)]
+    assert quiet_intervals([], 50, 1, 1, shortest=100) == []
+
+
+def test_an_archive_holds_back_its_last_part(archive_folder: Path, tmp_path: Path) -> None:
+    made = Archive.read(archive_folder, PicksFile(archive_folder / "picks.csv"), tmp_path)
+    (piece,) = made.pieces
+    assert piece.first_held_out == int(0.85 * piece.n_samples)
+    assert piece.taught.any()
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        scene = made.draw(rng, 3, WINDOW_SAMPLES)
+        assert scene is not None
+        assert scene.n_stations <= 3
+        for row in range(scene.n_stations):  # found in the training part, and nowhere after it
+            key = scene.samples[row, 2, 1000:1010]
+            station = next(i for i in range(len(piece.samples)) if _position(piece.samples[i, 2], key) is not None)
+            first = _position(piece.samples[station, 2], key)
+            assert first is not None
+            assert first + 2000 <= piece.first_held_out
+    assert made.describe()["picks"]["S"] > 0
+
+
+def _position(x: np.ndarray, key: np.ndarray) -> int | None:
+    for i in np.flatnonzero(x == key[0]):
+        if np.array_equal(x[i : i + len(key)], key):
+            return int(i)
+    return None
+
+
+def test_an_archive_without_a_usable_stretch_is_refused(archive_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "short"
+    (folder / "waveforms").mkdir(parents=True)
+    (folder / "stations.xml").write_bytes((archive_folder / "stations.xml").read_bytes())
+    stream = read(str(next((archive_folder / "waveforms").iterdir())))
+    stream.trim(stream[0].stats.starttime, stream[0].stats.starttime + 20)
+    stream.write(str(folder / "waveforms" / "a.mseed"), format="MSEED")
+    with pytest.raises(CampaignError, match="no usable stretch of 30 s"):
+        Archive.read(folder, PicksFile(archive_folder / "picks.csv"), tmp_path / "scratch")
+
+
+def write_probabilities(path: Path, archive: Path, rate_hz: float = 100.0, **changed: Any) -> Path:
+    """Of station OF01 from the archive's first sample on: a P at sample 3020, an S at 8979."""
+    curve = np.zeros(12_000, np.uint8)
+    curve[3000:3041] = np.concatenate([np.arange(0, 252, 12), np.arange(240, 0, -12)])
+    start = read(str(next((archive / "waveforms").iterdir())))[0].stats.starttime
+    arrays: dict[str, Any] = {"OF01_P": curve, "OF01_S": curve[::-1]}
+    arrays |= {"start_time": np.array([str(start)]), "sampling_rate": np.array([rate_hz]), "scale": 255}
+    np.savez(path, **{k: v for k, v in (arrays | changed).items() if v is not None})
+    return path
+
+
+def test_published_probabilities_are_the_targets(archive_folder: Path, tmp_path: Path) -> None:
+    path = write_probabilities(tmp_path / "p.npz", archive_folder)
+    made = Archive.read(archive_folder, PublishedProbabilities(path), tmp_path / "scratch")
+    (piece,) = made.pieces
+    assert piece.soft is not None
+    peak = int(np.argmax(piece.soft[0, 0]))
+    assert peak == 3000 + 20 + 1  # upstream writes them one sample early
+    assert made.describe()["picks"] == {"P": 1, "S": 1}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"rate_hz": 50.0}, "sampled at 50 Hz, the network works at 100 Hz"),
+        ({"OF01_S": None}, "has no OF01_S; a teacher must give both P and S"),
+        ({"OF01_P": None, "OF01_S": None, "ELSE_P": np.zeros(9)}, r"none of its stations \(ELSE\) is in the archive"),
+        ({"start_time": np.array(["yesterday"])}, "start_time or sampling_rate is missing or wrong"),
+    ],
+)
+def test_a_teacher_that_does_not_match_is_refused(
+    archive_folder: Path, tmp_path: Path, changed: dict[str, Any], message: str
+) -> None:
+    path = write_probabilities(tmp_path / "p.npz", archive_folder, **changed)
+    with pytest.raises(CampaignError, match=message):
+        Archive.read(archive_folder, PublishedProbabilities(path), tmp_path / "scratch")
+
+
+def test_a_backbone_teaches_once_and_is_remembered(archive_folder: Path, small_backbone: Path, tmp_path: Path) -> None:
+    first = Archive.read(
+        archive_folder, BackboneTeacher(str(small_backbone), keep_in=tmp_path / "kept"), tmp_path / "a"
+    )
+    again = Archive.read(archive_folder, BackboneTeacher("no such", keep_in=tmp_path / "kept"), tmp_path / "b")
+    np.testing.assert_allclose(first.pieces[0].sample, again.pieces[0].sample, atol=0.01)
+    np.testing.assert_array_equal(first.pieces[0].taught, again.pieces[0].taught)
+
+
+def test_a_teacher_of_another_window_is_refused(archive_folder: Path, tmp_path: Path) -> None:
+    from phaseno_peft.backbone import PhaseNO, PhaseNOConfig, save_backbone
+
+    config = PhaseNOConfig(width=4, modes=6, window_samples=1500, middle_samples=300, coarse_samples=100)
+    folder = save_backbone(PhaseNO(config), tmp_path / "other", "other", {"P": 0.3, "S": 0.3})
+    with pytest.raises(BackboneError, match="windows of 1500 samples"):
+        Archive.read(archive_folder, BackboneTeacher(str(folder)), tmp_path / "scratch")
+
+
+def test_an_archive_nobody_speaks_for_is_refused(archive_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(CampaignError, match="nobody says what it holds"):
+        read_sources([], [archive_folder], None, tmp_path, tmp_path, "cpu", 0)
+    with pytest.raises(CampaignError, match="no such file of probabilities or picks"):
+        read_sources([], [f"{archive_folder}={tmp_path / 'none.csv'}"], None, tmp_path, tmp_path, "cpu", 0)
+
+
+@pytest.fixture(scope="module")
+def sources(labelled_folder: Path, archive_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Sources:
+    scratch = tmp_path_factory.mktemp("scratch")
+    archive = Archive.read(archive_folder, PicksFile(archive_folder / "picks.csv"), scratch)
+    return Sources.of((LabelledSet.read(labelled_folder),), (archive,), 0)
+
+
+def test_batches_are_full_of_all_sources_and_reproducible(sources: Sources, lean: PretrainingSettings) -> None:
+    maker, again = BatchMaker(sources, lean), BatchMaker(sources, lean)
+    kinds: set[str] = set()
+    for k in range(12):
+        batch, same = maker[k], again[k]
+        np.testing.assert_array_equal(batch.waveforms, same.waveforms)
+        np.testing.assert_array_equal(batch.targets, same.targets)
+        assert len(batch.waveforms) == sum(batch.sizes) <= lean.batch_stations
+        assert np.isfinite(batch.waveforms).all()
+        assert batch.graph(30.0).sizes == batch.sizes
+        kinds |= {key.split("/")[0] for key in batch.counts}
+    assert kinds == {"records", "ohio-continuous", "simulated"}
+
+
+def test_worker_processes_give_the_same_batches_in_the_same_order(sources: Sources, lean: PretrainingSettings) -> None:
+    maker = BatchMaker(sources, lean)
+    with streaming(maker, 3, 2) as batches:
+        for k in (3, 4, 5, 6):
+            np.testing.assert_array_equal(next(batches).waveforms, maker[k].waveforms)
+
+
+def test_held_out_windows_are_the_same_every_time(sources: Sources, lean: PretrainingSettings) -> None:
+    first, again = held_out_windows(sources, lean), held_out_windows(sources, lean)
+    assert "simulated" in first
+    for name, windows in first.items():
+        for a, b in zip(windows, again[name], strict=True):
+            np.testing.assert_array_equal(a.waveforms, b.waveforms)
+
+
+def test_the_real_sources_can_be_read(shared: Path, tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    made = LabelledSet.read(shared / "data" / "singlestation" / "ncedc")
+    assert len(made.records) == 99  # its README
+    assert made.left_out == {"other splits": 25}
+    folder = shared / "data" / "continuous" / "ridgecrest-2019"
+    archive = Archive.read(folder, PublishedProbabilities(folder / "published_probabilities.npz"), tmp_path)
+    assert archive.describe()["train_minutes"] == 51.0
+    assert archive.describe()["labels"] == "soft"
