@@ -6,21 +6,22 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 from obspy import UTCDateTime
 
-from phaseno_peft.contract import PHASES, LabelConvention
+from phaseno_peft.contract import PHASES
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.simulation import files, noise
-from phaseno_peft.simulation.analyst import SIMULATED_CONVENTIONS, Reading, read_event
+from phaseno_peft.simulation.analyst import Reading, read_event
 from phaseno_peft.simulation.files import SimulatedEvent, TruthArrival
+from phaseno_peft.simulation.own_noise import OwnNoise, check_own_noise, cut_own_noise
 from phaseno_peft.simulation.presets import Preset, find_preset
+from phaseno_peft.simulation.requests import check_counts, with_convention, with_sensor_errors
 from phaseno_peft.simulation.sources import Source
 from phaseno_peft.simulation.travel_times import Array, first_arrivals
 from phaseno_peft.simulation.wavefield import Sites, Wavefield, draw_sites, event_wavefield
@@ -30,7 +31,7 @@ P_EARLIEST_S, P_LATEST_S = 25.0, 35.0
 CAMPAIGN_START = UTCDateTime(2019, 3, 4)
 MINIMUM_GAP_S = 300.0
 """Between two triggers; a record is 60 s."""
-OWNED = ("waveforms", "continuous", "stations.xml", "picks.xml", "events.csv", "truth.csv")
+OWNED = ("waveforms", "continuous", "stations.xml", "picks.xml", "events.csv", "truth.csv", "sensors.csv")
 """What a simulated campaign consists of, and all that ``force`` replaces."""
 
 _ATTEMPTS = 40
@@ -47,6 +48,7 @@ class SimulatedCampaign:
     picks: Path
     events_table: Path
     truth_table: Path
+    sensors_table: Path
     continuous: Path | None
     """The MiniSEED file of the continuous stretch."""
     continuous_truth: Path | None
@@ -72,15 +74,21 @@ class _Network:
     station_noise: noise.StationNoise
     turn: Array
     """[station, component, component] from true east, north, up to what the sensors record."""
-    own_noise: Sequence[npt.NDArray[np.floating]] | None
+    azimuth_error_deg: Array
+    """[station] undeclared."""
+    own_noise: OwnNoise | None
 
-    def background(self, rng: np.random.Generator, samples: int, time: UTCDateTime) -> npt.NDArray[np.float32]:
+    def background(
+        self, rng: np.random.Generator, samples: int, time: UTCDateTime
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | float]:
+        """Noise as ground motion, yet to be recorded, and noise that was recorded already: one of them is 0."""
         preset = self.preset
-        if self.own_noise:
+        if self.own_noise is not None:
             rms = preset.noise.rms_m_s * self.station_noise.level
-            return noise.cut_own_noise(rng, self.own_noise, rms, samples)
+            own = cut_own_noise(rng, self.own_noise, rms, samples, preset.rate_hz)
+            return np.zeros_like(own), own
         hour = (time.hour + time.minute / 60 + preset.local_hour_minus_utc) % 24
-        return noise.ambient_noise(rng, preset.noise, self.station_noise, samples, preset.rate_hz, hour)
+        return noise.ambient_noise(rng, preset.noise, self.station_noise, samples, preset.rate_hz, hour), 0.0
 
     def record(self, ground: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
         """Ground velocity [..., station, component, sample] through sensor orientation and geophone, m/s."""
@@ -100,28 +108,38 @@ def simulate_campaign(
     seed: int,
     events: int,
     continuous_minutes: float = 0.0,
-    continuous_events: int = 12,
+    continuous_events: int | None = None,
     false_triggers: int | None = None,
     label_convention: str | None = None,
-    own_noise: Sequence[npt.NDArray[np.floating]] | None = None,
+    orientation_error_deg: float | None = None,
+    reversed_verticals: int | None = None,
+    own_noise: OwnNoise | None = None,
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> SimulatedCampaign:
     """Simulate a campaign and write it into ``folder`` as a company would deliver it.
 
     ``waveforms/<event>.mseed`` (60 s triggered records, P 25 to 35 s in), ``stations.xml``, ``picks.xml``,
-    ``events.csv``, ``truth.csv`` (true onsets, also of what was not picked) and, if asked for,
-    ``continuous/<start>.mseed`` with its own ``truth.csv``. The same seed gives the same samples.
-    ``own_noise``: records [3 (E, N, Z), samples] at the preset's rate, used instead of simulated noise.
-    ``false_triggers``: None takes the preset's share. ``label_convention``: onset, peak or trough; None the preset's.
+    ``events.csv``, ``truth.csv`` (true onsets, also of what was not picked), ``sensors.csv`` (how the sensors really
+    stand) and, if asked for, ``continuous/<start>.mseed`` with its own ``truth.csv``. The same seed gives the same
+    samples.
+    ``continuous_events``: None takes 12, or as many as fit. ``false_triggers``: None takes the preset's share.
+    ``label_convention``: onset, peak or trough; None the preset's.
+    ``orientation_error_deg``: standard deviation of how far horizontals point away from what the StationXML says;
+    ``reversed_verticals``: stations wired upside down, drawn at random; None the preset's.
+    ``own_noise``: records [3 (E, N, Z), sample] of 12 s or more at the preset's rate (see `read_own_noise`), brought to
+    the preset's level at each station and used instead of simulated noise.
     ``progress(done, total)`` is called after each record. ``force`` replaces what an earlier simulation left in the
     folder, and nothing else.
 
     Raises `CampaignError` for an unknown preset or convention, senseless counts, or a folder that is not empty or
     cannot be written.
     """
-    chosen = _with_convention(find_preset(preset), label_convention)
-    _check_counts(events, continuous_minutes, continuous_events, false_triggers)
+    chosen = with_convention(find_preset(preset), label_convention)
+    chosen = with_sensor_errors(chosen, seed, orientation_error_deg, reversed_verticals)
+    if continuous_events is None:
+        continuous_events = max(min(12, int(continuous_minutes * 3) - 2), 0)
+    check_counts(events, continuous_minutes, continuous_events, false_triggers)
     if false_triggers is None:
         share = chosen.false_trigger_fraction
         false_triggers = round(events * share / (1 - share))
@@ -133,7 +151,7 @@ def simulate_campaign(
     network_seed, time_seed, record_seed, stream_seed = np.random.SeedSequence(seed).spawn(4)
     network = _draw_network(np.random.default_rng(network_seed), chosen, own_noise)
     if own_noise is not None:
-        noise.check_own_noise(own_noise, round(max(RECORD_S, continuous_minutes * 60) * chosen.rate_hz))
+        check_own_noise(own_noise, chosen.rate_hz)
     total = events + false_triggers + (continuous_events if continuous_minutes else 0)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -176,6 +194,7 @@ def simulate_campaign(
         )
         files.write_events(partial / "events.csv", chosen, simulated, false)
         files.write_truth(partial / "truth.csv", (a for e in simulated for a in e.arrivals))
+        files.write_sensors(partial / "sensors.csv", chosen, network.azimuth_error_deg)
         _move_into_place(partial, target)
     except OSError as error:
         raise CampaignError(f"{target}: cannot be written ({error.strerror}). Choose another folder.") from error
@@ -189,6 +208,7 @@ def simulate_campaign(
         picks=target / "picks.xml",
         events_table=target / "events.csv",
         truth_table=target / "truth.csv",
+        sensors_table=target / "sensors.csv",
         continuous=target / "continuous" / stream_name if stream_name else None,
         continuous_truth=target / "continuous" / "truth.csv" if stream_name else None,
         events=tuple(simulated),
@@ -199,45 +219,20 @@ def simulate_campaign(
     )
 
 
-def _with_convention(preset: Preset, convention: str | None) -> Preset:
-    if convention is None:
-        return preset
-    if convention not in SIMULATED_CONVENTIONS or convention not in get_args(LabelConvention):
-        raise CampaignError(
-            f"label_convention is {convention!r}; the simulator knows {', '.join(SIMULATED_CONVENTIONS)}."
-        )
-    return replace(preset, analyst=replace(preset.analyst, convention=convention))  # type: ignore[arg-type] # checked
-
-
-def _check_counts(events: int, continuous_minutes: float, continuous_events: int, false_triggers: int | None) -> None:
-    if events < 1:
-        raise CampaignError(f"events is {events}; a campaign needs at least 1.")
-    if false_triggers is not None and false_triggers < 0:
-        raise CampaignError(f"false_triggers is {false_triggers}; give 0 or more, or None for the preset's share.")
-    if not 0 <= continuous_minutes <= 240:
-        raise CampaignError(f"continuous_minutes is {continuous_minutes:g}; give 0 (none) to 240.")
-    if continuous_minutes and (continuous_events < 0 or continuous_minutes * 60 < 20 * (continuous_events + 2)):
-        raise CampaignError(
-            f"continuous_events is {continuous_events} in {continuous_minutes:g} minutes; "
-            "give 0 or more, and at least 20 s for each and 40 s besides."
-        )
-
-
-def _draw_network(
-    rng: np.random.Generator, preset: Preset, own_noise: Sequence[npt.NDArray[np.floating]] | None
-) -> _Network:
+def _draw_network(rng: np.random.Generator, preset: Preset, own_noise: OwnNoise | None) -> _Network:
     east, north = np.asarray(preset.east_km), np.asarray(preset.north_km)
     elevation = np.asarray(preset.elevation_m) / 1e3
     sites = draw_sites(rng, east, north, elevation - elevation.min(), preset.model, preset.kappa_s, preset.scattering)
     station_noise = noise.draw_station_noise(rng, preset.noise, east, north)
     azimuths = dict(preset.horizontal_1_azimuth_deg)
-    turn = np.zeros((len(east), 3, 3))
+    turn, errors = np.zeros((len(east), 3, 3)), np.zeros(len(east))
     for k, code in enumerate(preset.station_code):
-        angle = np.radians(azimuths.get(code, 0.0) + rng.normal(0, preset.orientation_error_deg))
+        errors[k] = rng.normal(0, preset.orientation_error_deg)
+        angle = np.radians(azimuths.get(code, 0.0) + errors[k])
         turn[k, 0, :2] = np.cos(angle), -np.sin(angle)  # points to azimuth 90 + angle
         turn[k, 1, :2] = np.sin(angle), np.cos(angle)
         turn[k, 2, 2] = -1.0 if code in preset.reversed_vertical else 1.0
-    return _Network(preset, sites, station_noise, turn, own_noise)
+    return _Network(preset, sites, station_noise, turn, errors, own_noise)
 
 
 def _trigger_times(rng: np.random.Generator, n: int) -> list[UTCDateTime]:
@@ -305,7 +300,8 @@ def _write_triggered(rng: np.random.Generator, network: _Network, time: UTCDateT
     preset = network.preset
     samples = round(RECORD_S * preset.rate_hz)
     start = time - 30
-    background = network.record(network.background(rng, samples, time))
+    ground, own = network.background(rng, samples, time)
+    background = network.record(ground) + own
     first_p = rng.uniform(P_EARLIEST_S, P_LATEST_S)
     event = _add_event(rng, network, background, start, first_p, preset.minimum_picked_stations)
     counts = network.counts(background)
@@ -318,16 +314,15 @@ def _write_false_trigger(
 ) -> tuple[str, str]:
     preset = network.preset
     samples = round(RECORD_S * preset.rate_hz)
-    ground = network.background(rng, samples, time)
+    ground, own = network.background(rng, samples, time)
     at = rng.uniform(P_EARLIEST_S, P_LATEST_S)
     kind = noise.false_trigger(
         rng, preset.noise, ground, network.sites.east_km, network.sites.north_km, at, preset.rate_hz
     )
     start = time - 30
     stem = (start + at).strftime("%Y%m%dT%H%M%S")
-    files.write_waveforms(
-        folder / f"{stem}.mseed", files.to_stream(preset, network.counts(network.record(ground)), start)
-    )
+    counts = network.counts(network.record(ground) + own)
+    files.write_waveforms(folder / f"{stem}.mseed", files.to_stream(preset, counts, start))
     return stem, kind
 
 
@@ -343,7 +338,8 @@ def _write_continuous(
     preset = network.preset
     rng = np.random.default_rng(seed)
     samples = round(minutes * 60 * preset.rate_hz)
-    background = network.record(network.background(rng, samples, start))
+    ground, own = network.background(rng, samples, start)
+    background = network.record(ground) + own
     # a slot of its own for each event, and a random place in it
     edges = np.linspace(15.0, minutes * 60 - 20, count + 1)
     events = []

@@ -245,6 +245,15 @@ def write_truth(path: Path, arrivals: Iterable[TruthArrival]) -> None:
     _write_csv(path, ["event", "station", "phase", "onset_time", "pick_time", "snr", "channel"], rows)
 
 
+def write_sensors(path: Path, preset: Preset, azimuth_error_deg: npt.NDArray[np.floating]) -> None:
+    """sensors.csv: how the sensors really stand, beyond what the StationXML declares; never an input of training."""
+    rows = [
+        [station_id, f"{error:.2f}", -1 if code in preset.reversed_vertical else 1]
+        for station_id, code, error in zip(preset.station_ids(), preset.station_code, azimuth_error_deg, strict=True)
+    ]
+    _write_csv(path, ["station", "horizontal_azimuth_error_deg", "vertical_polarity"], rows)
+
+
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,6 @@ import numpy.typing as npt
 import scipy.fft
 import scipy.signal
 
-from phaseno_peft.errors import CampaignError
 from phaseno_peft.simulation.travel_times import Array
 
 
@@ -250,29 +248,3 @@ def false_trigger(
 def _thump(rng: np.random.Generator, decay_s: float, rate_hz: float) -> Array:
     t = np.arange(int(6 * decay_s * rate_hz)) / rate_hz
     return rng.normal(0, 1, (3, 1)) * np.exp(-t / decay_s) * np.sin(2 * np.pi * rng.uniform(6, 30) * t)
-
-
-def check_own_noise(own_noise: Sequence[npt.NDArray[np.floating]], samples: int) -> None:
-    """Refuse noise records that cannot fill a record."""
-    for k, record in enumerate(own_noise):
-        if record.ndim != 2 or record.shape[0] != 3 or record.shape[1] < samples or not np.all(np.isfinite(record)):
-            raise CampaignError(
-                f"own_noise[{k}] has shape {record.shape}; it must be [3 (E, N, Z), at least {samples} samples], "
-                "finite and at the preset's rate. Give longer records, or leave own_noise out."
-            )
-
-
-def cut_own_noise(
-    rng: np.random.Generator,
-    own_noise: Sequence[npt.NDArray[np.floating]],
-    rms_m_s: Array,
-    samples: int,
-) -> npt.NDArray[np.float32]:
-    """One random piece per station, scaled to its station's rms, [station, component, sample]."""
-    out = np.empty((len(rms_m_s), 3, samples), dtype=np.float32)
-    for i, rms in enumerate(rms_m_s):
-        record = own_noise[int(rng.integers(0, len(own_noise)))]
-        start = int(rng.integers(0, record.shape[1] - samples + 1))
-        piece = record[:, start : start + samples] - record[:, start : start + samples].mean(axis=-1, keepdims=True)
-        out[i] = piece * (rms / max(float(np.sqrt(np.mean(piece**2))), 1e-30))
-    return out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -14,6 +13,7 @@ from phaseno_peft.errors import CampaignError
 from phaseno_peft.simulation import noise
 from phaseno_peft.simulation.instruments import Geophone
 from phaseno_peft.simulation.noise import NoiseClimate
+from phaseno_peft.simulation.own_noise import OwnNoise, check_own_noise, cut_own_noise
 from phaseno_peft.simulation.presets import Preset, find_preset
 from phaseno_peft.simulation.travel_times import Array, LayeredModel, first_arrivals
 from phaseno_peft.simulation.wavefield import Sites, draw_sites, event_wavefield
@@ -47,13 +47,13 @@ def simulate_network_windows(
     stations: int | None = None,
     rate_hz: float = 100.0,
     samples: int = 3000,
-    own_noise: Sequence[npt.NDArray[np.floating]] | None = None,
+    own_noise: OwnNoise | None = None,
 ) -> NetworkWindows:
     """``n`` windows of one preset's network, or of ``n`` random networks where ``preset`` is None or "random".
 
     ``stations``: how many a random network has (all alike, so that the result is one array; None draws 4 to 12), or
     how many of the preset's to take at random. Earthquakes may lie partly outside the window, and overlap.
-    ``own_noise``: records [3 (E, N, Z), at least ``samples``] at ``rate_hz`` instead of simulated noise.
+    ``own_noise``: records [3 (E, N, Z), sample] of 12 s or more at ``rate_hz`` instead of simulated noise.
 
     Raises `CampaignError` for an unknown preset or senseless counts.
     """
@@ -68,7 +68,7 @@ def simulate_network_windows(
     if not 1 <= stations <= most:
         raise CampaignError(f"stations is {stations}; give 1 to {most}, or None.")
     if own_noise is not None:
-        noise.check_own_noise(own_noise, samples)
+        check_own_noise(own_noise, rate_hz)
     waveforms = np.empty((n, stations, 3, samples), dtype=np.float32)
     coordinates = np.empty((n, stations, 2))
     most_events = len(EVENTS_PER_WINDOW) - 1
@@ -89,7 +89,7 @@ def _one_window(
     onsets: Array,
     snr: Array,
     scale_to_snr: bool,
-    own_noise: Sequence[npt.NDArray[np.floating]] | None,
+    own_noise: OwnNoise | None,
 ) -> npt.NDArray[np.float32]:
     """One window [station, component, sample]; fills ``onsets`` and ``snr`` [event, station, phase]."""
     rate = preset.rate_hz
@@ -98,7 +98,7 @@ def _one_window(
     sites = draw_sites(rng, east, north, elevation - elevation.min(), preset.model, preset.kappa_s, preset.scattering)
     station_noise = noise.draw_station_noise(rng, preset.noise, east, north)
     if own_noise:
-        total = noise.cut_own_noise(rng, own_noise, preset.noise.rms_m_s * station_noise.level, samples)
+        total = cut_own_noise(rng, own_noise, preset.noise.rms_m_s * station_noise.level, samples, rate)
     else:
         ground = noise.ambient_noise(rng, preset.noise, station_noise, samples, rate, float(rng.uniform(0, 24)))
         total = preset.geophone.respond(ground, rate).astype(np.float32)

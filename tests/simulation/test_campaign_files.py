@@ -276,8 +276,10 @@ def test_senseless_requests_are_refused_in_a_sentence(tmp_path: Path) -> None:
     refused("bc-frac, ohio-frac, us-industrial", preset="texas")
     refused("events is 0", events=0)
     refused("false_triggers is -1", false_triggers=-1)
-    refused("continuous_events is 12 in 1 minutes", continuous_minutes=1)
+    refused("continuous_events is 12 in 1 minutes", continuous_minutes=1, continuous_events=12)
     refused("label_convention is 'zero'", label_convention="zero")
+    refused("orientation_error_deg is 200", orientation_error_deg=200.0)
+    refused("reversed_verticals is 6; ohio-frac has 5 stations", reversed_verticals=6)
 
 
 def test_a_folder_in_use_is_left_alone_unless_forced_and_then_only_our_files(tmp_path: Path) -> None:
@@ -306,3 +308,31 @@ def test_a_failure_half_way_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         simulate_campaign("ohio-frac", tmp_path / "half", seed=1, events=2, progress=interrupt)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_sensor_errors_on_request_are_in_the_records_and_in_the_truth(tmp_path: Path) -> None:
+    def make(name: str, **changes: object) -> SimulatedCampaign:
+        return simulate_campaign("ohio-frac", tmp_path / name, seed=4, events=1, false_triggers=0, **changes)  # type: ignore[arg-type]
+
+    right = make("right", orientation_error_deg=0.0, reversed_verticals=0)
+    wrong = make("wrong", orientation_error_deg=20.0, reversed_verticals=2)
+    a, b = (obspy.read(next(c.waveforms.iterdir())) for c in (right, wrong))
+    with wrong.sensors_table.open() as stream:
+        sensors = {row["station"].split(".")[1]: row for row in csv.DictReader(stream)}
+    assert sorted(row["vertical_polarity"] for row in sensors.values()) == ["-1", "-1", "1", "1", "1"]
+    assert np.std([float(row["horizontal_azimuth_error_deg"]) for row in sensors.values()]) > 5
+    for code, row in sensors.items():
+        true, got = (
+            np.stack([s.select(station=code, component=c)[0].data.astype(float) for c in "ENZ"]) for s in (a, b)
+        )
+        np.testing.assert_allclose(got[2], int(row["vertical_polarity"]) * true[2], atol=1.01)
+        angle = np.radians(float(row["horizontal_azimuth_error_deg"]))
+        north = np.sin(angle) * true[0] + np.cos(angle) * true[1]  # the sensor's north points to azimuth `angle`
+        np.testing.assert_allclose(got[1], north, atol=2 + 2e-4 * np.abs(true[:2]).max())
+    with right.sensors_table.open() as stream:
+        assert {float(row["horizontal_azimuth_error_deg"]) for row in csv.DictReader(stream)} == {0.0}
+
+
+def test_continuous_events_that_fit_are_taken_where_nobody_says_how_many(tmp_path: Path) -> None:
+    made = simulate_campaign("ohio-frac", tmp_path / "two", seed=1, events=1, false_triggers=0, continuous_minutes=2)
+    assert len(made.continuous_events) == 4  # 20 s each and 40 s besides
