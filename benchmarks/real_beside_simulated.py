@@ -3,7 +3,8 @@
     python -m benchmarks.real_beside_simulated DATA [DATA ...] --out figures [--events 24] [--seed 0]
 
 Each DATA is the folder of a picked campaign: `waveforms/`, `stations.xml`, `picks.xml`. For each one a twin is
-simulated on its stations, with hypocentres in the box of the catalogue's; the presets stand beside them. All go through
+simulated on its stations, with hypocentres in the box of the catalogue's, once with simulated noise and once with the
+noise before the real events where there is enough of it; the presets stand beside them. All go through
 the same reading (campaign-v1: 100 Hz, causal high-pass at 1 Hz), and picks are moved by the campaign's median offset
 from the onsets, as the project measures it. Nothing recorded is kept but pictures and numbers.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -201,16 +202,28 @@ def twin_of(campaign: Campaign, ground: Ground) -> Preset:
     )
 
 
-def simulated(preset: Preset, events: int, seed: int) -> list[Record]:
+def noise_of(campaign: Campaign) -> list[Floats]:
+    """What its stations recorded from 2 s after the start to 1 s before the first P, where that is 12 s or more."""
+    found = []
+    for stretch in campaign.stretches():
+        recording = stretch.recording
+        last = min((int(recording.index_of(k.time) - RATE) for k in stretch.picks), default=0)
+        for samples, recorded in zip(recording.samples, recording.recorded, strict=True):
+            if last - 200 >= 12 * RATE and np.all(recorded[:, 200:last]):
+                found.append(samples[:, 200:last].astype(np.float64))
+    return found
+
+
+def simulated(preset: Preset, events: int, seed: int, own_noise: list[Floats] | None = None) -> list[Record]:
     with tempfile.TemporaryDirectory() as folder:
         made = simulate_campaign(preset, Path(folder) / "made", seed=seed, events=events, false_triggers=0,
-                                 label_convention="onset")  # fmt: skip
+                                 label_convention="onset", own_noise=own_noise)  # fmt: skip
         return records_of(Campaign.read(made.waveforms, made.stations, made.picks, name=preset.name))
 
 
 def table_of(columns: dict[str, list[Record]]) -> Table:
     """Medians with quartiles."""
-    table = Table("median [quartiles]", *(f"{name} ({len(records)})" for name, records in columns.items()))
+    table = Table("median [quartiles] records", *(f"{name} ({len(records)})" for name, records in columns.items()))
     numbers = {name: [numbers_of(r) for r in records] for name, records in columns.items()}
     for row in next(iter(numbers.values()))[0]:
         cells = []
@@ -218,7 +231,7 @@ def table_of(columns: dict[str, list[Record]]) -> Table:
             x = np.array([v[row] for v in values])
             x = x[np.isfinite(x)]
             low, middle, high = np.quantile(x, [0.25, 0.5, 0.75]) if len(x) else (np.nan,) * 3
-            cells.append(f"{middle:.2f} [{low:.2f}, {high:.2f}] n={len(x)}")
+            cells.append(f"{middle:.2f} [{low:.2f}, {high:.2f}] {len(x)}")
         table.add_row(row, *cells)
     return table
 
@@ -307,10 +320,12 @@ def main() -> None:
         pair[twin.name] = simulated(twin, given.events, given.seed)
         draw_records(*pair.items(), given.out / f"{campaign.name}-records.png", given.seed)
         columns |= pair
+        if noise := noise_of(campaign):
+            columns[f"{twin.name}, real noise"] = simulated(twin, given.events, given.seed, noise)
     for preset in PRESETS.values():
-        columns[preset.name] = simulated(replace(preset), max(given.events // 2, 4), given.seed)
+        columns[preset.name] = simulated(preset, max(given.events // 2, 4), given.seed)
     draw_averages(columns, given.out / "averages.png")
-    text = Console(width=60 + 34 * len(columns), record=True)
+    text = Console(width=40 + 31 * len(columns), record=True)
     text.print(table_of(columns))
     (given.out / "numbers.txt").write_text(text.export_text(), encoding="utf-8")
 

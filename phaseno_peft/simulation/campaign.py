@@ -146,7 +146,8 @@ def simulate_campaign(
     target = Path(folder)
     if not force and target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise CampaignError(
-            f"{target}: exists and is not an empty folder. Choose another one, or replace it with force."
+            f"{target}: exists and is not an empty folder. Choose another one, or replace an earlier simulation in it "
+            "with force (--force)."
         )
     network_seed, time_seed, record_seed, stream_seed = np.random.SeedSequence(seed).spawn(4)
     network = _draw_network(np.random.default_rng(network_seed), chosen, own_noise)

@@ -138,14 +138,15 @@ def cut_own_noise(
 ) -> npt.NDArray[np.float32]:
     """A random stretch per station, [station, component, sample], at its station's rms between 2 and 40 Hz.
 
-    The level is that of all three components together, so that they keep their proportions. Where the records are
+    The level is that of the middle one of the three components, which keep their proportions. Where the records are
     shorter than ``samples``, several pieces follow each other.
     """
     out = np.empty((len(rms_m_s), 3, samples), dtype=np.float32)
     for i, rms in enumerate(rms_m_s):
         piece = _joined(rng, own_noise, samples, rate_hz)
         filtered = scipy.signal.sosfilt(_level_band(rate_hz), piece, axis=-1)
-        level = np.sqrt(np.mean(filtered[:, samples // 10 :] ** 2))  # without the filter's start
+        # without the filter's start; the median, because a broken channel can be a thousand times the others
+        level = np.median(np.sqrt(np.mean(filtered[:, samples // 10 :] ** 2, axis=-1)))
         out[i] = piece * (rms / max(float(level), 1e-30))
     return out
 

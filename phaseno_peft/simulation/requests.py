@@ -33,7 +33,9 @@ def with_sensor_errors(preset: Preset, seed: int, orientation_error_deg: float |
     if reverse is not None:
         codes = preset.station_code
         if not 0 <= reverse <= len(codes):
-            raise CampaignError(f"reversed_verticals is {reverse}; {preset.name} has {len(codes)} stations.")
+            raise CampaignError(
+                f"reversed_verticals is {reverse}; {preset.name} has {len(codes)} stations; give 0 to that."
+            )
         order = np.random.default_rng([seed, len(codes)]).permutation(len(codes))
         preset = replace(preset, reversed_vertical=tuple(codes[k] for k in order[:reverse]))
     return preset
