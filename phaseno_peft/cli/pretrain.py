@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from phaseno_peft.cli.console import Terminal, plain
-from phaseno_peft.cli.options import DeviceOption, JsonOption, QuietOption
+from phaseno_peft.cli.options import DeviceOption, JsonOption, PhasenetWeightsOption, QuietOption
 
 if TYPE_CHECKING:
     from phaseno_peft.pretraining.story import Row
@@ -35,8 +35,14 @@ def pretrain(
         ),
     ] = None,
     teacher: Annotated[
-        str | None, typer.Option("--teacher", help="Backbone that labels archives without a file.")
+        str | None,
+        typer.Option(
+            "--teacher",
+            help="Who labels archives without a file: a backbone, stalta, phasenet, or a SeisBench model as "
+            "CLASS:WEIGHTS.",
+        ),
     ] = None,
+    phasenet_weights: PhasenetWeightsOption = None,
     init: Annotated[
         str | None,
         typer.Option("--init", help="Backbone to start from, or from-scratch. Default: the embedded one."),
@@ -94,6 +100,7 @@ def pretrain(
         labelled=labelled or (),
         archives=archive or (),
         teacher=teacher,
+        phasenet_weights=phasenet_weights,
         init=init or EMBEDDED,
         settings=PretrainingSettings(**{k: v for k, v in given.items() if v is not None}),  # type: ignore[arg-type]  # checked there
         minutes=minutes,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,6 @@ from phaseno_peft.campaign import Recording, StationTable, prepare_recordings, r
 from phaseno_peft.campaign.stations import KM_PER_UNIT, scaled_coordinates
 from phaseno_peft.contract import PHASES, Preprocessing
 from phaseno_peft.errors import CampaignError
-from phaseno_peft.pretraining.cleaning import quiet_intervals
 from phaseno_peft.pretraining.scene import (
     NETWORK_RATE_HZ,
     WINDOW_SAMPLES,
@@ -247,3 +247,17 @@ def _stations(folder: Path) -> Path:
         if (folder / name).is_file():
             return folder / name
     raise CampaignError(f"{folder}: holds neither stations.xml nor stations.csv. Put the stations' places there.")
+
+
+def quiet_intervals(
+    picks: Sequence[float], n_samples: int, before: float, after: float, shortest: int
+) -> list[tuple[int, int]]:
+    """Half-open intervals of samples that keep their distance from all picks (in samples), at least `shortest` long."""
+    free, begin = [], 0
+    for at in sorted(picks):
+        if (end := int(min(n_samples, at - before))) - begin >= shortest:
+            free.append((begin, end))
+        begin = max(begin, int(np.ceil(at + after)))
+    if n_samples - begin >= shortest:
+        free.append((begin, n_samples))
+    return free

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import shutil
@@ -23,7 +24,7 @@ from phaseno_peft.pretraining.scene import WINDOW_SAMPLES
 from phaseno_peft.pretraining.settings import PretrainingSettings
 from phaseno_peft.pretraining.story import Row, card, write_curve
 from phaseno_peft.pretraining.stream import BatchMaker, Sources, held_out_windows, streaming, usable_cores
-from phaseno_peft.pretraining.teachers import BackboneTeacher, PicksFile, PublishedProbabilities, Teacher
+from phaseno_peft.pretraining.teachers import ModelTeacher, PicksFile, PublishedProbabilities, Teacher
 from phaseno_peft.training.course import first_difference
 from phaseno_peft.training.loop import seeded
 from phaseno_peft.training.record import versions
@@ -51,6 +52,7 @@ def pretrain(
     labelled: Sequence[str | Path] = (),
     archives: Sequence[str | Path] = (),
     teacher: str | None = None,
+    phasenet_weights: str | None = None,
     init: str = EMBEDDED,
     settings: PretrainingSettings | None = None,
     minutes: float | None = None,
@@ -68,7 +70,8 @@ def pretrain(
 
     ``labelled``: folders in SeisBench's format. ``archives``: folders of continuous records, each perhaps followed by
     "=" and a file of a teacher's probabilities (.npz) or picks (QuakeML, CSV); without a file the folder's own
-    `*probabilities.npz` speaks, or else the backbone ``teacher``. ``minutes`` is the length of this stretch, ``steps``
+    `*probabilities.npz` speaks, or else ``teacher``: a backbone, phasenet, stalta or a
+    SeisBench model (`labelling.load_teacher`). ``minutes`` is the length of this stretch, ``steps``
     the number of steps of the whole run; one of them is needed. Raises `CampaignError` for unusable data,
     `BackboneError` for a teacher or initial weights that do not fit, `PhasenoPeftError` for a run that cannot be
     continued or written.
@@ -82,10 +85,10 @@ def pretrain(
         forget(run)
     with tempfile.TemporaryDirectory(prefix="phaseno-peft-") as scratch:
         on_stage("reading the sources")
-        sources = read_sources(labelled, archives, teacher, Path(scratch), run / "pseudo-labels", device, settings.seed)
-        for finding in [f for s in sources.labelled for f in s.findings] + [
-            f for a in sources.archives for f in a.findings
-        ]:
+        asked = None if teacher is None else ModelTeacher(teacher, phasenet_weights, device, run / "pseudo-labels")
+        sources = read_sources(labelled, archives, asked, Path(scratch), settings.seed)
+        found = [f for labels in sources.labelled for f in labels.findings]
+        for finding in (*found, *(f for archive in sources.archives for f in archive.findings)):
             log.warning("%s", finding)
         model, initial = initial_weights(init, settings.seed)
         what = {"settings": settings.to_json(), "sources": describe(sources), "initial": initial}
@@ -121,20 +124,14 @@ def pretrain(
 
 
 def read_sources(
-    labelled: Sequence[str | Path],
-    archives: Sequence[str | Path],
-    teacher: str | None,
-    scratch: Path,
-    pseudo_labels: Path,
-    device: str,
-    seed: int,
+    labelled: Sequence[str | Path], archives: Sequence[str | Path], model: ModelTeacher | None, scratch: Path, seed: int
 ) -> Sources:
-    """All sources, prepared. Raises as `pretrain`."""
+    """All sources, prepared; the model speaks for archives without a file. Raises as `pretrain`."""
     sets = tuple(LabelledSet.read(folder) for folder in labelled)
     made = []
     for text in archives:
         folder, _, file = str(text).partition("=")
-        made.append(Archive.read(folder, _teacher(Path(folder), file, teacher, pseudo_labels, device), scratch))
+        made.append(Archive.read(folder, _teacher(Path(folder), file, model), scratch))
     names = [*(s.name for s in sets), *(a.name for a in made)]
     if len(set(names)) < len(names) or "simulated" in names:
         raise CampaignError(
@@ -144,8 +141,8 @@ def read_sources(
     return Sources.of(sets, tuple(made), seed)
 
 
-def _teacher(folder: Path, file: str, backbone: str | None, pseudo_labels: Path, device: str) -> Teacher:
-    """Who speaks for an archive: the file that is named, the probabilities beside the waveforms, or the backbone."""
+def _teacher(folder: Path, file: str, model: ModelTeacher | None) -> Teacher:
+    """Who speaks for an archive: the file that is named, the probabilities beside the waveforms, or the model."""
     path = Path(file) if file else None
     if path is None:
         beside = sorted(folder.glob("*probabilities.npz"))
@@ -155,10 +152,11 @@ def _teacher(folder: Path, file: str, backbone: str | None, pseudo_labels: Path,
         if not path.is_file():
             raise CampaignError(f"{path}: no such file of probabilities or picks. Write the archive as FOLDER=FILE.")
         return PublishedProbabilities(path) if path.suffix == ".npz" else PicksFile(path)
-    if backbone is not None:
-        return BackboneTeacher(backbone, device, pseudo_labels / folder.resolve().name)
+    if model is not None:
+        keep_in = model.keep_in / folder.resolve().name if model.keep_in else None
+        return dataclasses.replace(model, keep_in=keep_in)
     raise CampaignError(
-        f"{folder}: nobody says what it holds. Name a file of picks or probabilities (FOLDER=FILE), or a backbone as "
+        f"{folder}: nobody says what it holds. Name a file of picks or probabilities (FOLDER=FILE), or a model as "
         "--teacher."
     )
 

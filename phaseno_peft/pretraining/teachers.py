@@ -1,7 +1,13 @@
-"""Who says what an archive holds: published probabilities, a file of picks, or a PhaseNO backbone."""
+"""Who says what an archive holds: published probabilities, a file of picks, or a teacher of `phaseno_peft.labelling`.
+
+Picks become labels where others support them (`phaseno_peft.labelling.coincide`); the rest are ambiguous and spoil the
+windows they are in.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,20 +17,19 @@ from numpy.typing import NDArray
 from obspy import UTCDateTime
 
 from phaseno_peft.campaign import Recording, StationTable, read_catalogue
-from phaseno_peft.campaign.stations import KM_PER_UNIT, scaled_coordinates
-from phaseno_peft.contract import PHASES, Preprocessing
+from phaseno_peft.contract import PHASES
 from phaseno_peft.errors import BackboneError, CampaignError
 from phaseno_peft.picking.peaks import find_picks
-from phaseno_peft.pretraining.cleaning import AMBIGUOUS, supported
 from phaseno_peft.pretraining.scene import NETWORK_RATE_HZ, WINDOW_SAMPLES
 
 if TYPE_CHECKING:
-    from phaseno_peft.picking import Picker, PickList
+    from phaseno_peft.labelling.teachers import PickerTeacher
+    from phaseno_peft.picking import PickList
 
 CLEAR_SOFT = 0.5
 """Soft probabilities that reach this are counted as picks, and are the labels validation looks at."""
-UPSTREAM_EARLY_SAMPLES = 1
-"""Upstream's own code writes its probabilities one sample early (golden vectors, pre-processing)."""
+AMBIGUOUS_PART = 1 / 3
+"""A backbone's picks from this part of its threshold on are listened to: below the threshold they are ambiguous."""
 MIN_DISTANCE_SAMPLES = 50
 
 
@@ -57,8 +62,8 @@ class Teacher(Protocol):
 class PublishedProbabilities:
     """An .npz with, for each station code, `<code>_P` and `<code>_S` (uint8 or float), start_time and sampling_rate.
 
-    What upstream's prediction script writes per station; integers are divided by `scale` (255). They are moved one
-    sample later, as upstream's windows begin one sample after the time it gives them.
+    Integers are divided by `scale` (255). The curves are taken as they are: those published with Ridgecrest 2019 peak
+    on the onsets (median of 103 clear P: 0 ms).
     """
 
     path: Path
@@ -93,7 +98,7 @@ class PublishedProbabilities:
                     )
                 curve = found[f"{code}_{phase}"]
                 curve = curve / scale if curve.dtype.kind in "iu" else curve
-                shift = round(recording.index_of(start)) + UPSTREAM_EARLY_SAMPLES
+                shift = round(recording.index_of(start))
                 a, b = max(0, shift), min(recording.n_samples, shift + len(curve))
                 if a < b:
                     soft[row, j, a:b] = curve[a - shift : b - shift]
@@ -125,7 +130,11 @@ class PublishedProbabilities:
 
 @dataclass(frozen=True)
 class PicksFile:
-    """Picks of anybody: QuakeML, or the CSV that `phaseno-peft pick` writes with a probability for each pick."""
+    """A file of picks: QuakeML, for example of `phaseno-peft pseudo-label`, or the CSV of `phaseno-peft pick`.
+
+    A catalogue's picks are labels as they are, and ambiguous where it rejects them; what it does not list did not
+    happen. Picks of a CSV are labels where others support them.
+    """
 
     path: Path
 
@@ -135,89 +144,108 @@ class PicksFile:
 
     def listen(self, recording: Recording, stations: StationTable) -> Said:
         """Raises `CampaignError` where no pick of the whole file is for a station of the archive."""
-        rows = {station_id: i for i, station_id in enumerate(recording.station_ids)}
-        picks = self._picks()
-        known = [(stations.find(s), p, t, v) for s, p, t, v in picks]
-        if picks and not any(station is not None for station, *_ in known):
-            raise CampaignError(
-                f"{self.path}: none of its {len(picks)} picks is for a station of the archive, the first is for "
-                f"{picks[0][0]}. Give the picks of this archive."
-            )
-        heard = [
-            (rows[station.station_id], PHASES.index(phase), recording.index_of(time), value)
-            for station, phase, time, value in known
-            if station is not None and station.station_id in rows
-        ]
-        heard = [x for x in heard if 0 <= x[2] < recording.n_samples]
-        return _cleaned(heard, recording, stations)
-
-    def _picks(self) -> list[tuple[str, str, UTCDateTime, float]]:
         if self.path.suffix.lower() == ".csv":
             from phaseno_peft.picking import PickList
 
-            return [(p.trace_id, p.phase, p.time, p.probability) for p in PickList.from_csv(self.path)]
-        return [(p.station_id, p.phase, p.time, 1.0) for p in read_catalogue(self.path).picks if p.usable]
+            listed = PickList.from_csv(self.path)
+            self._check([pick.trace_id for pick in listed], stations)
+            return _supported(listed, PickList(), recording, stations)
+        picks = read_catalogue(self.path).picks
+        self._check([pick.station_id for pick in picks], stations)
+        rows = [(pick.station_id, pick.phase, pick.time, pick.usable) for pick in picks]
+        return _said(rows, recording, stations)
+
+    def _check(self, station_ids: Sequence[str], stations: StationTable) -> None:
+        if station_ids and all(stations.find(station_id) is None for station_id in station_ids):
+            raise CampaignError(
+                f"{self.path}: none of its {len(station_ids)} picks is for a station of the archive, the first is for "
+                f"{station_ids[0]}. Give the picks of this archive."
+            )
 
 
 @dataclass(frozen=True)
-class BackboneTeacher:
-    """A PhaseNO backbone, applied to the whole network; its picks are kept in a file, so that they never change."""
+class ModelTeacher:
+    """A PhaseNO backbone, PhaseNet, STA/LTA or a model of SeisBench, as `phaseno-peft pseudo-label` takes them.
 
-    backbone: str
+    What it said is kept in files, so that it never changes in the course of a run.
+    """
+
+    model: str
+    phasenet_weights: str | None = None
     device: str = "cpu"
     keep_in: Path | None = None
-    """Folder for one CSV of picks a recording."""
+    """Folder for two CSV of picks a recording: the sure ones, and a backbone's ambiguous ones."""
 
     @property
     def name(self) -> str:
-        return f"backbone {self.backbone}"
+        return f"pseudo-labels of {Path(self.model).name}"
 
     def listen(self, recording: Recording, stations: StationTable) -> Said:
-        """Raises `BackboneError` for a teacher of another rate or window."""
+        """Raises `BackboneError` for a backbone of another window, and what `labelling.load_teacher` raises."""
         from phaseno_peft.picking import PickList
 
-        kept = None if self.keep_in is None else self.keep_in / f"{recording.name}.csv"
-        if kept is not None and kept.is_file():
-            picks = PickList.from_csv(kept)
+        files = [self.keep_in / f"{recording.name}{end}.csv" for end in ("", "-ambiguous")] if self.keep_in else []
+        if files and all(file.is_file() for file in files):
+            sure, doubtful = (PickList.from_csv(file) for file in files)
         else:
-            picks = self._ask(recording, stations)
-            if kept is not None:
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                picks.to_csv(kept)
-        rows = {station_id: i for i, station_id in enumerate(recording.station_ids)}
-        heard = [
-            (rows[p.trace_id], PHASES.index(p.phase), recording.index_of(p.time), p.probability)
-            for p in picks
-            if p.trace_id in rows
-        ]
-        return _cleaned([x for x in heard if 0 <= x[2] < recording.n_samples], recording, stations)
+            sure, doubtful = self._ask(recording, stations)
+            for file, picks in zip(files, (sure, doubtful), strict=False):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                picks.to_csv(file)
+        return _supported(sure, doubtful, recording, stations)
 
-    def _ask(self, recording: Recording, stations: StationTable) -> PickList:
-        picker = _picker(self.backbone, self.device)
-        annotation = picker.annotate_recording(recording, stations)
-        return picker.picks(annotation, P_threshold=AMBIGUOUS, S_threshold=AMBIGUOUS)
+    def _ask(self, recording: Recording, stations: StationTable) -> tuple[PickList, PickList]:
+        from phaseno_peft.labelling.teachers import PickerTeacher, load_teacher
+        from phaseno_peft.picking import PickList
+
+        teacher = load_teacher(self.model, phasenet_weights=self.phasenet_weights)
+        if not isinstance(teacher, PickerTeacher):
+            return teacher.picks(recording, stations), PickList()
+        _check_window(self.model, teacher)
+        picker = teacher.picker
+        picker.backbone.to(self.device)
+        sure_from = picker.backbone_thresholds
+        low = {f"{phase}_threshold": AMBIGUOUS_PART * sure_from[phase] for phase in PHASES}
+        picks = picker.picks(picker.annotate_recording(recording, stations), **low)
+        sure, doubtful = PickList(creator=picks.creator), PickList(creator=picks.creator)
+        for pick in picks:
+            (sure if pick.probability >= sure_from[pick.phase] else doubtful).append(pick)
+        return sure, doubtful
 
 
-def _picker(backbone: str, device: str) -> Picker:
-    from phaseno_peft.backbone import read_card
-    from phaseno_peft.picking import Picker
-
-    config = read_card(backbone).config
-    if config.window_samples != WINDOW_SAMPLES:
+def _check_window(name: str, teacher: PickerTeacher) -> None:
+    config = getattr(teacher.picker.backbone, "phaseno_config", None)
+    if config is not None and config.window_samples != WINDOW_SAMPLES:
         raise BackboneError(
-            f"teacher {backbone!r} has windows of {config.window_samples} samples, pre-training works with "
-            f"{WINDOW_SAMPLES} at {Preprocessing().network_rate_hz:g} Hz. Give a teacher of the same rate and length."
+            f"teacher {name!r} has windows of {config.window_samples} samples, pre-training works with "
+            f"{WINDOW_SAMPLES} at {NETWORK_RATE_HZ:g} Hz. Give a teacher of the same rate and length."
         )
-    return Picker.load(backbone, device)
 
 
-def _cleaned(heard: list[tuple[int, int, float, float]], recording: Recording, stations: StationTable) -> Said:
-    """Picks (station row, phase, sample, probability) with what the others make of them."""
-    table = np.array(heard, np.float64).reshape(-1, 4)
-    station, phase, sample, probability = table[:, 0].astype(np.intp), table[:, 1].astype(np.intp), *table[:, 2:].T
-    coordinates_km = np.asarray(scaled_coordinates(recording.stations, stations.frame(), 1.0), np.float64) * KM_PER_UNIT
-    taught = supported(station, phase, sample / NETWORK_RATE_HZ, probability, coordinates_km)
-    return Said(station, phase, sample, taught)
+def _supported(sure: PickList, doubtful: PickList, recording: Recording, stations: StationTable) -> Said:
+    """The picks of one recording; labels are the sure ones that belong to an event."""
+    from phaseno_peft.labelling import coincide
+
+    own = [p for p in sure if stations.find(p.trace_id) is not None and recording.start <= p.time < recording.end]
+    named = [dataclasses.replace(p, trace_id=_found(stations, p.trace_id)) for p in own]
+    labels = {(p.trace_id, p.phase, p.time.ns) for event in coincide(named, stations) for p in event.picks}
+    rows = [(p.trace_id, p.phase, p.time, (p.trace_id, p.phase, p.time.ns) in labels) for p in named]
+    return _said([*rows, *((p.trace_id, p.phase, p.time, False) for p in doubtful)], recording, stations)
+
+
+def _said(rows: Sequence[tuple[str, str, UTCDateTime, bool]], recording: Recording, stations: StationTable) -> Said:
+    """From (station id, phase, time, is a label), of this recording and others."""
+    place = {station_id: i for i, station_id in enumerate(recording.station_ids)}
+    known = [(_found(stations, s), p, recording.index_of(t), label) for s, p, t, label in rows]
+    inside = [(place[s], PHASES.index(p), at, label) for s, p, at, label in known if s in place]
+    table = np.array([x for x in inside if 0 <= x[2] < recording.n_samples], np.float64).reshape(-1, 4)
+    station, phase, sample, taught = table.T
+    return Said(station.astype(np.intp), phase.astype(np.intp), sample, taught > 0)
+
+
+def _found(stations: StationTable, station_id: str) -> str:
+    station = stations.find(station_id)
+    return "" if station is None else station.station_id
 
 
 def _peaks(

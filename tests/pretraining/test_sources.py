@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ import pytest
 from obspy import read
 
 from phaseno_peft.errors import BackboneError, CampaignError, PhasenoPeftError
+from phaseno_peft.picking import PickList
 from phaseno_peft.pretraining import Archive, BatchMaker, LabelledSet, PretrainingSettings, Sources
-from phaseno_peft.pretraining.cleaning import quiet_intervals, supported
+from phaseno_peft.pretraining.archive import quiet_intervals
 from phaseno_peft.pretraining.run import read_sources
 from phaseno_peft.pretraining.scene import WINDOW_SAMPLES
 from phaseno_peft.pretraining.stream import held_out_windows, streaming
-from phaseno_peft.pretraining.teachers import BackboneTeacher, PicksFile, PublishedProbabilities
+from phaseno_peft.pretraining.teachers import ModelTeacher, PicksFile, PublishedProbabilities
 from tests.pretraining.conftest import RECORD_SAMPLES, write_labelled
 
 
@@ -95,15 +97,32 @@ def test_without_h5py_the_extra_is_named(labelled_folder: Path, monkeypatch: pyt
         LabelledSet.read(labelled_folder)
 
 
-def test_picks_are_kept_where_others_support_them() -> None:
-    places = np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 3.0], [40.0, 0.0]])
-    station = np.array([0, 0, 1, 2, 3, 3])
-    phase = np.array([0, 1, 0, 0, 0, 1])
-    time = np.array([10.0, 11.0, 10.4, 10.2, 100.0, 99.0])  # the last S comes before its P
-    probability = np.array([0.9, 0.9, 0.9, 0.9, 0.9, 0.9])
-    assert supported(station, phase, time, probability, places).tolist() == [True, True, True, True, False, False]
-    probability[2] = 0.2  # not sure: two stations are left, and P and S of the first
-    assert supported(station, phase, time, probability, places).tolist() == [True, True, False, False, False, False]
+def test_picks_are_labels_where_others_support_them(archive_folder: Path, tmp_path: Path) -> None:
+    csv = tmp_path / "picks.csv"
+    picks = PickList.from_csv(archive_folder / "picks.csv")
+    lonely = dataclasses.replace(picks[0], time=picks[0].time + 13.0, phase="P")
+    PickList([*picks, lonely], creator="test").to_csv(csv)
+    (piece,) = Archive.read(archive_folder, PicksFile(csv), tmp_path / "scratch").pieces
+    left = piece.sample[~piece.taught]
+    start = read(str(next((archive_folder / "waveforms").iterdir())))[0].stats.starttime
+    assert len(left) == 1
+    assert left[0] == pytest.approx((lonely.time - start) * 100, abs=1)
+    first = int(left[0]) - 500
+    assert piece.ambiguous_rows(first, 1000) == {0}
+    assert piece.ambiguous_rows(first + 600, 1000) == set()
+
+
+def test_a_catalogue_is_taken_as_it_is(archive_folder: Path, tmp_path: Path) -> None:
+    xml = PickList.from_csv(archive_folder / "picks.csv")[:3].to_quakeml(tmp_path / "picks.xml")
+    (piece,) = Archive.read(archive_folder, PicksFile(xml), tmp_path / "scratch").pieces
+    assert piece.taught.tolist() == [True] * 3
+
+
+def test_picks_of_another_network_are_refused(archive_folder: Path, tmp_path: Path) -> None:
+    picks = [dataclasses.replace(p, trace_id="NO.WHERE.") for p in PickList.from_csv(archive_folder / "picks.csv")]
+    path = PickList(picks, creator="test").to_csv(tmp_path / "picks.csv")
+    with pytest.raises(CampaignError, match=r"none of its \d+ picks is for a station of the archive, the first"):
+        Archive.read(archive_folder, PicksFile(path), tmp_path / "scratch")
 
 
 def test_quiet_keeps_its_distance() -> None:
@@ -165,7 +184,7 @@ def test_published_probabilities_are_the_targets(archive_folder: Path, tmp_path:
     (piece,) = made.pieces
     assert piece.soft is not None
     peak = int(np.argmax(piece.soft[0, 0]))
-    assert peak == 3000 + 20 + 1  # upstream writes them one sample early
+    assert peak == 3020
     assert made.describe()["picks"] == {"P": 1, "S": 1}
 
 
@@ -187,10 +206,8 @@ def test_a_teacher_that_does_not_match_is_refused(
 
 
 def test_a_backbone_teaches_once_and_is_remembered(archive_folder: Path, small_backbone: Path, tmp_path: Path) -> None:
-    first = Archive.read(
-        archive_folder, BackboneTeacher(str(small_backbone), keep_in=tmp_path / "kept"), tmp_path / "a"
-    )
-    again = Archive.read(archive_folder, BackboneTeacher("no such", keep_in=tmp_path / "kept"), tmp_path / "b")
+    first = Archive.read(archive_folder, ModelTeacher(str(small_backbone), keep_in=tmp_path / "kept"), tmp_path / "a")
+    again = Archive.read(archive_folder, ModelTeacher("no such", keep_in=tmp_path / "kept"), tmp_path / "b")
     np.testing.assert_allclose(first.pieces[0].sample, again.pieces[0].sample, atol=0.01)
     np.testing.assert_array_equal(first.pieces[0].taught, again.pieces[0].taught)
 
@@ -201,14 +218,14 @@ def test_a_teacher_of_another_window_is_refused(archive_folder: Path, tmp_path: 
     config = PhaseNOConfig(width=4, modes=6, window_samples=1500, middle_samples=300, coarse_samples=100)
     folder = save_backbone(PhaseNO(config), tmp_path / "other", "other", {"P": 0.3, "S": 0.3})
     with pytest.raises(BackboneError, match="windows of 1500 samples"):
-        Archive.read(archive_folder, BackboneTeacher(str(folder)), tmp_path / "scratch")
+        Archive.read(archive_folder, ModelTeacher(str(folder)), tmp_path / "scratch")
 
 
 def test_an_archive_nobody_speaks_for_is_refused(archive_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(CampaignError, match="nobody says what it holds"):
-        read_sources([], [archive_folder], None, tmp_path, tmp_path, "cpu", 0)
+        read_sources([], [archive_folder], None, tmp_path, 0)
     with pytest.raises(CampaignError, match="no such file of probabilities or picks"):
-        read_sources([], [f"{archive_folder}={tmp_path / 'none.csv'}"], None, tmp_path, tmp_path, "cpu", 0)
+        read_sources([], [f"{archive_folder}={tmp_path / 'none.csv'}"], None, tmp_path, 0)
 
 
 @pytest.fixture(scope="module")
