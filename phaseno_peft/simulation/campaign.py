@@ -23,8 +23,8 @@ from phaseno_peft.simulation.own_noise import OwnNoise, check_own_noise, cut_own
 from phaseno_peft.simulation.presets import Preset, find_preset
 from phaseno_peft.simulation.requests import check_counts, with_convention, with_sensor_errors
 from phaseno_peft.simulation.sources import Source
-from phaseno_peft.simulation.travel_times import Array, first_arrivals
-from phaseno_peft.simulation.wavefield import Sites, Wavefield, draw_sites, event_wavefield
+from phaseno_peft.simulation.travel_times import Array
+from phaseno_peft.simulation.wavefield import Sites, Wavefield, draw_sites, event_wavefield, trace_paths
 
 RECORD_S = 60.0
 P_EARLIEST_S, P_LATEST_S = 25.0, 35.0
@@ -259,10 +259,9 @@ def _add_event(
     piece = record[..., lo : lo + int(26 * preset.rate_hz)]  # a view
     for attempt in range(_ATTEMPTS):
         source = preset.draw_source(rng, magnitude_shift=0.15 * max(attempt - 2, 0))
-        distance = np.hypot(sites.east_km - source.east_km, sites.north_km - source.north_km)
-        first_p_after_origin = float(first_arrivals(preset.model, "P", distance, source.depth_km).time_s.min())
-        origin_s = first_p_s - first_p_after_origin - lo / preset.rate_hz  # after the first sample of the piece
-        field = event_wavefield(rng, preset.model, sites, source, -origin_s, piece.shape[-1], preset.rate_hz)
+        paths = trace_paths(preset.model, sites, source)
+        origin_s = first_p_s - paths.first_p_s - lo / preset.rate_hz  # after the first sample of the piece
+        field = event_wavefield(rng, preset.model, sites, source, -origin_s, piece.shape[-1], preset.rate_hz, paths)
         recorded = network.record(field.parts)
         reading = read_event(rng, preset.analyst, recorded, piece, field.onset_s, preset.rate_hz)
         if np.count_nonzero(np.isfinite(reading.pick_s).any(axis=1)) >= minimum_stations:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,11 @@ class Geophone:
 
     def respond(self, ground_velocity_m_s: npt.NDArray[np.floating], rate_hz: float) -> Array:
         """Output in m/s equivalents (not yet counts); causal, any shape [..., sample]."""
-        zeros, poles, gain = scipy.signal.bilinear_zpk([0, 0], list(self.poles), 1.0, rate_hz)
-        # one second-order section: the zeros are real, the poles a conjugate pair
-        section = np.concatenate([np.poly(zeros).real * gain, np.poly(poles).real])[None]
-        return np.asarray(scipy.signal.sosfilt(section, ground_velocity_m_s, axis=-1))
+        return np.asarray(scipy.signal.sosfilt(_section(self, rate_hz), ground_velocity_m_s, axis=-1))
+
+
+@lru_cache(maxsize=32)
+def _section(geophone: Geophone, rate_hz: float) -> Array:
+    """The geophone as one second-order section: the zeros are real, the poles a conjugate pair."""
+    zeros, poles, gain = scipy.signal.bilinear_zpk([0, 0], list(geophone.poles), 1.0, rate_hz)
+    return np.concatenate([np.poly(zeros).real * gain, np.poly(poles).real])[None]

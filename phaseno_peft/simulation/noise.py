@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -84,7 +85,7 @@ def ambient_noise(
     frequency = scipy.fft.rfftfreq(n, 1 / rate_hz)
     band = (frequency >= 2) & (frequency <= 40)
     log_f = np.log(np.maximum(frequency, 0.3))
-    nodes = np.stack([np.interp(log_f, np.log(_NODE_HZ), row) for row in np.eye(len(_NODE_HZ))])  # [node, frequency]
+    nodes = _node_weights(n, rate_hz)
     no_drift = frequency / np.hypot(frequency, 0.5)
     quiet = _day_level(climate, local_hour)
     pumps = _pump_spectra(rng, climate, n, rate_hz)
@@ -104,6 +105,13 @@ def ambient_noise(
         _add_bursts(rng, climate, out[i], rate_hz, quiet)
         _add_spikes(rng, climate, out[i], rate_hz)
     return out
+
+
+@lru_cache(maxsize=8)
+def _node_weights(n: int, rate_hz: float) -> Array:
+    """Linear interpolation in logarithmic frequency as a matrix, [node, frequency]."""
+    log_f = np.log(np.maximum(scipy.fft.rfftfreq(n, 1 / rate_hz), 0.3))
+    return np.stack([np.interp(log_f, np.log(_NODE_HZ), row) for row in np.eye(len(_NODE_HZ))])
 
 
 def _day_level(climate: NoiseClimate, local_hour: float) -> float:

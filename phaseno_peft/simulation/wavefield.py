@@ -148,6 +148,30 @@ def _amplitudes(model: LayeredModel, source: Source, phase: str, rays: Rays, azi
     return vector * level[:, None], 2 * mean * level
 
 
+@dataclass(frozen=True)
+class Paths:
+    """Rays of one earthquake to every station, of the flat model without statics."""
+
+    direct: tuple[Rays, Rays]
+    """P and S."""
+    head: tuple[Rays, Rays]
+
+    @property
+    def first_p_s(self) -> float:
+        """From the origin to the first P anywhere."""
+        return float(np.minimum(self.direct[0].time_s, self.head[0].time_s).min())
+
+
+def trace_paths(model: LayeredModel, sites: Sites, source: Source) -> Paths:
+    """Rays of both phases from a source to every station."""
+    distance = np.hypot(sites.east_km - source.east_km, sites.north_km - source.north_km)
+    p, s = PHASES
+    return Paths(
+        (direct_rays(model, p, distance, source.depth_km), direct_rays(model, s, distance, source.depth_km)),
+        (head_waves(model, p, distance, source.depth_km), head_waves(model, s, distance, source.depth_km)),
+    )
+
+
 def event_wavefield(
     rng: np.random.Generator,
     model: LayeredModel,
@@ -156,8 +180,13 @@ def event_wavefield(
     start_s: float,
     samples: int,
     rate_hz: float,
+    paths: Paths | None = None,
 ) -> Wavefield:
-    """Ground velocity at every station from ``start_s`` after the origin time (negative: before it) on."""
+    """Ground velocity at every station from ``start_s`` after the origin time (negative: before it) on.
+
+    ``paths``: `trace_paths` of the same source, where the caller has them already.
+    """
+    paths = paths or trace_paths(model, sites, source)
     n = len(sites)
     east, north = sites.east_km - source.east_km, sites.north_km - source.north_km
     distance = np.hypot(east, north)
@@ -168,8 +197,7 @@ def event_wavefield(
     t_star = np.zeros((n, 2))
     converted: list[tuple[Array, Array]] = []
     for j, phase in enumerate(PHASES):
-        direct = direct_rays(model, phase, distance, source.depth_km)
-        head = head_waves(model, phase, distance, source.depth_km)
+        direct, head = paths.direct[j], paths.head[j]
         time = np.minimum(direct.time_s, head.time_s)
         is_head[:, j] = head.time_s < direct.time_s
         vector, mean = _amplitudes(model, source, phase, direct, azimuth)
@@ -239,8 +267,7 @@ def _reflectivity(
     n = len(sites)
     lapse_s = np.asarray(CODA_LAPSE_S)
     t = np.arange(length) / rate_hz
-    hats = np.stack([np.interp(t, lapse_s, np.eye(len(lapse_s))[k]) for k in range(len(lapse_s))])  # [lapse, sample]
-    hats = hats.astype(np.float32)
+    hats = np.stack([np.interp(t, lapse_s, row) for row in np.eye(len(lapse_s))]).astype(np.float32)  # [lapse, sample]
     envelope = np.exp(-t / sites.coda_time_s[:, None]) * (1 + t / np.maximum(travel_s, 0.3)[:, None]) ** -1.25
     envelope *= (1 + t / 0.3) ** -0.4
     envelope *= np.sqrt(sites.scattering * (1.0 if phase == 1 else 1.3))[:, None] / np.sqrt(

@@ -15,8 +15,8 @@ from phaseno_peft.simulation.instruments import Geophone
 from phaseno_peft.simulation.noise import NoiseClimate
 from phaseno_peft.simulation.own_noise import OwnNoise, check_own_noise, cut_own_noise
 from phaseno_peft.simulation.presets import Preset, find_preset
-from phaseno_peft.simulation.travel_times import Array, LayeredModel, first_arrivals
-from phaseno_peft.simulation.wavefield import Sites, draw_sites, event_wavefield
+from phaseno_peft.simulation.travel_times import Array, LayeredModel
+from phaseno_peft.simulation.wavefield import draw_sites, event_wavefield, trace_paths
 
 EVENTS_PER_WINDOW = (0.12, 0.63, 0.17, 0.08)
 """Share of windows with 0, 1, 2, 3 earthquakes."""
@@ -105,10 +105,9 @@ def _one_window(
     level = np.sqrt(np.mean(scipy.signal.sosfilt(_highpass(rate), total, axis=-1) ** 2, axis=(1, 2))) + 1e-15
     for e in range(int(rng.choice(len(EVENTS_PER_WINDOW), p=EVENTS_PER_WINDOW))):
         source = preset.draw_source(rng)
-        start_s = _first_p_s(preset, sites, source.east_km, source.north_km, source.depth_km) - rng.uniform(
-            -4, samples / rate - 0.5
-        )
-        field = event_wavefield(rng, preset.model, sites, source, start_s, samples, rate)
+        paths = trace_paths(preset.model, sites, source)
+        start_s = paths.first_p_s - rng.uniform(-4, samples / rate - 0.5)
+        field = event_wavefield(rng, preset.model, sites, source, start_s, samples, rate, paths)
         parts = preset.geophone.respond(field.parts, rate)
         strength = _strengths(parts, field.onset_s, rate) / level[:, None]
         inside = (field.onset_s >= 0) & (field.onset_s < (samples - 1) / rate)
@@ -127,11 +126,6 @@ def _one_window(
 @lru_cache(maxsize=8)
 def _highpass(rate_hz: float) -> Array:
     return np.asarray(scipy.signal.butter(2, 2.0, "high", fs=rate_hz, output="sos"))
-
-
-def _first_p_s(preset: Preset, sites: Sites, east_km: float, north_km: float, depth_km: float) -> float:
-    distance = np.hypot(sites.east_km - east_km, sites.north_km - north_km)
-    return float(first_arrivals(preset.model, "P", distance, depth_km).time_s.min())
 
 
 def _strengths(parts: npt.NDArray[np.floating], onset_s: Array, rate_hz: float) -> Array:
