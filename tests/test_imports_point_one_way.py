@@ -17,6 +17,7 @@ ORDER = (
     "demo",
     "pretraining",
     "training",
+    "labelling",
     "evaluation",
     "picking",
     "library",
@@ -81,6 +82,7 @@ def imported_after(statement: str) -> set[str]:
         ("from phaseno_peft import load_adapter", {"peft", "transformers", "seisbench", "matplotlib"}),
         ("from phaseno_peft import push_adapter, pull_adapter, load_backbone", {"huggingface_hub", "peft"}),
         ("import phaseno_peft.training, phaseno_peft.evaluation", {"seisbench", "peft"}),
+        ("import phaseno_peft.labelling", {"seisbench", "peft", "pyocto", "pandas", "matplotlib.pyplot"}),
     ],
 )
 def test_heavy_imports_wait_until_they_are_needed(statement: str, absent: set[str], request: Any) -> None:

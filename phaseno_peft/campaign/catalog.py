@@ -15,6 +15,9 @@ from obspy import UTCDateTime
 from phaseno_peft.campaign.check import Finding
 from phaseno_peft.errors import CampaignError
 
+SEEN_BY_AN_ANALYST = ("confirmed", "reviewed", "final")
+"""QuakeML evaluation statuses."""
+
 
 @dataclass(frozen=True, slots=True)
 class LabelledPick:
@@ -31,6 +34,10 @@ class LabelledPick:
     """False where the catalogue gives it weight 0 or rejects it: its surroundings count as unknown."""
     number: int = 0
     """Position in the file, counted from 1; for messages."""
+    is_automatic: bool = False
+    """The catalogue says that a machine made it, and not that anybody has looked at it."""
+    method: str = ""
+    """The catalogue's id of what made it; empty where it does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +175,9 @@ def _labelled(pick: Any, arrival: Any, phase: str, event_id: str, number: int) -
         uncertainty_s=_uncertainty_s(pick.time_errors),
         usable=not (weight is not None and weight <= 0) and str(pick.evaluation_status or "") != "rejected",
         number=number,
+        is_automatic=str(pick.evaluation_mode or "") == "automatic"
+        and str(pick.evaluation_status or "") not in SEEN_BY_AN_ANALYST,
+        method=str(pick.method_id.id) if pick.method_id else "",
     )
 
 

@@ -10,7 +10,19 @@ from typing import Annotated
 import typer
 
 from phaseno_peft import __version__
-from phaseno_peft.cli import adapters, backbone, compare, demo, evaluate, pick, pretrain, share, simulate, train
+from phaseno_peft.cli import (
+    adapters,
+    backbone,
+    compare,
+    demo,
+    evaluate,
+    pick,
+    pretrain,
+    pseudo_label,
+    share,
+    simulate,
+    train,
+)
 from phaseno_peft.errors import PhasenoPeftError
 
 _ADAPT, _SHARE = "Train, judge, pick", "Keep and share"
@@ -29,6 +41,7 @@ app.command("train-adapter", rich_help_panel=_ADAPT)(train.train_adapter)
 app.command("compare", rich_help_panel=_ADAPT)(compare.compare)
 app.command("evaluate", rich_help_panel=_ADAPT)(evaluate.evaluate)
 app.command("pick", rich_help_panel=_ADAPT)(pick.pick)
+app.command("pseudo-label", rich_help_panel=_ADAPT)(pseudo_label.pseudo_label)
 app.command("simulate", rich_help_panel=_ADAPT)(simulate.simulate)
 app.command("pretrain", rich_help_panel=_ADAPT)(pretrain.pretrain)
 app.command("push", rich_help_panel=_SHARE)(share.push)

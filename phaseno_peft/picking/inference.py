@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from phaseno_peft.backbone import StationGraph
-from phaseno_peft.campaign import Recording, Window
-from phaseno_peft.contract import PHASES
+from phaseno_peft.campaign import Recording, Stretch, Window, cut_window
+from phaseno_peft.contract import PHASES, Frame, Preprocessing
 from phaseno_peft.errors import PhasenoPeftError
 
 BATCH_STATIONS = 24
@@ -69,6 +69,27 @@ def window_probabilities(
     finally:
         model.train(was_training)
     return found
+
+
+def sliding_windows(
+    recording: Recording, frame: Frame, preprocessing: Preprocessing, stride_s: float | None = None
+) -> list[tuple[int, Window]]:
+    """(first sample, window) of the windows that cover a record, half a window apart unless `stride_s` (real) is given.
+
+    Windows without a living station are left out. Raises `PhasenoPeftError` for an impossible stride.
+    """
+    n = preprocessing.window_samples
+    stride = n // 2 if stride_s is None else round(stride_s * preprocessing.rate_hz)
+    if not 1 <= stride <= n:
+        raise PhasenoPeftError(
+            f"`stride_s` is {stride_s}; it should be between {1 / preprocessing.rate_hz:g} and "
+            f"{preprocessing.window_s:g} s, the length of a window."
+        )
+    stretch = Stretch(recording, (), ())
+    last = recording.n_samples - n
+    starts = [*range(0, max(last, 0), stride), last] if last > 0 else [0]
+    windows = [cut_window(stretch, start, frame, preprocessing) for start in starts]
+    return [(start, window) for start, window in zip(starts, windows, strict=True) if window.station_ids]
 
 
 def merge_windows(

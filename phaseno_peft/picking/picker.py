@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -18,8 +18,6 @@ from phaseno_peft.backbone import EMBEDDED, StationGraph, fingerprint, load_back
 from phaseno_peft.campaign import (
     Recording,
     StationTable,
-    Stretch,
-    cut_window,
     merge_upstream,
     prepare,
     read_stations,
@@ -27,9 +25,9 @@ from phaseno_peft.campaign import (
 )
 from phaseno_peft.contract import PHASES, BackboneDefaults, Contract, Frame, Preprocessing
 from phaseno_peft.cr_lora import attach, selected_adapter
-from phaseno_peft.errors import AdapterError, PhasenoPeftError
+from phaseno_peft.errors import AdapterError
 from phaseno_peft.library.store import StoredAdapter, read_adapter
-from phaseno_peft.picking.inference import merge_windows, window_probabilities
+from phaseno_peft.picking.inference import merge_windows, sliding_windows, window_probabilities
 from phaseno_peft.picking.peaks import find_picks
 from phaseno_peft.picking.picks import Pick, PickList
 
@@ -50,6 +48,31 @@ class Annotation:
     recording: Recording
     probabilities: NDArray[np.float32]
     """[station, 2 (P, S), sample], NaN where a station was not recorded."""
+
+
+def picks_of(
+    annotation: Annotation,
+    thresholds: Mapping[str, float],
+    min_distance_samples: int,
+    uncertainty_factor: Mapping[str, float],
+    creator: str,
+) -> PickList:
+    """Picks of an annotation at one threshold a phase, in time order."""
+    recording, picks = annotation.recording, PickList(creator=creator)
+    for station, curves in zip(recording.stations, annotation.probabilities, strict=True):
+        for phase, curve in zip(PHASES, curves, strict=True):
+            positions, heights, half_widths = find_picks(curve, thresholds[phase], min_distance_samples)
+            for position, height, half_width in zip(positions, heights, half_widths, strict=True):
+                picks.append(
+                    Pick(
+                        trace_id=station.station_id,
+                        phase=phase,
+                        time=recording.start + float(position) / recording.rate_hz,
+                        probability=float(height),
+                        uncertainty_s=float(half_width) * uncertainty_factor[phase] / recording.rate_hz,
+                    )
+                )
+    return picks.sorted()
 
 
 class Picker:
@@ -258,18 +281,7 @@ class Picker:
         name, contract = self.active_adapter, self.contract()
         preprocessing = contract.preprocessing if contract else Preprocessing()
         frame = _frame(contract, stations)
-        n = preprocessing.window_samples
-        stride = n // 2 if stride_s is None else round(stride_s * preprocessing.rate_hz)
-        if not 1 <= stride <= n:
-            raise PhasenoPeftError(
-                f"`stride_s` is {stride_s}; it should be between {1 / preprocessing.rate_hz:g} and "
-                f"{preprocessing.window_s:g} s, the length of a window."
-            )
-        stretch = Stretch(recording, (), ())
-        last = recording.n_samples - n
-        starts = [*range(0, max(last, 0), stride), last] if last > 0 else [0]
-        windows = [cut_window(stretch, start, frame, preprocessing) for start in starts]
-        pairs = [(start, window) for start, window in zip(starts, windows, strict=True) if window.station_ids]
+        pairs = sliding_windows(recording, frame, preprocessing, stride_s)
         with selected_adapter(name):
             found = window_probabilities(self.backbone, [window for _, window in pairs], frame.edge_limit_km, progress)
         taper = round(TAPER_S * preprocessing.network_rate_hz)
@@ -287,23 +299,9 @@ class Picker:
         min_distance_s = contract.min_distance_s if contract else defaults.min_distance_s
         factors = contract.uncertainty_factor if contract else defaults.uncertainty_factor
         network_rate_hz = contract.preprocessing.network_rate_hz if contract else Preprocessing().network_rate_hz
-        recording = annotation.recording
-        picks = PickList(creator=self.active_adapter or f"frozen {self.backbone_name}")
-        for station, curves in zip(recording.stations, annotation.probabilities, strict=True):
-            for phase, curve in zip(PHASES, curves, strict=True):
-                distance = round(min_distance_s * network_rate_hz)
-                positions, heights, half_widths = find_picks(curve, thresholds[phase], distance)
-                for position, height, half_width in zip(positions, heights, half_widths, strict=True):
-                    picks.append(
-                        Pick(
-                            trace_id=station.station_id,
-                            phase=phase,
-                            time=recording.start + float(position) / recording.rate_hz,
-                            probability=float(height),
-                            uncertainty_s=float(half_width) * factors[phase] / recording.rate_hz,
-                        )
-                    )
-        return picks.sorted()
+        min_distance_samples = round(min_distance_s * network_rate_hz)
+        creator = self.active_adapter or f"frozen {self.backbone_name}"
+        return picks_of(annotation, thresholds, min_distance_samples, factors, creator)
 
     def _known(self, name: str) -> str:
         if name not in self._contracts:

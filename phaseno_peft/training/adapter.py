@@ -87,9 +87,11 @@ def train_adapter(
     epoch, the best of `seeds` trainings and the calibration of uncertainties come from validation; the scores from the
     test events, where the frozen backbone stands beside the adapter with thresholds from the same validation.
 
-    `labels` uses so many of the training events, drawn with the seed. Each epoch is kept in `folder`/.training: called
-    again with the same arguments, a training that was stopped goes on and ends with the same adapter; `restart` begins
-    anew. `quick` gives a usable adapter within five minutes on two cores and notes on the card what it gave up.
+    `label_source` goes onto the card; where it is unknown and the catalogue marks every pick as automatic, the card
+    says automatic. `labels` uses so many of the training events, drawn with the seed. Each epoch is kept in
+    `folder`/.training: called again with the same arguments, a training that was stopped goes on and ends with the same
+    adapter; `restart` begins anew. `quick` gives a usable adapter within five minutes on two cores and notes on the
+    card what it gave up.
 
     Raises `AdapterError` for a bad or taken name, a recipe that makes no adapter or another stopped training of this
     name, and `CampaignError` for data that cannot be trained on, before anything is written.
@@ -105,6 +107,7 @@ def train_adapter(
         )
     if seeds < 1:
         raise AdapterError(f"`seeds` should be at least 1 but is {seeds}.")
+    label_source = record.source_of_labels(campaign, label_source)
     training = training or (QUICK if quick else recipe.training)
     listeners = Listeners(on_stage or log.info, on_epoch, on_step)
     say = listeners.on_stage

@@ -11,8 +11,9 @@ from typing import Literal
 
 import numpy as np
 
-from phaseno_peft.campaign import Campaign, Window, suggest_convention
+from phaseno_peft.campaign import Campaign, LabelledPick, Window, suggest_convention
 from phaseno_peft.contract import PHASES, LabelConvention, LabelOffset, Provenance
+from phaseno_peft.errors import CampaignError
 from phaseno_peft.evaluation import Scores, f1_gain, pick_window, score
 from phaseno_peft.evaluation.figures import f1_against_tolerance, residual_histograms, score_bars, training_curves
 from phaseno_peft.evaluation.sections import record_section
@@ -21,6 +22,23 @@ from phaseno_peft.training.material import Material, training_events
 from phaseno_peft.training.settings import TrainingSettings
 
 LabelSource = Literal["analyst", "automatic", "simulated", "unknown"]
+
+
+def source_of_labels(campaign: Campaign, said: LabelSource) -> LabelSource:
+    """Who made the labels: what the user says, or "automatic" where nothing is said and every pick is marked so.
+
+    Raises `CampaignError` where the catalogue marks every pick as automatic and the user says something else.
+    """
+    labels = _labels(campaign)
+    if not labels or not all(pick.is_automatic for pick in labels) or said == "automatic":
+        return said
+    if said == "unknown":
+        return "automatic"
+    raise CampaignError(
+        f"{campaign.catalogue.source}: all {len(labels)} picks are marked as automatic{_methods(labels)}, but the "
+        f"label source is said to be {said!r}. Leave --label-source out, or set the evaluation status of the picks to "
+        "reviewed when an analyst has been through them."
+    )
 
 
 def provenance(
@@ -136,9 +154,26 @@ def notes(campaign: Campaign, frozen: Verdict, adapter: Verdict, kept: int, home
     )
     if kept == 0:
         lines.append("Training never beat the frozen backbone on validation: this adapter is the frozen backbone.")
+    labels = _labels(campaign)
+    automatic = [pick for pick in labels if pick.is_automatic]
+    if automatic:
+        lines.append(
+            f"{len(automatic)} of {len(labels)} labels are automatic{_methods(automatic)}: their errors are learnt as "
+            "truth, and the scores say how well the adapter agrees with that picker, not with an analyst."
+        )
     events = {e for r in campaign.stretches() for e in r.event_ids}
     if len(events) < 50:
         lines.append(
             f"Only {len(events)} events in all: the intervals above are wide, and one event more can move the scores."
         )
     return lines
+
+
+def _labels(campaign: Campaign) -> list[LabelledPick]:
+    return [pick for stretch in campaign.stretches() for pick in stretch.picks if pick.usable]
+
+
+def _methods(picks: Sequence[LabelledPick]) -> str:
+    named = sorted({pick.method for pick in picks if pick.method})
+    shown = ", ".join(named[:3]) + (f" and {len(named) - 3} more" if len(named) > 3 else "")
+    return f" (method {shown})" if named else ""

@@ -1,0 +1,96 @@
+"""`phaseno-peft pseudo-label`: a catalogue for records that nobody has picked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from phaseno_peft.cli.adapters import complete_adapter
+from phaseno_peft.cli.console import Terminal
+from phaseno_peft.cli.options import JsonOption, PhasenetWeightsOption, QuietOption, StationsOption
+
+
+def pseudo_label(
+    waveforms: Annotated[Path, typer.Argument(help="Folder or file of waveforms.")],
+    stations: StationsOption,
+    out: Annotated[Path, typer.Option("--out", help="QuakeML file to write: .xml or .quakeml.")],
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            "--teacher",
+            help="Who picks: a backbone's name or folder, stalta, phasenet, or a SeisBench model as CLASS:WEIGHTS. "
+            "Default: the embedded backbone.",
+        ),
+    ] = None,
+    adapter: Annotated[
+        str | None,
+        typer.Option("--adapter", help="An adapter on the backbone that picks.", autocompletion=complete_adapter),
+    ] = None,
+    associator: Annotated[
+        Literal["coincidence", "pyocto"],
+        typer.Option("--associator", help="What makes events of picks; pyocto is an optional extra."),
+    ] = "coincidence",
+    p_threshold: Annotated[
+        float | None, typer.Option("--p-threshold", min=0, max=1, help="Default: the teacher's own.")
+    ] = None,
+    s_threshold: Annotated[float | None, typer.Option("--s-threshold", min=0, max=1, help="As for P.")] = None,
+    phasenet_weights: PhasenetWeightsOption = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file.")] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Make a catalogue of automatic labels for records that nobody has picked.
+
+    A teacher picks; what P and S of a station, or three stations, agree on is kept, ambiguous picks are rejected. Train
+    an adapter on the catalogue, and label again with --adapter: its errors are the teacher's, so look at some.
+
+    Example: phaseno-peft pseudo-label waveforms --stations stations.xml --out picks.xml
+    """
+    from phaseno_peft.campaign import read_stations, read_waveforms
+    from phaseno_peft.errors import PhasenoPeftError
+    from phaseno_peft.labelling import load_teacher
+    from phaseno_peft.labelling import pseudo_label as label
+    from phaseno_peft.labelling.catalogue import write_catalog
+
+    terminal = Terminal(quiet=quiet)
+    if out.suffix.lower() not in (".xml", ".quakeml"):
+        raise PhasenoPeftError(f"{out}: unknown ending {out.suffix!r}. Use .xml or .quakeml: the catalogue is QuakeML.")
+    if out.exists() and not overwrite:
+        raise PhasenoPeftError(f"{out}: exists already. Choose another name, or replace it with --overwrite.")
+    if not out.absolute().parent.is_dir():
+        raise PhasenoPeftError(f"{out}: the folder {out.absolute().parent} does not exist. Make it first.")
+    table = read_stations(stations)
+    streams = read_waveforms(waveforms)
+    asked = load_teacher(
+        teacher,
+        adapter=adapter,
+        phasenet_weights=phasenet_weights,
+        P_threshold=p_threshold,
+        S_threshold=s_threshold,
+    )
+    with terminal.bar("picking") as update:
+        found = label(streams, table, asked, associator=associator, on_stage=terminal.say, progress=update)
+    for finding in found.findings:
+        (terminal.warn if finding.severity == "warning" else terminal.say)(finding.text)
+    write_catalog(out, found.to_catalog())
+    if as_json:
+        terminal.show_json(
+            {
+                "events": len(found.events),
+                "labels": found.labels,
+                "picks": found.counts,
+                "hours": round(found.hours, 3),
+                "teacher": found.teacher,
+                "associator": found.associator,
+                "out": str(out),
+            }
+        )
+        return
+    counts = found.counts
+    terminal.show(
+        f"{len(found.events)} events with {found.labels['P']} P and {found.labels['S']} S labels by {found.teacher} in "
+        f"{found.hours:.2f} h; {counts['ambiguous']} ambiguous picks are rejected, {counts['alone']} belong to no "
+        f"event: {out}"
+    )

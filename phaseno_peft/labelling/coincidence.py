@@ -1,0 +1,340 @@
+"""Which picks belong to one event, by agreement alone: no velocity model, no location.
+
+A *reading* is what one station says of one event: P, S or both. P and S of a station are one reading where the S is the
+first after the P within the possible span and no other P lies between them. Readings of two stations agree where picks
+of the same phase differ by no more than the travel time between the stations at a slow velocity, and, where both have P
+and S, where their origin times agree (Wadati 1933). An event is a set of readings that all agree, and it counts where
+
+- at least three stations have the same phase, or
+- a station has both P and S.
+
+A pick is *ambiguous*, and no label, where it could as well be another: the weaker of two readings of a station that
+both fit the event (both, where neither is clearly stronger), a reading that fits two events of three and more stations,
+and a single P or S in an event where fewer than three stations have that phase.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from obspy import UTCDateTime
+
+from phaseno_peft.campaign import StationTable, scaled_coordinates
+from phaseno_peft.campaign.stations import KM_PER_UNIT
+from phaseno_peft.contract import PHASES
+from phaseno_peft.errors import CampaignError, PhasenoPeftError
+from phaseno_peft.picking.picks import Pick, PickList
+
+SP_VELOCITY_KM_S = 8.0
+"""Distance of an event over its S-P time: vp vs / (vp - vs) in the upper crust."""
+FAR_KM = 30.0
+"""An event may lie this far outside the network, where the span of S-P is not given."""
+ORIGIN_FACTOR, ORIGIN_SPREAD = 1.37, 0.3
+"""Origin is this many S-P times before P: 1 / (vp/vs - 1), for vp/vs of 1.73 and from 1.6 to 1.94."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coincidence:
+    """The rule's numbers. Times are real seconds; `for_time_scale` fits those that do not follow from distances."""
+
+    fewest_stations: int = 3
+    slowest_km_s: tuple[float, float] = (2.0, 1.1)
+    """Slowest apparent velocity of P and of S between two stations."""
+    slack_s: float = 0.5
+    """Picks may be wrong by this much, together."""
+    shortest_sp_s: float = 0.1
+    longest_sp_s: float | None = None
+    """None: that of an event 30 km outside the network."""
+    clearly: float = 1.5
+    """A reading this many times as probable as another of the same station wins; closer ones are both ambiguous."""
+
+    def __post_init__(self) -> None:
+        longest = math.inf if self.longest_sp_s is None else self.longest_sp_s
+        positive = (*self.slowest_km_s, self.clearly)
+        if self.fewest_stations < 2 or self.slack_s < 0 or min(positive) <= 0 or not 0 <= self.shortest_sp_s < longest:
+            raise PhasenoPeftError(
+                f"{self}: cannot be a rule. Give at least 2 stations, velocities above 0, a slack that is not negative "
+                "and a shortest S-P below the longest."
+            )
+
+    def for_time_scale(self, k: float) -> Coincidence:
+        """The rule for data that are k times faster than what the network was trained on."""
+        return Coincidence(
+            self.fewest_stations,
+            self.slowest_km_s,
+            self.slack_s / k,
+            self.shortest_sp_s / k,
+            self.longest_sp_s,
+            self.clearly,
+        )
+
+
+@dataclass(frozen=True)
+class LabelledEvent:
+    """One event: its picks in time order, and those near it that are ambiguous."""
+
+    picks: tuple[Pick, ...]
+    ambiguous: tuple[Pick, ...]
+    origin_time: UTCDateTime
+    latitude_deg: float
+    longitude_deg: float
+    depth_m: float | None = None
+    is_located: bool = False
+    """False: the place is that of the station with the first pick, and the origin time is rough."""
+
+    @property
+    def station_ids(self) -> tuple[str, ...]:
+        """Stations with a pick, sorted."""
+        return tuple(sorted({pick.trace_id for pick in self.picks}))
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What one station says of one event."""
+
+    station: int
+    P: Pick | None
+    S: Pick | None
+
+    @property
+    def picks(self) -> tuple[Pick, ...]:
+        return tuple(pick for pick in (self.P, self.S) if pick is not None)
+
+    @property
+    def is_pair(self) -> bool:
+        return self.P is not None and self.S is not None
+
+    @property
+    def strength(self) -> float:
+        return sum(pick.probability for pick in self.picks)
+
+    @property
+    def first_s(self) -> float:
+        return min(float(pick.time.timestamp) for pick in self.picks)
+
+    def time_s(self, phase: int) -> float:
+        """Seconds since 1970, NaN without that phase."""
+        pick = (self.P, self.S)[phase]
+        return math.nan if pick is None else float(pick.time.timestamp)
+
+
+def coincide(picks: Iterable[Pick], stations: StationTable, rule: Coincidence | None = None) -> list[LabelledEvent]:
+    """Return the events that picks agree on, in time order.
+
+    Raises `CampaignError` for a pick of a station that the table does not list.
+    """
+    rule = rule or Coincidence()
+    listed = list(picks)
+    ids = sorted({pick.trace_id for pick in listed})
+    strangers = [station_id for station_id in ids if station_id not in stations]
+    if strangers:
+        raise CampaignError(
+            f"picks of {strangers[0]} cannot be associated: {stations.source} does not list the station. Add it."
+        )
+    if not ids:
+        return []
+    frame = stations.select(ids).frame()
+    km = scaled_coordinates([stations[i] for i in ids], frame, 1.0).astype(np.float64) * KM_PER_UNIT
+    network = _Network(rule, km)
+    rows = {station_id: i for i, station_id in enumerate(ids)}
+    readings = network.readings([(rows[pick.trace_id], pick) for pick in listed])
+    events = [event for block in network.blocks(readings) for event in network.events(block)]
+    made = [_labelled(members, doubtful, stations) for members, doubtful in events]
+    return sorted(made, key=lambda event: event.picks[0].time.ns)
+
+
+_Draft = tuple[list[int], list[int]]
+"""Readings of an event, and ambiguous ones."""
+
+
+@dataclass(frozen=True)
+class _Ties:
+    """How readings stand to each other: station [reading], agree and differ [reading, reading]."""
+
+    station: NDArray[np.intp]
+    agree: NDArray[np.bool_]
+    differ: NDArray[np.bool_]
+
+    def quarrels(self, rows: NDArray[np.intp], others: NDArray[np.intp]) -> NDArray[np.int64]:
+        """[row] how many stations of `others` differ from the reading with some reading and agree with none."""
+        _, column = np.unique(self.station[others], return_inverse=True)
+        belongs = np.eye(int(column.max(initial=-1)) + 1, dtype=np.int64)[column]  # [other, station]
+        agreeing = self.agree[np.ix_(rows, others)].astype(np.int64) @ belongs
+        differing = self.differ[np.ix_(rows, others)].astype(np.int64) @ belongs
+        return np.asarray(((differing > 0) & (agreeing == 0)).sum(axis=1), np.int64)
+
+
+class _Network:
+    """The rule on stations at km [station, 2]."""
+
+    def __init__(self, rule: Coincidence, km: NDArray[np.float64]) -> None:
+        self.rule = rule
+        self.apart_km = np.hypot(*np.moveaxis(km[:, None] - km[None], -1, 0))
+        aperture_km = float(self.apart_km.max())
+        self.longest_sp_s = rule.longest_sp_s or (aperture_km + FAR_KM) / SP_VELOCITY_KM_S
+        self.span_s = aperture_km / min(rule.slowest_km_s) + rule.slack_s + self.longest_sp_s
+
+    def readings(self, picks: Sequence[tuple[int, Pick]]) -> list[Reading]:
+        """Picks (station row, pick) paired station by station, in time order."""
+        found: list[Reading] = []
+        for station in sorted({row for row, _ in picks}):
+            own = sorted((p for row, p in picks if row == station), key=lambda p: (p.time.ns, p.phase))
+            waiting: Pick | None = None
+            for pick in own:
+                if pick.phase == "P":
+                    if waiting is not None:
+                        found.append(Reading(station, waiting, None))
+                    waiting = pick
+                elif waiting is not None and self.rule.shortest_sp_s <= pick.time - waiting.time <= self.longest_sp_s:
+                    found.append(Reading(station, waiting, pick))
+                    waiting = None
+                else:
+                    found.append(Reading(station, None, pick))
+            if waiting is not None:
+                found.append(Reading(station, waiting, None))
+        return sorted(found, key=lambda r: (r.first_s, r.station))
+
+    def blocks(self, readings: Sequence[Reading]) -> list[list[Reading]]:
+        """Readings parted where nothing can belong together."""
+        parted: list[list[Reading]] = []
+        for reading in readings:
+            if not parted or reading.first_s - parted[-1][-1].first_s > self.span_s:
+                parted.append([])
+            parted[-1].append(reading)
+        return parted
+
+    def events(self, readings: Sequence[Reading]) -> list[tuple[list[Reading], list[Pick]]]:
+        """(readings that count, picks that are ambiguous) of each event; those with most stations first."""
+        ties = _Ties(np.array([r.station for r in readings]), *self._agreement(readings))
+        free = np.ones(len(readings), bool)
+        drafts: list[_Draft] = []
+        around = {seed: self._around(seed, readings, ties, free) for seed in range(len(readings))}
+        while around:
+            best = max(around, key=lambda seed: (*self._weight(around[seed][0], readings), -seed))
+            members, doubtful = around[best]
+            if not self._counts([readings[i] for i in members]):
+                break
+            drafts.append((members, doubtful))
+            gone = [*members, *doubtful]
+            free[gone] = False
+            around = {seed: draft for seed, draft in around.items() if free[seed]}
+            for seed in around:
+                if ties.agree[seed, gone].any():
+                    around[seed] = self._around(seed, readings, ties, free)
+        self._part(drafts, readings, ties)
+        events = []
+        for members, doubtful in drafts:
+            kept, loose = self._supported([readings[i] for i in members])
+            if kept:
+                ambiguous = [*loose, *(p for i in doubtful for p in readings[i].picks)]
+                events.append((kept, sorted(ambiguous, key=lambda p: p.time.ns)))
+        return events
+
+    def _weight(self, members: Sequence[int], readings: Sequence[Reading]) -> tuple[bool, int, float]:
+        own = [readings[i] for i in members]
+        return self._counts(own), len(own), sum(r.strength for r in own)
+
+    def _agreement(self, readings: Sequence[Reading]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """[reading, reading] whether two readings of different stations agree, and whether they disagree.
+
+        Neither, where one has only P and the other only S.
+        """
+        station = np.array([r.station for r in readings])
+        apart_km = self.apart_km[station[:, None], station[None]]
+        shared = np.zeros(apart_km.shape, bool)
+        fits = np.ones(apart_km.shape, bool)
+        times = [np.array([r.time_s(phase) for r in readings]) for phase in range(len(PHASES))]
+        for time_s, slowest in zip(times, self.rule.slowest_km_s, strict=True):
+            difference = np.abs(time_s[:, None] - time_s[None])
+            both = np.isfinite(difference)
+            shared |= both
+            fits &= ~both | (difference <= apart_km / slowest + self.rule.slack_s)
+        sp = times[1] - times[0]
+        origin = times[0] - ORIGIN_FACTOR * sp
+        difference = np.abs(origin[:, None] - origin[None])
+        allowed = ORIGIN_SPREAD * (sp[:, None] + sp[None]) + (1 + ORIGIN_FACTOR) * self.rule.slack_s
+        fits &= ~np.isfinite(difference) | (difference <= allowed)
+        shared &= station[:, None] != station[None]
+        return shared & fits, shared & ~fits
+
+    def _around(self, seed: int, readings: Sequence[Reading], ties: _Ties, free: NDArray[np.bool_]) -> _Draft:
+        """The event around one reading."""
+        station = ties.station
+        members = np.flatnonzero(ties.agree[seed] & free)
+        strength = np.array([readings[i].strength for i in members.tolist()])
+        # Readings that disagree with most stations go first, until all that are left agree.
+        while len(members):
+            quarrels = ties.quarrels(members, np.append(members, seed))
+            worst = int(np.lexsort((members, -strength, quarrels))[-1])
+            if not quarrels[worst]:
+                break
+            members, strength = np.delete(members, worst), np.delete(strength, worst)
+        # The seed's own station may have other readings that fit as well.
+        own = np.flatnonzero(free & (station == station[seed]) & ties.agree[:, members].any(axis=1))
+        fitting = own[ties.quarrels(own, members) == 0] if len(own) else own
+        together = sorted({seed, *members.tolist(), *fitting.tolist()})
+        by_station: dict[int, list[int]] = {}
+        for i in together:
+            by_station.setdefault(readings[i].station, []).append(i)
+        kept: list[int] = []
+        ambiguous: list[int] = []
+        for group in by_station.values():
+            best, *others = sorted(group, key=lambda i: -readings[i].strength)
+            is_clear = not others or readings[best].strength >= self.rule.clearly * readings[others[0]].strength
+            (kept if is_clear else ambiguous).append(best)
+            ambiguous += others
+        return kept, ambiguous
+
+    def _part(self, drafts: Sequence[_Draft], readings: Sequence[Reading], ties: _Ties) -> None:
+        """A reading that fits another event of enough stations, which lacks its station, is ambiguous."""
+        moves = []
+        for own, (members, _) in enumerate(drafts):
+            for i in members:
+                for other, (others, _) in enumerate(drafts):
+                    if other == own or len(others) < self.rule.fewest_stations:
+                        continue
+                    if readings[i].station not in {readings[j].station for j in others} and ties.agree[i, others].all():
+                        moves.append((own, i))
+        for own, i in set(moves):
+            drafts[own][0].remove(i)
+            drafts[own][1].append(i)
+
+    def _counts(self, members: Sequence[Reading]) -> bool:
+        return bool(self._supported(members)[0])
+
+    def _supported(self, members: Sequence[Reading]) -> tuple[list[Reading], list[Pick]]:
+        """Readings whose picks are supported, and picks that are not."""
+        enough = {
+            phase: sum(phase in {p.phase for p in r.picks} for r in members) >= self.rule.fewest_stations
+            for phase in PHASES
+        }
+        kept = [r for r in members if r.is_pair or enough[r.picks[0].phase]]
+        return kept, [p for r in members if r not in kept for p in r.picks]
+
+
+def _labelled(members: Sequence[Reading], ambiguous: Sequence[Pick], stations: StationTable) -> LabelledEvent:
+    picks = sorted((p for r in members for p in r.picks), key=lambda p: (p.time.ns, p.trace_id, p.phase))
+    origins = [
+        float(r.P.time.timestamp) - ORIGIN_FACTOR * (r.S.time - r.P.time)
+        for r in members
+        if r.P is not None and r.S is not None
+    ]
+    nearest = stations[picks[0].trace_id]
+    return LabelledEvent(
+        picks=tuple(picks),
+        ambiguous=tuple(ambiguous),
+        origin_time=UTCDateTime(float(np.median(origins))) if origins else picks[0].time,
+        latitude_deg=nearest.latitude_deg,
+        longitude_deg=nearest.longitude_deg,
+    )
+
+
+def kept_and_left(events: Sequence[LabelledEvent], picks: PickList) -> dict[str, int]:
+    """How many of the teacher's picks became labels, are ambiguous, or belong to no event."""
+    labels = sum(len(event.picks) for event in events)
+    ambiguous = sum(len(event.ambiguous) for event in events)
+    return {"labels": labels, "ambiguous": ambiguous, "alone": len(picks) - labels - ambiguous}

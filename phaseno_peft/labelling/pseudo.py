@@ -1,0 +1,98 @@
+"""From records without labels to a catalogue: prepare, ask the teacher, keep what agrees."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from obspy import Stream
+
+from phaseno_peft.campaign import Finding, StationTable, prepare_recordings
+from phaseno_peft.contract import PHASES
+from phaseno_peft.errors import PhasenoPeftError
+from phaseno_peft.labelling.catalogue import to_catalog
+from phaseno_peft.labelling.coincidence import Coincidence, LabelledEvent, coincide, kept_and_left
+from phaseno_peft.labelling.teachers import Teacher
+from phaseno_peft.picking.picks import PickList
+
+if TYPE_CHECKING:
+    from obspy.core.event import Catalog
+
+log = logging.getLogger(__name__)
+Associator = Literal["coincidence", "pyocto"]
+
+
+@dataclass(frozen=True)
+class PseudoLabels:
+    """What a teacher said of a campaign, and what of it may be taught."""
+
+    teacher: str
+    associator: Associator
+    events: tuple[LabelledEvent, ...]
+    picks: PickList
+    """All of the teacher's."""
+    hours: float
+    findings: tuple[Finding, ...] = ()
+    """What was seen while the records were prepared."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Of the teacher's picks: labels, ambiguous ones, and those that are alone."""
+        return kept_and_left(self.events, self.picks)
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """Phase -> labels."""
+        found = Counter(pick.phase for event in self.events for pick in event.picks)
+        return {phase: found[phase] for phase in PHASES}
+
+    def to_catalog(self) -> Catalog:
+        """See `phaseno_peft.labelling.catalogue.to_catalog`."""
+        return to_catalog(self.events, self.teacher, self.associator)
+
+
+def pseudo_label(
+    streams: Mapping[str, Stream],
+    stations: StationTable,
+    teacher: Teacher,
+    *,
+    associator: Associator = "coincidence",
+    rule: Coincidence | None = None,
+    on_stage: Callable[[str], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> PseudoLabels:
+    """Return the events of all streams, those that overlap or touch taken as one record.
+
+    Raises `CampaignError` for streams and stations that do not fit, and `PhasenoPeftError` where no event is left: the
+    message says what the teacher found.
+    """
+    say = on_stage or log.info
+    k = teacher.preprocessing.time_scale
+    rule = rule or Coincidence().for_time_scale(k)
+    recordings, findings = prepare_recordings(streams, stations, teacher.preprocessing)
+    picks = PickList(creator=teacher.name)
+    for done, recording in enumerate(recordings, start=1):
+        picks.extend(teacher.picks(recording, stations, progress if len(recordings) == 1 else None))
+        if progress is not None and len(recordings) > 1:
+            progress(done, len(recordings))
+    picks = picks.sorted()
+    found = Counter(pick.phase for pick in picks)
+    said = f"{found['P']} P and {found['S']} S picks"
+    say(f"{teacher.name}: {said} in {len(recordings)} recordings; associating by {associator}")
+    if associator == "pyocto":
+        from phaseno_peft.labelling.pyocto_events import associate
+
+        events = associate(picks, stations, rule)
+    else:
+        events = coincide(picks, stations, rule)
+    if not events:
+        raise PhasenoPeftError(
+            f"{teacher.name} made {said}, and no event of them: P and S must agree on a station, or one phase on "
+            f"{rule.fewest_stations} stations. Lower the thresholds with --p-threshold and --s-threshold, or take "
+            "another teacher."
+        )
+    hours = sum(recording.duration_s for recording in recordings) / 3600.0
+    return PseudoLabels(teacher.name, associator, tuple(events), picks, hours, tuple(findings))
