@@ -94,7 +94,8 @@ class Resample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., samples in, channel] -> [..., samples out, channel]."""
-        return torch.lerp(x.index_select(-2, self.earlier), x.index_select(-2, self.later), self.share)
+        share = self.share.to(x.dtype)  # lerp takes one kind of number only, also in mixed precision
+        return torch.lerp(x.index_select(-2, self.earlier), x.index_select(-2, self.later), share)
 
     def transposed(self, g: Tensor) -> Tensor:
         """Gradient of the result, [samples out, channel] -> gradient of the input, [samples in, channel]."""

@@ -76,6 +76,7 @@ def hear(at_target: Tensor, at_source: Tensor, rows: Tensor, share: Tensor) -> T
     """
     if torch.compiler.is_compiling():
         return (F.gelu(at_target[:, None] + at_source[rows]) * share[..., None, None]).sum(1)
+    share = share.to(at_target.dtype)  # in mixed precision
     result: Tensor = _Hear.apply(at_target, at_source, rows, share)  # type: ignore[no-untyped-call]  # torch's stub
     return result
 

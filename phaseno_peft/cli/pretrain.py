@@ -62,6 +62,9 @@ def pretrain(
         typer.Option("--widest-label-s", min=0.4, help="Start with labels so wide; they narrow to 0.4 s."),
     ] = None,
     judge_every: Annotated[int | None, typer.Option("--judge-every", min=1, help="Steps between validations.")] = None,
+    judged_windows: Annotated[
+        int | None, typer.Option("--judged-windows", min=1, help="Held-out windows of each source.")
+    ] = None,
     workers: Annotated[
         int | None, typer.Option("--workers", min=0, help="Processes that make windows. Default: the free cores.")
     ] = None,
@@ -93,6 +96,7 @@ def pretrain(
         "most_stations": most_stations,
         "widest_label_s": widest_label_s,
         "judge_every": judge_every,
+        "judged_windows": judged_windows,
         "seed": seed,
     }
     made = train(

@@ -215,11 +215,19 @@ def _starts(piece: Piece, n_samples: int, *, held_out: bool = False) -> range:
 
 
 def _piece(recording: Recording, table: StationTable, said: Said, first_held_out: int, place: Path) -> Piece:
-    place.mkdir(parents=True)
-    np.save(place / "samples.npy", recording.samples)
-    np.save(place / "recorded.npy", recording.recorded)
+    arrays = {"samples": recording.samples, "recorded": recording.recorded}
     if said.soft is not None:
-        np.save(place / "soft.npy", said.soft.astype(np.float16))
+        arrays["soft"] = said.soft.astype(np.float16)
+    try:
+        place.mkdir(parents=True)
+        for name, array in arrays.items():
+            np.save(place / f"{name}.npy", array)
+    except OSError as error:
+        megabytes = sum(array.nbytes for array in arrays.values()) / 1e6
+        raise CampaignError(
+            f"{place}: the prepared records of {recording.name} ({megabytes:.0f} MB) cannot be written ({error}). "
+            "Make room, or set TMPDIR to a folder that has it."
+        ) from error
     units = scaled_coordinates(recording.stations, table.frame(), 1.0)
     order = np.argsort(said.sample, kind="stable")
     return Piece(

@@ -190,7 +190,7 @@ def step(
 ) -> tuple[float, bool]:
     """One step of the optimiser; the loss, and whether its gradient was finite (if not, nothing has changed)."""
     waveforms, targets, known = batch.tensors(device)
-    graph = batch.graph(settings.edge_limit_km).to(device)
+    graph = batch.graph().to(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
         logits = trainee.model(waveforms, graph)
     loss = masked_loss(logits.float(), targets, known, settings.positive_weight)

@@ -222,7 +222,11 @@ def _resume_or_begin(
     if found is None:
         return Progress(what), trainee
     progress, tensors = found
-    before, now = ({k: _by_name(v) for k, v in x.items()} for x in (progress.what, what))
+    if progress.what["initial"] != what["initial"]:  # only the first step depends on it
+        log.warning("%s: began with %s, which --init does not name now", run, progress.what["initial"])
+    before, now = (
+        {"settings": x["settings"], "sources": {s["name"]: s for s in x["sources"]}} for x in (progress.what, what)
+    )
     if difference := first_difference(before, now):
         raise PhasenoPeftError(
             f"{run}: a run that stands at step {progress.step} lies here, but {difference}. Give the earlier sources "
@@ -231,11 +235,6 @@ def _resume_or_begin(
     trainee.restore(tensors, progress.updates)
     on_stage(f"continuing at step {progress.step}")
     return progress, trainee
-
-
-def _by_name(value: Any) -> Any:
-    """A list of sources as a mapping, so that a difference can be named."""
-    return {source["name"]: source for source in value} if isinstance(value, list) else value
 
 
 def _set_up(device: str, precision: Precision | None) -> Precision:

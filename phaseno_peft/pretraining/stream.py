@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from phaseno_peft.backbone import StationGraph
-from phaseno_peft.campaign import Window
+from phaseno_peft.campaign import Window, edges
 from phaseno_peft.campaign.augment import compose
 from phaseno_peft.contract import PHASES
 from phaseno_peft.errors import PhasenoPeftError
@@ -68,15 +69,17 @@ class Batch:
     """[station, phase, sample]"""
     coordinates: NDArray[np.float32]
     """[station, 2]"""
+    edges: NDArray[np.int64]
+    """[2 (source, target), edge] station rows; none joins two windows."""
     sizes: tuple[int, ...]
     """Stations of each window."""
     counts: Counter[str]
     """"<source>/windows", "/station-windows", "/P", "/S"."""
 
-    def graph(self, edge_limit_km: float) -> StationGraph:
+    def graph(self) -> StationGraph:
         """The windows' disjoint graph."""
-        parts = torch.split(torch.from_numpy(self.coordinates), list(self.sizes))
-        return StationGraph.stack([StationGraph.from_coordinates(part, edge_limit_km) for part in parts])
+        source, target = torch.from_numpy(self.edges)
+        return StationGraph(torch.from_numpy(self.coordinates), source, target, self.sizes)
 
     def tensors(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         """Waveforms, targets and mask on a device."""
@@ -100,7 +103,7 @@ class BatchMaker(torch.utils.data.Dataset[Batch]):
             for kind, window in self.windows(rng, room, str(index), half_base):
                 windows.append((kind, window))
                 room -= len(window.station_ids)
-        return as_batch(windows)
+        return as_batch(windows, self.settings.edge_limit_km)
 
     def windows(self, rng: np.random.Generator, room: int, name: str, half_base: float) -> Iterator[tuple[str, Window]]:
         """A window of at most `room` stations, distorted; or a simulated network's stations, each a window by itself.
@@ -192,8 +195,8 @@ class BatchMaker(torch.utils.data.Dataset[Batch]):
         return self.sources.simulator.draw(rng, stations, n_samples, self.sources.noise)
 
 
-def as_batch(windows: list[tuple[str, Window]]) -> Batch:
-    """Windows and the sources they are from, stacked and counted."""
+def as_batch(windows: list[tuple[str, Window]], edge_limit_km: float) -> Batch:
+    """Windows and the sources they are from, stacked, joined and counted."""
     counts: Counter[str] = Counter()
     for kind, window in windows:
         counts[f"{kind}/windows"] += 1
@@ -201,11 +204,15 @@ def as_batch(windows: list[tuple[str, Window]]) -> Batch:
         for label in window.labels:
             counts[f"{kind}/{PHASES[label.phase]}"] += 1
     made = [window for _, window in windows]
+    first = np.cumsum([0, *(len(w.station_ids) for w in made)])
     return Batch(
         waveforms=np.concatenate([w.waveforms for w in made]),
         targets=np.concatenate([w.targets for w in made]),
         known=np.concatenate([w.known for w in made]),
         coordinates=np.concatenate([w.coordinates for w in made]),
+        edges=np.concatenate(
+            [edges(w.coordinates, edge_limit_km) + row for w, row in zip(made, first, strict=False)], axis=1
+        ),
         sizes=tuple(len(w.station_ids) for w in made),
         counts=counts,
     )
@@ -273,6 +280,7 @@ def _as_it_is(batch: Any) -> Any:
 
 def _begin_worker(_: int) -> None:
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which saves and ends its workers
 
 
 def held_out_windows(sources: Sources, settings: PretrainingSettings) -> dict[str, list[Window]]:

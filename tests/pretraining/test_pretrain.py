@@ -14,13 +14,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from phaseno_peft.backbone import load_backbone
+from phaseno_peft.backbone import load_backbone, parallel
 from phaseno_peft.errors import PhasenoPeftError
-from phaseno_peft.pretraining import PretrainingSettings, pretrain
+from phaseno_peft.pretraining import BatchMaker, PretrainingSettings, Sources, pretrain
 from phaseno_peft.pretraining import progress as progress_module
+from phaseno_peft.pretraining.loop import Trainee, step
 from phaseno_peft.pretraining.progress import LARGEST_FILE_BYTES, checkpoints, load_checkpoint, shards
 
 
@@ -179,6 +181,48 @@ def test_impossible_wishes_are_refused(
         pytest.skip("there is a GPU")
     with pytest.raises(PhasenoPeftError, match=message):
         run(tmp_path / "run", small_backbone, lean, **more)
+
+
+def test_mixed_precision_gives_nearly_the_same_gradient(
+    small_backbone: Path, lean: PretrainingSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The path an accelerator takes, here on the CPU: whole tensors, products in bfloat16, loss in float32."""
+    monkeypatch.setattr(parallel, "by_station", lambda _: False)
+    batch = BatchMaker(Sources(), lean)[0]
+    moved = {}
+    for precision in ("float32", "bf16"):
+        model, average = (load_backbone(small_backbone) for _ in range(2))
+        trainee = Trainee.of(model, average, lean)
+        loss, is_finite = step(trainee, batch, lean, precision, torch.device("cpu"), list(model.parameters()))  # type: ignore[arg-type]
+        assert is_finite
+        gradients = [p.grad.flatten() for p in model.parameters() if p.grad is not None and not p.is_complex()]
+        moved[precision] = loss, torch.cat(gradients)
+    assert moved["bf16"][0] == pytest.approx(moved["float32"][0], rel=0.02)
+    assert torch.nn.functional.cosine_similarity(moved["bf16"][1], moved["float32"][1], dim=0) > 0.98
+
+
+def test_a_gradient_that_is_not_finite_changes_nothing(small_backbone: Path, lean: PretrainingSettings) -> None:
+    batch = BatchMaker(Sources(), lean)[0]
+    batch.waveforms[0, 0, 0] = np.nan
+    model, average = (load_backbone(small_backbone) for _ in range(2))
+    trainee = Trainee.of(model, average, lean)
+    before = [p.clone() for p in model.parameters()]
+    _, is_finite = step(trainee, batch, lean, "float32", torch.device("cpu"), list(model.parameters()))
+    assert not is_finite
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_the_rate_rises_then_falls_as_the_root_of_the_windows_seen() -> None:
+    s = PretrainingSettings()
+    assert s.rate(0, 0) == pytest.approx(s.learning_rate / 200)
+    assert s.rate(200, 2400) == s.learning_rate
+    assert s.rate(10**6, 8 * 10**5) == pytest.approx(s.learning_rate / 2, rel=1e-4)
+
+
+def test_labels_narrow_to_the_paper_s_width() -> None:
+    s = PretrainingSettings(widest_label_s=1.6, narrowing_steps=100)
+    assert [round(s.half_base_samples(k)) for k in (0, 50, 100, 1000)] == [80, 40, 20, 20]
+    assert PretrainingSettings().half_base_samples(0) == 20
 
 
 def test_no_file_of_a_checkpoint_is_larger_than_15_megabytes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -244,7 +244,7 @@ def test_batches_are_full_of_all_sources_and_reproducible(sources: Sources, lean
         np.testing.assert_array_equal(batch.targets, same.targets)
         assert len(batch.waveforms) == sum(batch.sizes) <= lean.batch_stations
         assert np.isfinite(batch.waveforms).all()
-        assert batch.graph(30.0).sizes == batch.sizes
+        assert batch.graph().sizes == batch.sizes
         kinds |= {key.split("/")[0] for key in batch.counts}
     assert kinds == {"records", "ohio-continuous", "simulated"}
 
