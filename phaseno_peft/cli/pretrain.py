@@ -81,7 +81,8 @@ def pretrain(
     """Pre-train a backbone on labelled records, on archives with a teacher, and on simulated networks.
 
     The same command goes on where the run stands, also after a kill. RUN/backbone is the best of it so far, by windows
-    that are held out; give it to --backbone. --cooldown sharpens the timing and ends the run.
+    that are held out; give it to --backbone. --cooldown sharpens the timing and ends the run. On a GPU: --device cuda
+    --batch 192, in stretches as long as you have it.
 
     Example: phaseno-peft pretrain run --labelled ncedc --archive ridgecrest-2019 --minutes 120
     """

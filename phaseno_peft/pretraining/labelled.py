@@ -13,6 +13,7 @@ import importlib
 import re
 import zlib
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,9 @@ class LabelledSet:
     records: tuple[Record, ...]
     left_out: dict[str, int]
     """Records of other splits, and labels that were dropped, for the card."""
+    _sides: tuple[list[Record], list[Record]] = field(default_factory=lambda: ([], []), repr=False)
     _files: dict[Path, Any] = field(default_factory=dict, repr=False)
+    _bytes: int = 0
     _kept: OrderedDict[str, tuple[NDArray[np.float32], NDArray[np.bool_], list[float | None]]] = field(
         default_factory=OrderedDict, repr=False
     )
@@ -101,9 +104,14 @@ class LabelledSet:
         """What was left out, in sentences for the terminal."""
         return [f"{self.name}: {n} {what} left out" for what, n in self.left_out.items() if what != "other splits"]
 
-    def count(self, *, held_out: bool) -> int:
+    def __post_init__(self) -> None:
+        """Divide the records once: sets have up to millions of them."""
+        for record in self.records:
+            self._sides[record.held_out].append(record)
+
+    def side(self, *, held_out: bool) -> Sequence[Record]:
         """Records on one side."""
-        return sum(record.held_out == held_out for record in self.records)
+        return self._sides[held_out]
 
     def describe(self) -> dict[str, Any]:
         """What it is, in plain JSON types: for the card, and to notice another set on resuming."""
@@ -111,8 +119,8 @@ class LabelledSet:
         return {
             "kind": "labelled records",
             "name": self.name,
-            "train_records": self.count(held_out=False),
-            "held_out_records": self.count(held_out=True),
+            "train_records": len(self.side(held_out=False)),
+            "held_out_records": len(self.side(held_out=True)),
             "digest": f"{digest:08x}",
             "left_out": dict(self.left_out),
         }
@@ -123,7 +131,7 @@ class LabelledSet:
         A phase without a label is unknown from 1 s before the other phase's; a label is an arrival whatever its
         amplitude, until something is added.
         """
-        side = [record for record in self.records if record.held_out == held_out]
+        side = self.side(held_out=held_out)
         return self.cut(rng, side[int(rng.integers(len(side)))], n_samples, anywhere=rng.random() < ANYWHERE)
 
     def cut(self, rng: np.random.Generator, record: Record, n_samples: int, *, anywhere: bool) -> Scene:
@@ -170,8 +178,10 @@ class LabelledSet:
         times = [None if a is None else made.index_of(_START + a / record.rate_hz) for a in record.arrivals]
         found = made.samples[0], made.recorded[0], times
         self._kept[record.name] = found
-        while len(self._kept) > 1 and sum(s.nbytes + m.nbytes for s, m, _ in self._kept.values()) > CACHE_BYTES:
-            self._kept.popitem(last=False)
+        self._bytes += found[0].nbytes + found[1].nbytes
+        while len(self._kept) > 1 and self._bytes > CACHE_BYTES:
+            _, (samples, mask, _) = self._kept.popitem(last=False)
+            self._bytes -= samples.nbytes + mask.nbytes
         return found
 
     def _raw(self, record: Record) -> NDArray[np.float64]:
@@ -198,7 +208,7 @@ class LabelledSet:
         return np.nan_to_num(raw)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_files": {}, "_kept": OrderedDict()}
+        return {**self.__dict__, "_files": {}, "_kept": OrderedDict(), "_bytes": 0}
 
 
 def open_hdf5(path: Path) -> Any:

@@ -15,6 +15,8 @@ from phaseno_peft.simulation import PRESETS, simulate_network_windows
 
 OF_PRESETS = 0.15
 """Part of the scenes that show one of the simulator's presets; the others are random networks."""
+NOISE_RECORDS = 3
+"""Of which a scene's stations take pieces."""
 REAL_NOISE = 0.5
 """Part of the scenes whose noise is real, where there are records to take it from."""
 
@@ -35,8 +37,10 @@ class Simulator:
         if rng.random() < OF_PRESETS:
             fitting = [name for name in sorted(PRESETS) if len(PRESETS[name].station_code) >= stations]
             preset = fitting[int(rng.integers(len(fitting)))] if fitting else None
-        whole = [r for r in noise if r.shape[-1] >= n_samples and np.all(np.any(r, axis=-1))]
-        own = whole if whole and rng.random() < REAL_NOISE else None
+        own = None
+        if len(noise) and rng.random() < REAL_NOISE:  # a few: the simulator looks at every sample of what it is given
+            chosen = [noise[int(i)] for i in rng.integers(len(noise), size=NOISE_RECORDS)]
+            own = [record for record in chosen if np.all(np.any(record[:, :1000], axis=-1))] or None
         made = simulate_network_windows(
             rng, preset, 1, stations=stations, rate_hz=NETWORK_RATE_HZ, samples=n_samples, own_noise=own
         )

@@ -184,7 +184,7 @@ class BatchMaker(torch.utils.data.Dataset[Batch]):
 
     def _scene(self, rng: np.random.Generator, kind: str, stations: int, n_samples: int) -> Scene:
         if kind == "labelled":
-            weights = np.array([s.count(held_out=False) for s in self.sources.labelled], float)
+            weights = np.array([len(s.side(held_out=False)) for s in self.sources.labelled], float)
             chosen = int(rng.choice(len(weights), p=weights / weights.sum()))
             return self.sources.labelled[chosen].draw(rng, n_samples)
         if kind == "archive":
@@ -293,7 +293,7 @@ def held_out_windows(sources: Sources, settings: PretrainingSettings) -> dict[st
     n = settings.judged_windows
     for number, labelled in enumerate(sources.labelled):
         rng = np.random.default_rng([settings.seed, VALIDATION, 0, number])
-        records = [r for r in labelled.records if r.held_out]
+        records = labelled.side(held_out=True)
         picked = [records[i % len(records)] for i in range(min(n, 3 * len(records)))]
         scenes = [labelled.cut(rng, record, WINDOW_SAMPLES, anywhere=False) for record in picked]
         found[labelled.name] = _windows(scenes, labelled.name)

@@ -25,7 +25,7 @@ from tests.pretraining.conftest import RECORD_SAMPLES, write_labelled
 def test_only_the_train_split_is_read_and_some_of_it_is_held_out(labelled_folder: Path) -> None:
     made = LabelledSet.read(labelled_folder)
     assert made.left_out == {"other splits": 2}
-    assert made.count(held_out=True) + made.count(held_out=False) == 18
+    assert len(made.side(held_out=True)) + len(made.side(held_out=False)) == 18
     names = {r.name for r in made.records}
     assert not names & {"record-18", "record-19"}
 
