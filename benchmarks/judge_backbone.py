@@ -67,7 +67,7 @@ TOLERANCES_S = (0.5, 0.1)
 HELD_OUT = 0.15
 """Last part of a continuous set that no pre-training may see."""
 CAMPAIGNS = ("samba-nz", "iceland-vt")
-DEGRADED_SNR = (2.0, 8.0)
+DEGRADED_SNR = (6.0, 40.0)
 """Peak amplitude over standard deviation of the added noise, drawn evenly in its logarithm for each station."""
 EQUAL_PRECISIONS = (0.8, 0.9, 0.95)
 
@@ -197,7 +197,7 @@ def vertical_only(window: Window) -> Window:
 
 
 def degraded(window: Window, noise: Sequence[Window], rng: np.random.Generator) -> Window:
-    """The window with real noise added to each station until its arrivals' peak is 2 to 8 standard deviations high."""
+    """The window with real noise added to each station until its arrivals' peak is 6 to 40 standard deviations high."""
     peaks = np.full(len(window.station_ids), np.nan)
     for station in range(len(peaks)):
         samples = [label.sample for label in window.labels if label.station == station]
@@ -489,6 +489,7 @@ def judge(arguments: argparse.Namespace, report: Report) -> None:
     for name in CAMPAIGNS:
         rng = np.random.default_rng(SEED)
         five = [w for w in sets[name] if len(w.station_ids) >= 5 and w.labels]
+        graph_gain(report, whole, alone, f"{name}, as it is", five)
         graph_gain(report, whole, alone, f"{name}, degraded", [degraded(w, noise, rng) for w in five])
     rng = np.random.default_rng(SEED)
     made = simulate_network_windows(rng, None, arguments.simulated, stations=8)

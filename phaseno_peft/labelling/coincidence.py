@@ -33,6 +33,8 @@ SP_VELOCITY_KM_S = 8.0
 """Distance of an event over its S-P time: vp vs / (vp - vs) in the upper crust."""
 FAR_KM = 30.0
 """An event may lie this far outside the network, where the span of S-P is not given."""
+MOST_READINGS, MOST_PER_STATION = 200, 4
+"""More readings in a row than the larger of these are parted at their widest gap: the work grows as the square."""
 ORIGIN_FACTOR, ORIGIN_SPREAD = 1.37, 0.3
 """Origin is this many S-P times before P: 1 / (vp/vs - 1), for vp/vs of 1.73 and from 1.6 to 1.94."""
 
@@ -199,13 +201,23 @@ class _Network:
         return sorted(found, key=lambda r: (r.first_s, r.station))
 
     def blocks(self, readings: Sequence[Reading]) -> list[list[Reading]]:
-        """Readings parted where nothing can belong together."""
+        """Readings parted where nothing can belong together, and where they are too many at the widest gap."""
         parted: list[list[Reading]] = []
         for reading in readings:
             if not parted or reading.first_s - parted[-1][-1].first_s > self.span_s:
                 parted.append([])
             parted[-1].append(reading)
-        return parted
+        small: list[list[Reading]] = []
+        while parted:
+            block = parted.pop()
+            if len(block) <= max(MOST_READINGS, MOST_PER_STATION * len(self.apart_km)):
+                small.append(block)
+                continue
+            first = len(block) // 4  # cuts in the middle half, so that no piece stays long
+            gaps = np.diff([r.first_s for r in block])[first : 3 * first]
+            cut = first + int(np.argmax(gaps)) + 1
+            parted += [block[:cut], block[cut:]]
+        return small
 
     def events(self, readings: Sequence[Reading]) -> list[tuple[list[Reading], list[Pick]]]:
         """(readings that count, picks that are ambiguous) of each event; those with most stations first."""
@@ -213,18 +225,19 @@ class _Network:
         free = np.ones(len(readings), bool)
         drafts: list[_Draft] = []
         around = {seed: self._around(seed, readings, ties, free) for seed in range(len(readings))}
+        weight = {seed: self._weight(draft[0], readings) for seed, draft in around.items()}
         while around:
-            best = max(around, key=lambda seed: (*self._weight(around[seed][0], readings), -seed))
-            members, doubtful = around[best]
-            if not self._counts([readings[i] for i in members]):
+            best = max(around, key=lambda seed: (*weight[seed], -seed))
+            if not weight[best][0]:
                 break
-            drafts.append((members, doubtful))
-            gone = [*members, *doubtful]
-            free[gone] = False
+            drafts.append(around[best])
+            gone = {i for part in around[best] for i in part}
+            free[list(gone)] = False
             around = {seed: draft for seed, draft in around.items() if free[seed]}
-            for seed in around:
-                if ties.agree[seed, gone].any():
+            for seed, draft in around.items():
+                if any(i in gone for part in draft for i in part):
                     around[seed] = self._around(seed, readings, ties, free)
+                    weight[seed] = self._weight(around[seed][0], readings)
         self._part(drafts, readings, ties)
         events = []
         for members, doubtful in drafts:

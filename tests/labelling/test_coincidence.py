@@ -132,6 +132,17 @@ def test_two_events_in_one_record_are_two() -> None:
     assert [times(one) for one in found] == [as_set(event(100.0)), as_set(second)]
 
 
+def test_a_crowded_record_is_parted_between_events() -> None:
+    """60 events without a pause that would part them, and noise: 600 picks and 60 more."""
+    rng = random.Random(1)
+    events = [event(20.0 * i, (rng.uniform(-8, 8), rng.uniform(-8, 8), 8.0)) for i in range(60)]
+    noise = [pick(rng.choice("ABCDE"), rng.choice("PS"), 20.0 * i + rng.uniform(12, 14), 0.2) for i in range(60)]
+    found = coincide([*(p for one in events for p in one), *noise], table())
+    whole = [as_set(one) for one in events]
+    assert sum(times(one) in whole for one in found) >= 58
+    assert sum(len(times(one)) > 2 for one in found) == 60
+
+
 def test_a_reading_that_fits_two_events_is_a_label_of_neither() -> None:
     """Two P events of three stations each, too far apart to be one, and one P at D in between."""
     close = StationTable(
