@@ -89,6 +89,7 @@ def pretrain(
     from phaseno_peft.backbone import EMBEDDED
     from phaseno_peft.pretraining import PretrainingSettings
     from phaseno_peft.pretraining import pretrain as train
+    from phaseno_peft.pretraining.story import volumes
 
     terminal = Terminal(quiet=quiet)
     given = {
@@ -135,6 +136,8 @@ def pretrain(
         )
         return
     rate = progress.seen / progress.seconds if progress.seconds else 0.0
+    for name, windows, stations, p, s in volumes(progress.counts):
+        terminal.show(plain(f"{name}: {windows:,} windows, {stations:,} station-windows, {p:,} P, {s:,} S"))
     terminal.show(
         plain(
             f"step {progress.step:,}, {progress.seen:,} station-windows in {progress.seconds / 60:.1f} minutes "

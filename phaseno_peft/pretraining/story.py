@@ -136,7 +136,13 @@ def _curve_table(progress: Progress) -> list[str]:
 
 
 def _facts(source: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in source.items() if value not in ({}, None))
+    said = []
+    for key, value in source.items():
+        if isinstance(value, Mapping):
+            value = ", ".join(f"{number} {name}" for name, number in value.items())
+        if value not in ("", None):
+            said.append(f"{key.replace('_', ' ')}: {value}")
+    return "; ".join(said)
 
 
 def _value(row: Row, key: str) -> float:

@@ -251,6 +251,9 @@ def streaming(maker: BatchMaker, first: int, workers: int) -> Iterator[Iterator[
 def _reporting(batches: Iterator[Batch]) -> Iterator[Batch]:
     try:
         yield from batches
+    except PhasenoPeftError as error:  # DataLoader puts the worker's traceback before the sentence
+        sentence = str(error).strip().splitlines()[-1]
+        raise type(error)(sentence.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")) from None
     except RuntimeError as error:
         if "DataLoader worker" in str(error) and "exited" in str(error):
             raise PhasenoPeftError(

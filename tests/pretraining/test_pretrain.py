@@ -20,10 +20,11 @@ import torch
 
 from phaseno_peft.backbone import load_backbone, parallel
 from phaseno_peft.errors import PhasenoPeftError
-from phaseno_peft.pretraining import BatchMaker, PretrainingSettings, Sources, pretrain
+from phaseno_peft.pretraining import SCRATCH, BatchMaker, PretrainingSettings, Sources, pretrain
 from phaseno_peft.pretraining import progress as progress_module
 from phaseno_peft.pretraining.loop import Trainee, step
 from phaseno_peft.pretraining.progress import LARGEST_FILE_BYTES, checkpoints, load_checkpoint, shards
+from phaseno_peft.pretraining.run import initial_weights
 
 
 def run(folder: Path, init: Path, lean: PretrainingSettings, **more: Any) -> Any:
@@ -210,6 +211,13 @@ def test_a_gradient_that_is_not_finite_changes_nothing(small_backbone: Path, lea
     _, is_finite = step(trainee, batch, lean, "float32", torch.device("cpu"), list(model.parameters()))
     assert not is_finite
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_random_weights_are_the_seed_s_and_expect_few_arrivals() -> None:
+    first, again, other = (initial_weights(SCRATCH, seed)[0] for seed in (1, 1, 2))
+    assert torch.equal(first.fc0.weight, again.fc0.weight)
+    assert not torch.equal(first.fc0.weight, other.fc0.weight)
+    assert float(first.fc2.bias.detach().sigmoid().max()) < 0.02
 
 
 def test_the_rate_rises_then_falls_as_the_root_of_the_windows_seen() -> None:
