@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from phaseno_peft.errors import BackboneError
@@ -167,8 +169,10 @@ class Group:
     rows: slice | Tensor
     """Which stations of the graph."""
     n_stations: int
-    hears: list[slice | Tensor]
-    """For each station the rows it hears, a station twice where two edges say so."""
+    heard: NDArray[np.int64]
+    """[edge] the rows that stations hear, in order of the hearing station; twice where two edges say so."""
+    pointers: NDArray[np.int64]
+    """[station + 1] where each station's part of `heard` begins, and its end."""
     degree: Tensor
     """[station] number of incoming edges, float32."""
     all_hear: bool
@@ -187,7 +191,8 @@ class Group:
         return cls(
             rows=_as_slice(rows),
             n_stations=n,
-            hears=[_as_slice(each) for each in heard],
+            heard=np.array([row for each in heard for row in each], np.int64),
+            pointers=np.cumsum([0, *map(len, heard)]),
             degree=torch.tensor([float(len(each)) for each in heard]),
             all_hear=all(heard),
             is_alone=all(each == [i] for i, each in enumerate(heard)),

@@ -2,9 +2,9 @@
 
 Upstream sends a [2C+4, T] tensor for every edge through two linear layers. Its first layer is a sum of a term of the
 target and a term of the source, and the mean over edges commutes with the second layer (DESIGN section 2). All that is
-left per edge is one addition, one GELU and one accumulation, done here for a few samples at a time, so that no tensor
-[edge, channel, time] is ever built, forwards or backwards, and the temporaries stay in cache. The backward pass keeps
-the block's input and what every station heard, and computes the rest again.
+left per edge is one addition, one GELU and one accumulation, done in one loop (kernels.py) for some samples at a time,
+so that no tensor [edge, channel, time] is ever built, forwards or backwards, and the temporaries stay in cache. The
+backward pass keeps the block's input and what every station heard, and computes the rest again.
 """
 
 from __future__ import annotations
@@ -19,16 +19,15 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from phaseno_peft.backbone import parallel
+from phaseno_peft.backbone import kernels, parallel
 from phaseno_peft.backbone.graph import Group, StationGraph
 from phaseno_peft.backbone.parallel import run, undivided
-from phaseno_peft.backbone.smooth import MIN_STATIONS, PATCH_CHANNELS, hear_everyone, order_by_range
 
-_gelu_ = torch.ops.aten.gelu_
-_gelu_backward_ = torch.ops.aten.gelu_backward.grad_input
 _gelu_backward = torch.ops.aten.gelu_backward.default
 _ELEMENTS = 262_144
-"""Of one temporary: small enough for the caches, large beside the ten microseconds that a call of GELU costs."""
+"""Of one temporary: small enough for the caches, large beside what a call costs."""
+_MANY_STATIONS = 20
+"""From here on a mean over all is interpolated; below, plain sums cost less."""
 _PIECES = 8
 """Pieces a group's samples are shared out in, whatever the number of threads, so that sums always come out the same."""
 
@@ -111,10 +110,10 @@ class _GraphBlock(torch.autograd.Function):
         pieces = []
         for group in graph.groups:
             mine = _of_group(weights, group)
-            smooth = group.is_full and group.n_stations >= MIN_STATIONS and kept is None
+            smooth = group.is_full and group.n_stations >= _MANY_STATIONS and kept is None
             if smooth:
                 mine = _sorted(mine, x[group.rows])
-            for times in _shared_out(group, x.shape[1], hidden, smooth):
+            for times in _shared_out(group, x.shape[1], hidden):
                 pieces.append(partial(_forward, x, result, kept, mine, group, times, smooth))
         run(pieces)
         if kept is not None:
@@ -157,7 +156,8 @@ def _of_group(weights: BlockWeights, group: Group) -> BlockWeights:
 def _sorted(weights: BlockWeights, x: Tensor) -> BlockWeights:
     """The edge's hidden channels in order of how far stations lie apart in them; the result does not depend on it."""
     w, some = weights, x[:, :: max(1, x.shape[1] // 64)]
-    order = order_by_range(F.linear(some, w.at_target) + w.target_constant[:, None])
+    at_target = F.linear(some, w.at_target) + w.target_constant[:, None]
+    order = (at_target.amax(0) - at_target.amin(0)).mean(0).argsort()
     return w._replace(
         at_target=w.at_target[order],
         at_source=w.at_source[order],
@@ -167,11 +167,9 @@ def _sorted(weights: BlockWeights, x: Tensor) -> BlockWeights:
     )
 
 
-def _shared_out(group: Group, samples: int, hidden: int, smooth: bool = False) -> list[list[tuple[int, int]]]:
+def _shared_out(group: Group, samples: int, hidden: int) -> list[list[tuple[int, int]]]:
     """Blocks of samples (first, last + 1), dealt to pieces."""
-    at_once = PATCH_CHANNELS if smooth else hidden
-    heard = max(1, int(group.degree.max()))
-    fitting = min(_ELEMENTS // (at_once * heard), 6 * _ELEMENTS // (hidden * group.n_stations))
+    fitting = _ELEMENTS // (hidden * group.n_stations)
     n_blocks = -(-samples // max(4, min(fitting, samples)))
     edges = [round(i * samples / n_blocks) for i in range(n_blocks + 1)]
     blocks = list(pairwise(edges))
@@ -219,31 +217,21 @@ def _forward(
         own = _rows_of(x, group, first, last, scratch, "own")
         if group.is_alone:
             constant = w.target_constant + w.source_constant
-            heard = _gelu_(_terms(own, w.at_target + w.at_source, constant, scratch, "heard"))
+            heard = kernels.gelu_(_terms(own, w.at_target + w.at_source, constant, scratch, "heard"))
         else:
             target = _terms(own, w.at_target, w.target_constant, scratch, "target")
             source = _terms(own, w.at_source, w.source_constant, scratch, "source")
             heard = scratch.take("heard", *target.shape)
             if smooth:
-                hear_everyone(target, source, heard, w.edge_out.shape[1])
+                kernels.hear_everyone(target, source, heard)
             else:
-                for i, rows in enumerate(group.hears):
-                    torch.sum(_gelu_(_edges(target[i], source, rows, scratch)), 0, out=heard[i])
-                heard /= group.degree.clamp(min=1)[:, None]
+                kernels.hear(target, source, group.pointers, group.heard, heard)
         heard = heard.view(len(own), -1)
         hidden, _ = _update(own, heard, weights, group, scratch)
-        part = torch.addmm(w.out_bias, _gelu_(hidden), w.out.t(), out=own)
+        part = torch.addmm(w.out_bias, kernels.gelu_(hidden), w.out.t(), out=own)
         result[:, first:last][group.rows] = part.view(n, -1, part.shape[1])
         if kept is not None:
             kept[:, first:last][group.rows] = heard.view(n, -1, heard.shape[1])
-
-
-def _edges(target: Tensor, source: Tensor, rows: slice | Tensor, scratch: _Scratch) -> Tensor:
-    """[edge, time * hidden] arguments of the GELU for one target."""
-    if isinstance(rows, slice):
-        part = scratch.take("edges", rows.stop - rows.start, len(target))
-        return torch.add(source[rows], target, out=part)
-    return torch.index_select(source, 0, rows, out=scratch.take("edges", len(rows), len(target))).add_(target)
 
 
 def _update(
@@ -278,11 +266,11 @@ def _backward(
         g = _rows_of(grad, group, first, last, scratch, "grad")
         hidden, message = _update(own, heard, w, group, scratch)
         if wanted.out:
-            share.out.addmm_(g.t(), torch.ops.aten.gelu.out(hidden, out=scratch.take("edges", *hidden.shape)))
+            share.out.addmm_(g.t(), kernels.gelu_(scratch.take("activated", *hidden.shape).copy_(hidden)))
         if wanted.out_bias:
             share.out_bias.add_(g.sum(0))
         g = torch.mm(g, w.out, out=scratch.take("grad_hidden", *hidden.shape))
-        g = _gelu_backward_(g, hidden, grad_input=hidden)
+        g = kernels.gelu_backward_(g, hidden)
         if wanted.update_message:
             share.update_message.addmm_(g.t(), message)
         if wanted.update_own:
@@ -301,21 +289,13 @@ def _backward(
         if group.is_alone:
             constant = w.target_constant + w.source_constant
             terms = _terms(own, w.at_target + w.at_source, constant, scratch, "target")
-            g_target = g_source = _gelu_backward_(g, terms, grad_input=terms).view(len(own), -1)
+            g_target = g_source = kernels.gelu_backward_(g, terms).view(len(own), -1)
             g_own.addmm_(g_target, w.at_target + w.at_source)
         else:
-            g /= group.degree.clamp(min=1)[:, None]
             target = _terms(own, w.at_target, w.target_constant, scratch, "target")
             source = _terms(own, w.at_source, w.source_constant, scratch, "source")
-            g_target, g_source = target, heard.view(n, -1).zero_()
-            for i, rows in enumerate(group.hears):
-                part = _edges(target[i], source, rows, scratch)
-                _gelu_backward_(g[i].expand_as(part), part, grad_input=part)
-                torch.sum(part, 0, out=g_target[i])  # its argument is not needed any more
-                if isinstance(rows, slice):
-                    g_source[rows] += part
-                else:
-                    g_source.index_add_(0, rows, part)
+            g_target, g_source = scratch.take("of_target", *target.shape), heard.view(n, -1)
+            kernels.hear_backward(g, target, source, group.pointers, group.heard, g_target, g_source)
             g_target, g_source = g_target.view(len(own), -1), g_source.view(len(own), -1)
             g_own.addmm_(g_target, w.at_target).addmm_(g_source, w.at_source)
         if wanted.at_target:

@@ -15,13 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from phaseno_peft.backbone import parallel
+from phaseno_peft.backbone import kernels, parallel
 from phaseno_peft.backbone.fourier import Resample
 from phaseno_peft.backbone.parallel import run, undivided
-
-_gelu_ = torch.ops.aten.gelu_
-_gelu_backward = torch.ops.aten.gelu_backward.grad_input
-
 
 # --- spectrum -------------------------------------------------------------------------------------------------------
 
@@ -173,9 +169,11 @@ class _Synthesise(torch.autograd.Function):
         def piece(s: int) -> None:
             y = _local(fixed, [part[s] for part in parts], _of_station(pointwise, s))
             y = torch.addmm(y, fixed.matrix, mixed[:, s], out=y if kept is None else kept[s])
-            torch.addcmul(bias, y, _inverse_deviation(y, fixed.eps) * weight, out=result[s])
+            scale = _inverse_deviation(y, fixed.eps)[0] * weight
             if fixed.activate:
-                _gelu_(result[s])
+                kernels.scaled_gelu(y, scale, bias, result[s])
+            else:
+                torch.addcmul(bias, y, scale, out=result[s])
 
         run([partial(piece, s) for s in range(n)])
         if kept is not None:
@@ -190,6 +188,7 @@ class _Synthesise(torch.autograd.Function):
         kept, pointwise, weight, bias, *parts = ctx.saved_tensors
         _, _, want_mixed, want_pointwise, want_weight, want_bias, *want_parts = ctx.needs_input_grad
         n, samples, channels = kept.shape
+        grad = grad.contiguous()
         grad_mixed = grad.new_empty(fixed.matrix.shape[1], n, channels)
         grad_pointwise = grad.new_empty(n, *pointwise.shape[-2:])
         grad_weight, grad_bias = grad.new_empty(n, channels), grad.new_empty(n, channels)
@@ -201,8 +200,7 @@ class _Synthesise(torch.autograd.Function):
             y, g = kept[s], grad[s]
             inverse = _inverse_deviation(y, fixed.eps)
             if fixed.activate:
-                z = torch.addcmul(bias, y, inverse * weight)
-                g = _gelu_backward(g, z, grad_input=z)
+                g = kernels.scaled_gelu_backward(g, y, inverse[0] * weight, bias, torch.empty_like(y))
             mean, shared = g.mean(0), (g * y).mean(0)
             torch.mul(mean, samples, out=grad_bias[s])
             torch.mul(shared * inverse[0], samples, out=grad_weight[s])
@@ -261,7 +259,7 @@ class _Decide(torch.autograd.Function):
         logits = x.new_empty(x.shape[0], len(w2), x.shape[1])
 
         def piece(s: int) -> None:
-            hidden = _gelu_(torch.addmm(b1, x[s], w1.t()))
+            hidden = kernels.gelu_(torch.addmm(b1, x[s], w1.t()))
             torch.addmm(b2[:, None], w2, hidden.t(), out=logits[s])
 
         run([partial(piece, s) for s in range(len(x))])
@@ -277,8 +275,8 @@ class _Decide(torch.autograd.Function):
 
         def piece(s: int) -> None:
             hidden = torch.addmm(b1, x[s], w1.t())
-            torch.mm(grad[s], F.gelu(hidden), out=sums[2][s])
-            g = _gelu_backward(torch.mm(grad[s].t(), w2), hidden, grad_input=hidden)
+            torch.mm(grad[s], kernels.gelu_(hidden.clone()), out=sums[2][s])
+            g = kernels.gelu_backward_(torch.mm(grad[s].t(), w2), hidden)
             torch.mm(g.t(), x[s], out=sums[0][s])
             torch.sum(g, 0, out=sums[1][s])
             torch.mm(g, w1, out=grad_x[s])

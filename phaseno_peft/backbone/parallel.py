@@ -23,8 +23,8 @@ _here = threading.local()
 
 
 def by_station(x: Tensor) -> bool:
-    """Whether to compute in pieces: not under a compiler nor on an accelerator, which want whole tensors."""
-    return x.device.type == "cpu" and not torch.compiler.is_compiling()
+    """Whether to compute in pieces: float32 on a CPU. A compiler, an accelerator, other types want whole tensors."""
+    return x.device.type == "cpu" and x.dtype == torch.float32 and not torch.compiler.is_compiling()
 
 
 @contextmanager
