@@ -57,7 +57,7 @@ from phaseno_peft.evaluation import Scores, choose_thresholds, f1_gain, load_riv
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.picking.picks import write_atomically
 from phaseno_peft.simulation import simulate_network_windows
-from phaseno_peft.training.home import _window as simulated_window  # the one place that makes such windows
+from phaseno_peft.training.home import simulated_window
 
 Probabilities = list[NDArray[np.float32]]
 Thresholds = Mapping[str, float]

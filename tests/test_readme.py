@@ -47,7 +47,7 @@ def run(workplace: Path, *command: str, **variables: str) -> str:
 
 
 def test_there_are_the_blocks_that_are_run_here() -> None:
-    assert [language for language, _ in BLOCKS] == ["bash", "bash", "bash", "python", "python", "bash", "python"]
+    assert [language for language, _ in BLOCKS] == ["bash", "bash", "bash", "python", "python", "bash", "python", "bash"]
     assert "phaseno-peft demo" in BLOCKS[0][1]
     assert '".[test]"' in BLOCKS[1][1]
     assert "pytest" in BLOCKS[1][1]
@@ -89,3 +89,9 @@ def test_the_sharing_blocks_run(workplace: Path, tmp_path: Path) -> None:
         assert "from-the-hub: whole" in out
         run(workplace, sys.executable, "-c", BLOCKS[6][1], **client)
     run(workplace, sys.executable, "-c", BLOCKS[6][1], **(client | {"HF_HUB_OFFLINE": "1"}))  # the server is gone
+
+
+def test_the_block_without_labels_runs(workplace: Path) -> None:
+    run(workplace, "bash", "-euo", "pipefail", "-c", BLOCKS[7][1])
+    assert (workplace / "ohio" / "picks.xml").is_file()
+    assert "<q:quakeml" in (workplace / "automatic-picks.xml").read_text()[:500]

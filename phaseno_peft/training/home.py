@@ -39,7 +39,7 @@ HOME = (
 def home_windows() -> tuple[Window, ...]:
     """The same windows every time."""
     made = simulate_network_windows(np.random.default_rng(SEED), None, WINDOWS, stations=STATIONS)
-    return tuple(_window(made, graph) for graph in range(WINDOWS))
+    return tuple(simulated_window(made, graph) for graph in range(WINDOWS))
 
 
 def judge_at_home(model: torch.nn.Module) -> Scores:
@@ -51,7 +51,8 @@ def judge_at_home(model: torch.nn.Module) -> Scores:
     return score(windows[1::2], found[1::2], thresholds, min_distance_s=min_distance_s)
 
 
-def _window(made: NetworkWindows, graph: int) -> Window:
+def simulated_window(made: NetworkWindows, graph: int) -> Window:
+    """One of the simulated windows as the network is trained and judged on: high-passed, its arrivals labelled."""
     preprocessing = Preprocessing()
     raw = made.waveforms[graph].astype(np.float64)
     samples = np.apply_along_axis(highpass, -1, raw, made.rate_hz, preprocessing.highpass_hz)
