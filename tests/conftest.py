@@ -20,6 +20,22 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: the t
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+@pytest.fixture(autouse=True)
+def no_shipped_adapters(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Hides the checkout's own `adapters/`, so that tests of libraries do not depend on what the project ships."""
+    from phaseno_peft import places
+    from phaseno_peft.library import resolve
+
+    own = Path(__file__).resolve().parents[1] / "adapters"
+    nowhere = tmp_path_factory.getbasetemp() / "no-adapters"
+
+    def shipped_folder(name: str) -> Path:
+        folder = places.shipped_folder(name)
+        return nowhere if folder == own else folder
+
+    monkeypatch.setattr(resolve, "shipped_folder", shipped_folder)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of recordings and golden vectors that lies beside the project in some places."""
