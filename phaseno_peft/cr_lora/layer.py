@@ -16,13 +16,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from phaseno_peft.backbone import StationGraph, around_forward
+from phaseno_peft.backbone import StationGraph, around_forward, parallel
 from phaseno_peft.backbone.network import Forward
 from phaseno_peft.cr_lora.settings import CRLoraSettings, LayerKind
 from phaseno_peft.errors import AdapterError
@@ -61,13 +62,22 @@ def adapters_by_window(names: Sequence[str | None]) -> Iterator[None]:
                 f"{len(names)} adapter names are given for a batch of {len(graph.sizes)} windows. Give one for each "
                 "window (a window is a whole network, stacked with StationGraph.stack)."
             )
-        logits, order = [], []
-        for name, windows in windows_of.items():
-            share, rows = graph.select(windows)
+        shares = [(name, *graph.select(windows)) for name, windows in windows_of.items()]
+        logits: list[Tensor] = [waveforms] * len(shares)
+
+        def piece(i: int) -> None:
+            name, share, rows = shares[i]
             with selected_adapter(name):
-                logits.append(run(waveforms[rows], share))
-            order.append(rows)
-        return torch.cat(logits)[torch.cat(order).argsort()]
+                logits[i] = run(waveforms[rows], share)
+
+        pieces = [partial(piece, i) for i in range(len(shares))]
+        if parallel.by_station(waveforms) and not torch.is_grad_enabled() and len(pieces) >= 2 * torch.get_num_threads():
+            with parallel.undivided():  # a core for each adapter, in place of all cores for one after the other
+                parallel.run(pieces)
+        else:
+            for each in pieces:
+                each()
+        return torch.cat(logits)[torch.cat([rows for _, _, rows in shares]).argsort()]
 
     token = around_forward.set(divided)
     try:
