@@ -71,7 +71,8 @@ def adapters_by_window(names: Sequence[str | None]) -> Iterator[None]:
                 logits[i] = run(waveforms[rows], share)
 
         pieces = [partial(piece, i) for i in range(len(shares))]
-        if parallel.by_station(waveforms) and not torch.is_grad_enabled() and len(pieces) >= 2 * torch.get_num_threads():
+        many = len(pieces) >= 2 * torch.get_num_threads()
+        if many and parallel.by_station(waveforms) and not torch.is_grad_enabled():
             with parallel.undivided():  # a core for each adapter, in place of all cores for one after the other
                 parallel.run(pieces)
         else:
