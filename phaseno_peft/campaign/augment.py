@@ -7,7 +7,7 @@ window and leaves the given one alone. An exact zero in a normalised window is a
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,9 +36,14 @@ class Augmentation:
     components: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in self.__slots__:
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise CampaignError(f"`{name}` should be a probability but is {getattr(self, name)}. Give 0 to 1.")
+        check_probabilities(dataclasses.asdict(self))
+
+
+def check_probabilities(chances: Mapping[str, float]) -> None:
+    """Raise `CampaignError` for the first that does not lie within 0 and 1."""
+    for name, chance in chances.items():
+        if not 0.0 <= chance <= 1.0:
+            raise CampaignError(f"`{name}` should be a probability but is {chance}. Give 0 to 1.")
 
 
 def flip_polarity(rng: np.random.Generator, window: Window) -> Window:

@@ -1,11 +1,14 @@
-"""Options that several commands share, declared once so that they are spelled and explained alike."""
+"""Options that several commands share, declared once so that they are spelled, explained and checked alike."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from phaseno_peft.errors import PhasenoPeftError
 
 WaveformsOption = Annotated[
     Path, typer.Option("--waveforms", help="Folder or file of waveforms, MiniSEED or anything obspy reads.")
@@ -50,5 +53,16 @@ MaxMinutesOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of split, windows and training.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the output file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No messages, only results and errors.")]
+
+
+def check_output(out: Path, endings: Collection[str], advice: str, *, overwrite: bool) -> None:
+    """Refuse, before any work is done, a file that could not be written in the end; `advice` follows a wrong ending."""
+    if out.suffix.lower() not in endings:
+        raise PhasenoPeftError(f"{out}: unknown ending {out.suffix!r}. {advice}")
+    if out.exists() and not overwrite:
+        raise PhasenoPeftError(f"{out}: exists already. Choose another name, or replace it with --overwrite.")
+    if not out.absolute().parent.is_dir():
+        raise PhasenoPeftError(f"{out}: the folder {out.absolute().parent} does not exist. Make it first.")

@@ -9,7 +9,14 @@ import typer
 
 from phaseno_peft.cli.adapters import complete_adapter
 from phaseno_peft.cli.console import Terminal
-from phaseno_peft.cli.options import BackboneOption, JsonOption, QuietOption, StationsOption
+from phaseno_peft.cli.options import (
+    BackboneOption,
+    JsonOption,
+    OverwriteOption,
+    QuietOption,
+    StationsOption,
+    check_output,
+)
 
 
 def pick(
@@ -40,7 +47,7 @@ def pick(
         typer.Option("--preprocessing", help="upstream-v1: with --frozen, for comparing with upstream's own picks."),
     ] = "campaign-v1",
     backbone: BackboneOption = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file.")] = False,
+    overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -58,12 +65,7 @@ def pick(
     if (adapter is None) == (not frozen):
         raise PhasenoPeftError("say which picks you want: --adapter NAME, or --frozen for the backbone alone.")
     writers = {".csv": "to_csv", ".xml": "to_quakeml", ".quakeml": "to_quakeml", ".obs": "to_nlloc"}
-    if out.suffix.lower() not in writers:
-        raise PhasenoPeftError(f"{out}: unknown ending {out.suffix!r}. Use .csv, .xml (QuakeML) or .obs (NLLOC_OBS).")
-    if out.exists() and not overwrite:
-        raise PhasenoPeftError(f"{out}: exists already. Choose another name, or replace it with --overwrite.")
-    if not out.absolute().parent.is_dir():
-        raise PhasenoPeftError(f"{out}: the folder {out.absolute().parent} does not exist. Make it first.")
+    check_output(out, writers, "Use .csv, .xml (QuakeML) or .obs (NLLOC_OBS).", overwrite=overwrite)
     table = read_stations(stations)
     streams = read_waveforms(waveforms)
     picker = Picker.load(backbone or EMBEDDED) if adapter is None else load_adapter(adapter, backbone=backbone)

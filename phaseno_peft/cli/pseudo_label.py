@@ -9,7 +9,14 @@ import typer
 
 from phaseno_peft.cli.adapters import complete_adapter
 from phaseno_peft.cli.console import Terminal
-from phaseno_peft.cli.options import JsonOption, PhasenetWeightsOption, QuietOption, StationsOption
+from phaseno_peft.cli.options import (
+    JsonOption,
+    OverwriteOption,
+    PhasenetWeightsOption,
+    QuietOption,
+    StationsOption,
+    check_output,
+)
 
 
 def pseudo_label(
@@ -37,7 +44,7 @@ def pseudo_label(
     ] = None,
     s_threshold: Annotated[float | None, typer.Option("--s-threshold", min=0, max=1, help="As for P.")] = None,
     phasenet_weights: PhasenetWeightsOption = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file.")] = False,
+    overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -49,18 +56,13 @@ def pseudo_label(
     Example: phaseno-peft pseudo-label waveforms --stations stations.xml --out picks.xml
     """
     from phaseno_peft.campaign import read_stations, read_waveforms
-    from phaseno_peft.errors import PhasenoPeftError
     from phaseno_peft.labelling import load_teacher
     from phaseno_peft.labelling import pseudo_label as label
     from phaseno_peft.labelling.catalogue import write_catalog
 
     terminal = Terminal(quiet=quiet)
-    if out.suffix.lower() not in (".xml", ".quakeml"):
-        raise PhasenoPeftError(f"{out}: unknown ending {out.suffix!r}. Use .xml or .quakeml: the catalogue is QuakeML.")
-    if out.exists() and not overwrite:
-        raise PhasenoPeftError(f"{out}: exists already. Choose another name, or replace it with --overwrite.")
-    if not out.absolute().parent.is_dir():
-        raise PhasenoPeftError(f"{out}: the folder {out.absolute().parent} does not exist. Make it first.")
+    advice = "Use .xml or .quakeml: the catalogue is QuakeML."
+    check_output(out, (".xml", ".quakeml"), advice, overwrite=overwrite)
     table = read_stations(stations)
     streams = read_waveforms(waveforms)
     asked = load_teacher(

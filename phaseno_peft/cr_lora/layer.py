@@ -63,7 +63,7 @@ def adapters_by_window(names: Sequence[str | None]) -> Iterator[None]:
                 "window (a window is a whole network, stacked with StationGraph.stack)."
             )
         shares = [(name, *graph.select(windows)) for name, windows in windows_of.items()]
-        logits: list[Tensor] = [waveforms] * len(shares)
+        logits: dict[int, Tensor] = {}
 
         def piece(i: int) -> None:
             name, share, rows = shares[i]
@@ -78,7 +78,7 @@ def adapters_by_window(names: Sequence[str | None]) -> Iterator[None]:
         else:
             for each in pieces:
                 each()
-        return torch.cat(logits)[torch.cat([rows for _, _, rows in shares]).argsort()]
+        return torch.cat([logits[i] for i in range(len(shares))])[torch.cat([rows for _, _, rows in shares]).argsort()]
 
     token = around_forward.set(divided)
     try:

@@ -17,8 +17,7 @@ import numpy as np
 import scipy.signal
 from numpy.typing import NDArray
 
-from phaseno_peft.campaign.augment import Augmentation
-from phaseno_peft.errors import CampaignError
+from phaseno_peft.campaign.augment import Augmentation, check_probabilities
 from phaseno_peft.pretraining.scene import Arrival, Scene, loudness
 
 STRETCHES = tuple(Fraction(*f) for f in ((2, 3), (4, 5), (9, 10), (10, 9), (5, 4), (3, 2)))
@@ -52,9 +51,7 @@ class Chances:
     components: float = 0.4
 
     def __post_init__(self) -> None:
-        for name in self.__slots__:
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise CampaignError(f"`{name}` should be a probability but is {getattr(self, name)}. Give 0 to 1.")
+        check_probabilities(dataclasses.asdict(self))
 
     @property
     def of_windows(self) -> Augmentation:

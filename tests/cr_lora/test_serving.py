@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import peft
@@ -66,8 +66,17 @@ def stacked(windows: list[tuple[torch.Tensor, StationGraph]]) -> tuple[torch.Ten
 NAMES = ["bb", None, "aa", "bb", "cc"]
 
 
+@pytest.fixture(params=[1, 2], ids=["one-thread", "two-threads"])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """With two, four adapters or more are computed side by side."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
 def test_each_window_of_a_batch_has_its_own_adapter(
-    served: PhaseNO, windows: list[tuple[torch.Tensor, StationGraph]]
+    served: PhaseNO, windows: list[tuple[torch.Tensor, StationGraph]], threads: int
 ) -> None:
     expected = []
     for name, window in zip(NAMES, windows, strict=True):
@@ -79,6 +88,17 @@ def test_each_window_of_a_batch_has_its_own_adapter(
     with torch.no_grad(), adapters_by_window(["bb"] * 5):  # control: names matter
         assert (served(*stacked(windows)) - mixed).abs().max() > 1e-2
     with torch.no_grad():  # and are forgotten afterwards
+        assert torch.equal(served(*stacked(windows)), small_phaseno()(*stacked(windows)))
+
+
+def test_a_mixed_batch_that_fails_side_by_side_leaves_the_threads_as_they_were(
+    served: PhaseNO, windows: list[tuple[torch.Tensor, StationGraph]], threads: int
+) -> None:
+    unknown = pytest.raises(AdapterError, match="'nowhere' is not resident")
+    with unknown, torch.no_grad(), adapters_by_window([*NAMES[:4], "nowhere"]):
+        served(*stacked(windows))
+    assert torch.get_num_threads() == threads
+    with torch.no_grad():
         assert torch.equal(served(*stacked(windows)), small_phaseno()(*stacked(windows)))
 
 
