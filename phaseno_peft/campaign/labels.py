@@ -51,7 +51,8 @@ def known_samples(
     `labels` and `doubtful` are picks in samples, those outside the window too; `unlabelled_events` are (first, last)
     pick in samples of the events that have no label here. Where the station-phase has no label at all, nothing is known
     from 1 s before the first pick of such an event to the end (an arrival may come late); where other events are
-    labelled here, only for as long as the unlabelled event's arrivals can last.
+    labelled here, only for as long as the unlabelled event's arrivals can last. Within 1 s of a pick outside the window
+    only labels are known; within 1 s of a doubtful pick nothing is.
     """
     known = np.ones(n_samples, bool)
     inside = [a for a in labels if 0 <= a <= n_samples - 1]
@@ -61,13 +62,16 @@ def known_samples(
             continue
         until = over if inside or first < 0 else n_samples
         known[slice(*_span(first - NEIGHBOURHOOD_SAMPLES, until, n_samples))] = False
-    for arrival in inside:
-        known[slice(*_span(arrival - HALF_BASE_SAMPLES, arrival + HALF_BASE_SAMPLES, n_samples))] = True
     outside = [a for a in labels if not 0 <= a <= n_samples - 1]
-    for arrival in (*doubtful, *outside):
-        blind = _span(arrival - NEIGHBOURHOOD_SAMPLES, arrival + NEIGHBOURHOOD_SAMPLES, n_samples)
-        known[slice(*blind)] = False
+    _around(known, outside, NEIGHBOURHOOD_SAMPLES, False)
+    _around(known, inside, HALF_BASE_SAMPLES, True)
+    _around(known, doubtful, NEIGHBOURHOOD_SAMPLES, False)
     return known
+
+
+def _around(known: np.ndarray, arrivals: Sequence[float], samples: float, value: bool) -> None:
+    for arrival in arrivals:
+        known[slice(*_span(arrival - samples, arrival + samples, len(known)))] = value
 
 
 def event_end(first: float, last: float) -> float:

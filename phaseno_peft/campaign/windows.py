@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -213,15 +213,20 @@ class WindowSampler:
 def noise_intervals(stretch: Stretch, preprocessing: Preprocessing) -> list[tuple[int, int]]:
     """Half-open sample intervals without events, long enough for a noise window, in time order."""
     recording = stretch.recording
-    busy = sorted(
+    busy = [
         (first - NOISE_BEFORE_S * recording.rate_hz, last + NOISE_AFTER_S * recording.rate_hz)
         for first, last in _event_extents(stretch).values()
-    )
+    ]
+    return free_intervals(busy, recording.n_samples, SHORTEST_NOISE * preprocessing.window_samples)
+
+
+def free_intervals(busy: Iterable[tuple[float, float]], n_samples: int, shortest: float) -> list[tuple[int, int]]:
+    """Half-open intervals of samples, at least `shortest` long, that no busy (first, last) touches, in time order."""
     free: list[tuple[int, int]] = []
     begin = 0
-    for first, last in [*busy, (float(recording.n_samples), float(recording.n_samples))]:
-        end = min(recording.n_samples, math.floor(first))
-        if end - begin >= SHORTEST_NOISE * preprocessing.window_samples:
+    for first, last in [*sorted(busy), (float(n_samples), float(n_samples))]:
+        end = min(n_samples, math.floor(first))
+        if end - begin >= shortest:
             free.append((begin, end))
         begin = max(begin, math.ceil(last))
     return free

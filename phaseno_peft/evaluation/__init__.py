@@ -7,6 +7,7 @@ from phaseno_peft.evaluation.metrics import (
     WindowPick,
     calibrate_uncertainty,
     choose_thresholds,
+    cross_entropy,
     pick_window,
     score,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "choose_thresholds",
     "comparison_markdown",
     "comparison_table",
+    "cross_entropy",
     "f1_gain",
     "load_rivals",
     "match",

@@ -54,6 +54,18 @@ class WindowPick:
     half_width_samples: float
 
 
+def cross_entropy(
+    windows: Sequence[Window], probabilities: Sequence[NDArray[np.floating]], positive_weight: float = 5.0
+) -> float:
+    """Training's loss: mean over all known samples of probabilities [station, 2, sample]; labels weigh so much more."""
+    total = samples = 0.0
+    for window, found in zip(windows, probabilities, strict=True):
+        p, target = np.clip(found[window.known], 1e-6, 1 - 1e-6), window.targets[window.known]
+        total -= float((positive_weight * target * np.log(p) + (1 - target) * np.log1p(-p)).sum(dtype=np.float64))
+        samples += p.size
+    return total / max(samples, 1.0)
+
+
 def pick_window(
     window: Window, probability: NDArray[np.floating], thresholds: Mapping[str, float], *, min_distance_s: float = 0.5
 ) -> list[WindowPick]:

@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from phaseno_peft.campaign import Campaign, Window, fixed_windows
+from phaseno_peft.campaign import Campaign, fixed_windows
 from phaseno_peft.cr_lora import selected_adapter
 from phaseno_peft.errors import AdapterError, PhasenoPeftError
-from phaseno_peft.evaluation.metrics import score
+from phaseno_peft.evaluation.metrics import cross_entropy, score
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.picking.picker import Picker
-
-POSITIVE_WEIGHT = 5.0
-"""Of label samples against noise samples, as in training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +64,9 @@ def suggest(
             Suggestion(
                 name or "frozen",
                 (scores.mean_f1(0.5) + scores.mean_f1(0.1)) / 2,
-                _loss(windows, found),
+                cross_entropy(windows, found),
                 {phase: each.f1 for phase, each in phases.items()},
                 {phase: each.residual_median_s for phase, each in phases.items()},
             )
         )
     return sorted(ranking, key=lambda each: (-round(each.score, 2), each.loss)), left_out
-
-
-def _loss(windows: Sequence[Window], probabilities: Sequence[NDArray[np.float32]]) -> float:
-    total = samples = 0.0
-    for window, found in zip(windows, probabilities, strict=True):
-        p, target = np.clip(found[window.known], 1e-6, 1 - 1e-6), window.targets[window.known]
-        total -= float((POSITIVE_WEIGHT * target * np.log(p) + (1 - target) * np.log1p(-p)).sum())
-        samples += p.size
-    return total / max(samples, 1.0)

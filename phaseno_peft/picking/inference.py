@@ -1,6 +1,6 @@
 """Windows -> network input -> probabilities -> those of a whole record.
 
-The one place where numpy windows become tensors.
+For picking, judging and the training of adapters; pre-training stacks its windows in worker processes.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from phaseno_peft.campaign import Recording, StationTable, prepare_recordings, read_stations, read_waveforms
 from phaseno_peft.campaign.stations import KM_PER_UNIT, scaled_coordinates
+from phaseno_peft.campaign.windows import free_intervals
 from phaseno_peft.contract import PHASES, Preprocessing
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.pretraining.scene import (
@@ -30,7 +30,7 @@ from phaseno_peft.pretraining.scene import (
     loudness,
     quietness,
 )
-from phaseno_peft.pretraining.teachers import Said, Teacher
+from phaseno_peft.pretraining.teachers import ArchiveTeacher, Said
 
 HELD_OUT = 0.15
 """The last part of an archive's time: never trained on."""
@@ -85,7 +85,8 @@ class Piece:
         """Training intervals in which the teacher taught nothing on the network and picked nothing on this station."""
         picks = self.sample[self.taught | (self.station == row)].tolist()
         before, after = QUIET_BEFORE_S * NETWORK_RATE_HZ, QUIET_AFTER_S * NETWORK_RATE_HZ
-        return quiet_intervals(picks, self.first_held_out, before, after, SHORTEST_NOISE)
+        busy = [(at - before, at + after) for at in picks]
+        return free_intervals(busy, self.first_held_out, SHORTEST_NOISE)
 
     def scene(self, kind: str, first: int, n_samples: int) -> Scene:
         """All stations from a sample on; ambiguous picks are arrivals that drowned."""
@@ -118,7 +119,7 @@ class Archive:
     findings: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, folder: str | Path, teacher: Teacher, scratch: Path) -> Archive:
+    def read(cls, folder: str | Path, teacher: ArchiveTeacher, scratch: Path) -> Archive:
         """Prepare an archive and ask the teacher. Raises `CampaignError` for one without a usable 30 s to train on."""
         folder = Path(folder)
         streams, table = read_waveforms(_waveforms(folder)), read_stations(_stations(folder))
@@ -255,17 +256,3 @@ def _stations(folder: Path) -> Path:
         if (folder / name).is_file():
             return folder / name
     raise CampaignError(f"{folder}: holds neither stations.xml nor stations.csv. Put the stations' places there.")
-
-
-def quiet_intervals(
-    picks: Sequence[float], n_samples: int, before: float, after: float, shortest: int
-) -> list[tuple[int, int]]:
-    """Half-open intervals of samples that keep their distance from all picks (in samples), at least `shortest` long."""
-    free, begin = [], 0
-    for at in sorted(picks):
-        if (end := int(min(n_samples, at - before))) - begin >= shortest:
-            free.append((begin, end))
-        begin = max(begin, int(np.ceil(at + after)))
-    if n_samples - begin >= shortest:
-        free.append((begin, n_samples))
-    return free

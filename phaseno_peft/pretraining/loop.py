@@ -21,7 +21,7 @@ from torch import Tensor
 from phaseno_peft.backbone import PhaseNO
 from phaseno_peft.campaign import Window
 from phaseno_peft.errors import PhasenoPeftError
-from phaseno_peft.evaluation import choose_thresholds, score
+from phaseno_peft.evaluation import choose_thresholds, cross_entropy, score
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.pretraining.progress import Progress
 from phaseno_peft.pretraining.settings import PretrainingSettings
@@ -226,21 +226,10 @@ def judged(
         row[f"{name} P 0.5 s"], row[f"{name} S 0.5 s"] = scores.phase("P", 0.5).f1, scores.phase("S", 0.5).f1
         row[f"{name} P 0.1 s"], row[f"{name} S 0.1 s"] = scores.phase("P", 0.1).f1, scores.phase("S", 0.1).f1
         of_sources.append((scores.mean_f1(0.5) + scores.mean_f1(0.1)) / 2)
-        losses.append(_loss(windows, found[name], settings.positive_weight))
+        losses.append(cross_entropy(windows, found[name], settings.positive_weight))
     every = [window for windows in held_out.values() for window in windows]
     thresholds = choose_thresholds(every, [x for name in held_out for x in found[name]])
     return {"score": float(np.mean(of_sources)), "validation_loss": float(np.mean(losses)), **row}, thresholds
-
-
-def _loss(windows: Sequence[Window], probabilities: Sequence[np.ndarray], positive_weight: float) -> float:
-    total = count = 0.0
-    for window, found in zip(windows, probabilities, strict=True):
-        logits = torch.from_numpy(found).clamp(1e-6, 1 - 1e-6).logit()
-        known = torch.from_numpy(window.known)
-        n = float(known.sum())
-        total += n * float(masked_loss(logits, torch.from_numpy(window.targets), known, positive_weight))
-        count += n
-    return total / max(count, 1.0)
 
 
 def _judge(

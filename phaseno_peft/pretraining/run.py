@@ -24,7 +24,7 @@ from phaseno_peft.pretraining.scene import WINDOW_SAMPLES
 from phaseno_peft.pretraining.settings import PretrainingSettings
 from phaseno_peft.pretraining.story import Row, card, write_curve
 from phaseno_peft.pretraining.stream import BatchMaker, Sources, held_out_windows, streaming, usable_cores
-from phaseno_peft.pretraining.teachers import ModelTeacher, PicksFile, PublishedProbabilities, Teacher
+from phaseno_peft.pretraining.teachers import ArchiveTeacher, ModelTeacher, PicksFile, PublishedProbabilities
 from phaseno_peft.training.course import first_difference
 from phaseno_peft.training.loop import seeded
 from phaseno_peft.training.record import versions
@@ -141,7 +141,7 @@ def read_sources(
     return Sources.of(sets, tuple(made), seed)
 
 
-def _teacher(folder: Path, file: str, model: ModelTeacher | None) -> Teacher:
+def _teacher(folder: Path, file: str, model: ModelTeacher | None) -> ArchiveTeacher:
     """Who speaks for an archive: the file that is named, the probabilities beside the waveforms, or the model."""
     path = Path(file) if file else None
     if path is None:

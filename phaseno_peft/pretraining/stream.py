@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -226,13 +227,14 @@ def usable_cores() -> int:
 @contextlib.contextmanager
 def streaming(maker: BatchMaker, first: int, workers: int) -> Iterator[Iterator[Batch]]:
     """Batches `first`, `first` + 1, ... made by so many worker processes; 0 makes them here."""
+    numbers = range(first, sys.maxsize)
     if workers == 0:
-        yield (maker[k] for k in _from(first))
+        yield (maker[k] for k in numbers)
         return
     loader = torch.utils.data.DataLoader(
         maker,
         batch_size=None,
-        sampler=_from(first),
+        sampler=numbers,
         num_workers=workers,
         prefetch_factor=AHEAD,
         collate_fn=_as_it_is,
@@ -261,19 +263,6 @@ def _reporting(batches: Iterator[Batch]) -> Iterator[Batch]:
                 "--workers goes on from the last checkpoint."
             ) from error
         raise
-
-
-class _from:  # noqa: N801  # an iterable, used like a function
-    """first, first + 1, ... for ever; a sampler must be iterable more than once and picklable."""
-
-    def __init__(self, first: int) -> None:
-        self.first = first
-
-    def __iter__(self) -> Iterator[int]:
-        index = self.first
-        while True:
-            yield index
-            index += 1
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from obspy import UTCDateTime
 
 from phaseno_peft.campaign import Recording, StationTable, read_catalogue
-from phaseno_peft.contract import PHASES
+from phaseno_peft.contract import PHASES, BackboneDefaults
 from phaseno_peft.errors import BackboneError, CampaignError
 from phaseno_peft.picking.peaks import find_picks
 from phaseno_peft.pretraining.scene import NETWORK_RATE_HZ, WINDOW_SAMPLES
@@ -30,7 +30,7 @@ CLEAR_SOFT = 0.5
 """Soft probabilities that reach this are counted as picks, and are the labels validation looks at."""
 AMBIGUOUS_PART = 1 / 3
 """A backbone's picks from this part of its threshold on are listened to: below the threshold they are ambiguous."""
-MIN_DISTANCE_SAMPLES = 50
+MIN_DISTANCE_SAMPLES = round(BackboneDefaults().min_distance_s * NETWORK_RATE_HZ)
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Said:
     """[station, phase, sample]"""
 
 
-class Teacher(Protocol):
+class ArchiveTeacher(Protocol):
     """Anything that says what a recording holds."""
 
     @property

@@ -23,7 +23,7 @@ from torch import Tensor
 from phaseno_peft.campaign import Window, WindowSampler
 from phaseno_peft.campaign.augment import compose, limit_stations
 from phaseno_peft.errors import CampaignError
-from phaseno_peft.evaluation.metrics import choose_thresholds, score
+from phaseno_peft.evaluation.metrics import choose_thresholds, cross_entropy, score
 from phaseno_peft.picking.inference import batches, network_input, window_probabilities
 from phaseno_peft.training.course import Course, Epoch, best_epoch
 from phaseno_peft.training.settings import TrainingSettings, cosine, plateau
@@ -175,11 +175,5 @@ def judged(
     """Loss, F1 of P and of S at 0.5 s, and mean F1 at 0.1 s, with the best thresholds on these windows."""
     probabilities = window_probabilities(model, windows, edge_limit_km)
     scores = score(windows, probabilities, choose_thresholds(windows, probabilities))
-    total = samples = 0.0
-    for window, found in zip(windows, probabilities, strict=True):
-        logits = torch.from_numpy(found).clamp(1e-6, 1 - 1e-6).logit()
-        known = torch.from_numpy(window.known)
-        count = float(known.sum())
-        total += count * float(masked_loss(logits, torch.from_numpy(window.targets), known, settings.positive_weight))
-        samples += count
-    return total / max(samples, 1.0), scores.phase("P", 0.5).f1, scores.phase("S", 0.5).f1, scores.mean_f1(0.1)
+    loss = cross_entropy(windows, probabilities, settings.positive_weight)
+    return loss, scores.phase("P", 0.5).f1, scores.phase("S", 0.5).f1, scores.mean_f1(0.1)

@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,10 +18,12 @@ from phaseno_peft.evaluation.metrics import (
     THRESHOLD_CANDIDATES,
     calibrate_uncertainty,
     choose_thresholds,
+    cross_entropy,
     pick_window,
     score,
 )
 from phaseno_peft.evaluation.scores import Scores, f1_gain
+from phaseno_peft.training.loop import masked_loss
 from tests.evaluation.handmade_windows import SAMPLES, probability, window
 
 THRESHOLDS = {"P": 0.3, "S": 0.3}
@@ -330,3 +333,16 @@ def test_calibrated_uncertainty_covers_two_thirds_of_the_residuals() -> None:
 
 def test_default_candidates_run_from_0_05_to_0_95() -> None:
     assert (THRESHOLD_CANDIDATES[0], THRESHOLD_CANDIDATES[-1], len(THRESHOLD_CANDIDATES)) == (0.05, 0.95, 91)
+
+
+def test_cross_entropy_by_hand_and_as_training_computes_it() -> None:
+    known = np.zeros((2, 2, SAMPLES), bool)
+    known[..., :400] = True
+    w = window({(0, "P"): [300]}, known=known)
+    p = np.where(known, 0.25, 0.999).astype(np.float32)  # what is not known does not count
+    assert cross_entropy([w], [p]) == pytest.approx(-math.log(0.75), abs=1e-6)
+    w.targets[0, 0, :400] = 1.0  # a quarter of the known samples
+    expected = (-5.0 * math.log(0.25) - 3.0 * math.log(0.75)) / 4
+    assert cross_entropy([w, window(known=False)], [p, p], 5.0) == pytest.approx(expected, abs=1e-6)
+    logits, target, mask = torch.from_numpy(p).logit(), torch.from_numpy(w.targets), torch.from_numpy(known)
+    assert float(masked_loss(logits, target, mask, 5.0)) == pytest.approx(expected, rel=1e-5)

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from obspy import read
 
+from phaseno_peft.campaign.windows import free_intervals
 from phaseno_peft.errors import BackboneError, CampaignError, PhasenoPeftError
 from phaseno_peft.picking import PickList
 from phaseno_peft.pretraining import Archive, BatchMaker, LabelledSet, PretrainingSettings, Sources
-from phaseno_peft.pretraining.archive import quiet_intervals
+from phaseno_peft.pretraining.archive import Piece
 from phaseno_peft.pretraining.run import read_sources
 from phaseno_peft.pretraining.scene import WINDOW_SAMPLES
 from phaseno_peft.pretraining.stream import held_out_windows, streaming
@@ -125,9 +126,15 @@ def test_picks_of_another_network_are_refused(archive_folder: Path, tmp_path: Pa
         Archive.read(archive_folder, PicksFile(path), tmp_path / "scratch")
 
 
-def test_quiet_keeps_its_distance() -> None:
-    assert quiet_intervals([1000.0], 5000, before=500, after=2000, shortest=100) == [(0, 500), (3000, 5000)]
-    assert quiet_intervals([], 50, 1, 1, shortest=100) == []
+def test_quiet_keeps_its_distance(tmp_path: Path) -> None:
+    """5 s before and 20 s after what was taught anywhere, and what was picked, sure or not, on the station itself."""
+    row, phase, sample = np.array([0, 1]), np.array([0, 1]), np.array([3000.0, 7500.0])
+    taught = np.array([True, False])
+    piece = Piece("x", tmp_path, np.zeros((2, 2)), 12_000, 14_000, row, phase, sample, taught, is_soft=False)
+    assert piece.quiet(0) == [(0, 2500), (5000, 12_000)]
+    assert piece.quiet(1) == [(0, 2500), (5000, 7000), (9500, 12_000)]
+    assert free_intervals([(300.0, 900.0), (500.2, 3000.1)], 5000, 100) == [(0, 300), (3001, 5000)]
+    assert free_intervals([], 50, 100) == []
 
 
 def test_an_archive_holds_back_its_last_part(archive_folder: Path, tmp_path: Path) -> None:
