@@ -31,6 +31,7 @@ from phaseno_peft.pretraining.scene import (
     quietness,
 )
 from phaseno_peft.pretraining.teachers import ArchiveTeacher, Said
+from phaseno_peft.simulation.own_noise import SHORTEST_S
 
 HELD_OUT = 0.15
 """The last part of an archive's time: never trained on."""
@@ -38,8 +39,8 @@ AT_AN_ARRIVAL = 0.8
 """Part of the windows that hold an arrival, where there are any."""
 QUIET_BEFORE_S, QUIET_AFTER_S = 5.0, 20.0
 """Noise keeps this distance from what the teacher picked, sure or not."""
-SHORTEST_NOISE = 1000
-"""Event-free pieces of 10 s or more are noise."""
+SHORTEST_NOISE = round(SHORTEST_S * Preprocessing().network_rate_hz)
+"""Event-free pieces this long, in samples, are noise: the least that the simulator takes."""
 ATTEMPTS = 8
 
 
@@ -147,6 +148,12 @@ class Archive:
     @property
     def most_stations(self) -> int:
         return max(len(p.coordinates_km) for p in self.pieces)
+
+    @property
+    def station_minutes(self) -> float:
+        """What may be trained on, network's time."""
+        samples = sum(len(p.coordinates_km) * p.first_held_out for p in self.pieces)
+        return samples / NETWORK_RATE_HZ / 60
 
     def describe(self) -> dict[str, Any]:
         """What it is, in plain JSON types: for the card, and to notice another archive or teacher on resuming."""

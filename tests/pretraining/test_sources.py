@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from phaseno_peft.pretraining.run import read_sources
 from phaseno_peft.pretraining.scene import WINDOW_SAMPLES
 from phaseno_peft.pretraining.stream import held_out_windows, streaming
 from phaseno_peft.pretraining.teachers import ModelTeacher, PicksFile, PublishedProbabilities
+from phaseno_peft.simulation import simulate_network_windows
 from tests.pretraining.conftest import RECORD_SAMPLES, write_labelled
 
 
@@ -135,6 +137,30 @@ def test_quiet_keeps_its_distance(tmp_path: Path) -> None:
     assert piece.quiet(1) == [(0, 2500), (5000, 7000), (9500, 12_000)]
     assert free_intervals([(300.0, 900.0), (500.2, 3000.1)], 5000, 100) == [(0, 300), (3001, 5000)]
     assert free_intervals([], 50, 100) == []
+
+
+def test_noise_is_long_enough_for_the_simulator(tmp_path: Path) -> None:
+    samples = np.random.default_rng(0).standard_normal((1, 3, 8000)).astype(np.float32)
+    np.save(tmp_path / "samples.npy", samples)
+    np.save(tmp_path / "recorded.npy", np.ones(samples.shape, bool))
+    row, sample = np.zeros(2, int), np.array([1690.0, 4800.0])  # free: 1190, 610 and 1200 samples
+    piece = Piece("x", tmp_path, np.zeros((1, 2)), 8000, 8000, row, row, sample, row == 0, is_soft=False)
+    pool = Archive("short", (piece,), "test", ()).noise(np.random.default_rng(0))
+    assert [record.shape for record in pool] == [(3, 1200)]
+    simulate_network_windows(np.random.default_rng(0), None, 1, stations=2, own_noise=pool)
+
+
+def test_archives_are_drawn_by_the_root_of_their_length(archive_folder: Path, tmp_path: Path) -> None:
+    long = Archive.read(archive_folder, PicksFile(archive_folder / "picks.csv"), tmp_path)
+    (piece,) = long.pieces
+    short = dataclasses.replace(long, name="short", pieces=(dataclasses.replace(piece, first_held_out=3200),))
+    settings = PretrainingSettings(batch_stations=4, most_stations=1, labelled=0.0, archives=1.0)
+    maker = BatchMaker(Sources(archives=(long, short)), settings)
+    counts = sum((maker[k].counts for k in range(60)), Counter())
+    part = counts["short/windows"] / (counts["short/windows"] + counts[f"{long.name}/windows"])
+    expected = 1 / (1 + np.sqrt(piece.first_held_out / 3200))
+    assert part == pytest.approx(expected, abs=0.09)
+    assert expected < 0.4
 
 
 def test_an_archive_holds_back_its_last_part(archive_folder: Path, tmp_path: Path) -> None:
