@@ -189,7 +189,7 @@ class BatchMaker(torch.utils.data.Dataset[Batch]):
             chosen = int(rng.choice(len(weights), p=weights / weights.sum()))
             return self.sources.labelled[chosen].draw(rng, n_samples)
         if kind == "archive":
-            weights = np.sqrt([archive.station_minutes for archive in self.sources.archives])  # small ones repeat themselves
+            weights = np.sqrt([archive.station_minutes for archive in self.sources.archives])  # small ones tire
             chosen = int(rng.choice(len(weights), p=weights / weights.sum()))
             scene = self.sources.archives[chosen].draw(rng, stations, n_samples)
             if scene is not None:
