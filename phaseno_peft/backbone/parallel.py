@@ -22,6 +22,11 @@ _pools: dict[int, ThreadPoolExecutor] = {}
 _here = threading.local()
 
 
+def usable_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def by_station(x: Tensor) -> bool:
     """Whether to compute in pieces: float32 on a CPU. A compiler, an accelerator, other types want whole tensors."""
     return x.device.type == "cpu" and x.dtype == torch.float32 and not torch.compiler.is_compiling()

@@ -48,6 +48,9 @@ def compare(
     save_backbones: Annotated[
         bool, typer.Option("--save-backbones", help="Keep the backbones that full, scratch and unfreeze:<k> make.")
     ] = False,
+    at_once: Annotated[
+        int, typer.Option("--at-once", min=1, help="Trainings side by side, each with its share of the cores.")
+    ] = 1,
     epochs: EpochsOption = None,
     max_minutes: MaxMinutesOption = None,
     edge_limit_km: EdgeLimitOption = 30.0,
@@ -110,6 +113,7 @@ def compare(
             device=device,
             save_backbones=save_backbones,
             restart=restart,
+            at_once=at_once,
             listeners=Listeners(terminal.say, lambda epoch: terminal.say(epoch_line(epoch)), update),
         )
     if as_json:

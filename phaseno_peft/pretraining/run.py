@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from phaseno_peft.backbone import EMBEDDED, PhaseNO, PhaseNOConfig, fingerprint, load_backbone, read_card, save_backbone
+from phaseno_peft.backbone.parallel import usable_cores
 from phaseno_peft.errors import BackboneError, CampaignError, PhasenoPeftError
 from phaseno_peft.pretraining.archive import Archive
 from phaseno_peft.pretraining.labelled import LabelledSet
@@ -23,7 +24,7 @@ from phaseno_peft.pretraining.progress import Progress, forget, load_checkpoint,
 from phaseno_peft.pretraining.scene import WINDOW_SAMPLES
 from phaseno_peft.pretraining.settings import PretrainingSettings
 from phaseno_peft.pretraining.story import Row, card, write_curve
-from phaseno_peft.pretraining.stream import BatchMaker, Sources, held_out_windows, streaming, usable_cores
+from phaseno_peft.pretraining.stream import BatchMaker, Sources, held_out_windows, streaming
 from phaseno_peft.pretraining.teachers import ArchiveTeacher, ModelTeacher, PicksFile, PublishedProbabilities
 from phaseno_peft.training.course import first_difference
 from phaseno_peft.training.loop import seeded

@@ -7,7 +7,6 @@ a run that goes on at batch k sees what it would have seen without the stop.
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import sys
 from collections import Counter
@@ -218,11 +217,6 @@ def as_batch(windows: list[tuple[str, Window]], edge_limit_km: float) -> Batch:
         sizes=tuple(len(w.station_ids) for w in made),
         counts=counts,
     )
-
-
-def usable_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
+import multiprocessing
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from phaseno_peft.backbone import EMBEDDED, PhaseNO, fingerprint, load_backbone, save_backbone
+from phaseno_peft.backbone.parallel import usable_cores
 from phaseno_peft.campaign import Campaign
 from phaseno_peft.errors import AdapterError, PhasenoPeftError
 from phaseno_peft.picking.inference import window_probabilities
@@ -98,14 +103,16 @@ def compare(
     device: str | torch.device = "cpu",
     save_backbones: bool = False,
     restart: bool = False,
+    at_once: int = 1,
     listeners: Listeners | None = None,
 ) -> Comparison:
     """Train every recipe with every seed, and write tables (after each run) and figures (at the end) to `folder`.
 
     The split and all windows that are judged come from `seed`; the trainings have the seeds `seed`, `seed` + 1, ...
     `labels`: numbers of labelled training events to train with, 0 being the frozen backbone; by default all events.
-    `epochs` and `max_minutes` hold for every recipe, else each has its own. Called again with the same arguments, or
-    more recipes, seeds or labels, it goes on where it was.
+    `epochs` and `max_minutes` hold for every recipe, else each has its own. `at_once` trainings run side by side, each
+    in a process with its share of the cores, and only their results are heard of. Called again with the same arguments,
+    or more recipes, seeds or labels, it goes on where it was.
 
     Raises `AdapterError` for an unknown recipe, or where a run in `folder` was of other data or settings, unless
     `restart`; `CampaignError` for data that cannot be trained on. Nothing is written then.
@@ -124,14 +131,16 @@ def compare(
     _check_folder(bench, restart=restart)
     finished = [_read(bench, job, training) for job, training in zip(jobs, settings, strict=True)]
     comparison = Comparison(name, material.split.how, str(frozen.name_or_path), bench.fingerprint, [])
-    for number, (job, training, run) in enumerate(zip(jobs, settings, finished, strict=True), 1):
-        events = "all" if job.labels is None else job.labels
-        say(f"run {number} of {len(jobs)}: {job.recipe.name}, seed {job.seed}, {events} labelled events")
-        say("finished earlier" if run else f"training {job.recipe.trains}")
-        run = run or _run(bench, job, training, listeners)
-        say(f"validation F1 {run.validation.mean_f1(0.5):.3f}, test F1 {run.test.mean_f1(0.5):.3f}")
-        comparison.runs.append(run)
-        write_tables(comparison, folder)
+    missing = [(job, training) for job, training, run in zip(jobs, settings, finished, strict=True) if run is None]
+    with _running(bench, missing, at_once, listeners) as made:
+        for number, (job, run) in enumerate(zip(jobs, finished, strict=True), 1):
+            events = "all" if job.labels is None else job.labels
+            say(f"run {number} of {len(jobs)}: {job.recipe.name}, seed {job.seed}, {events} labelled events")
+            say("finished earlier" if run else f"training {job.recipe.trains}")
+            run = run or next(made)
+            say(f"validation F1 {run.validation.mean_f1(0.5):.3f}, test F1 {run.test.mean_f1(0.5):.3f}")
+            comparison.runs.append(run)
+            write_tables(comparison, folder)
     draw_figures(comparison, folder)
     return comparison
 
@@ -163,6 +172,54 @@ def plan(
 
 def _training(job: Job, epochs: int | None, max_minutes: float | None) -> TrainingSettings:
     return job.recipe.training.changed(epochs=epochs, max_minutes=max_minutes, seed=job.seed)
+
+
+@contextmanager
+def _running(
+    bench: Bench, missing: Sequence[tuple[Job, TrainingSettings]], at_once: int, listeners: Listeners
+) -> Iterator[Iterator[Run]]:
+    """The missing runs in order, each done when it is asked for, or several ahead in processes of their own.
+
+    Processes that still work when an error or the user ends this are stopped; their checkpoints stay.
+    """
+    if min(at_once, len(missing)) <= 1:
+        yield (_run(bench, job, training, listeners) for job, training in missing)
+        return
+    others = set(multiprocessing.active_children())
+    threads = max(1, usable_cores() // at_once)
+    pool = ProcessPoolExecutor(min(at_once, len(missing)), multiprocessing.get_context("spawn"))
+    try:
+        yield _results(
+            [
+                pool.submit(_run_apart, bench, job.recipe.name, job.seed, job.labels, training, threads)
+                for job, training in missing
+            ]
+        )
+    except BaseException:
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _results(futures: Sequence[Future[Run]]) -> Iterator[Run]:
+    for future in futures:
+        try:
+            yield future.result()
+        except BrokenProcessPool as error:
+            raise PhasenoPeftError(
+                "one of the training processes died; it may have run out of memory. Finished runs and epochs are kept: "
+                "the same command with fewer trainings at once goes on from there."
+            ) from error
+
+
+def _run_apart(
+    bench: Bench, recipe: str, seed: int, labels: int | None, training: TrainingSettings, threads: int
+) -> Run:
+    """Where a recipe's name arrives, since its functions cannot travel."""
+    torch.set_num_threads(threads)
+    return _run(bench, Job(find_recipe(recipe), seed, labels), training, Listeners())
 
 
 def _run(bench: Bench, job: Job, training: TrainingSettings, listeners: Listeners) -> Run:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import math
+import multiprocessing
+import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +18,7 @@ import pytest
 
 from phaseno_peft.backbone import load_backbone
 from phaseno_peft.campaign import Campaign
-from phaseno_peft.errors import AdapterError
+from phaseno_peft.errors import AdapterError, PhasenoPeftError
 from phaseno_peft.training import Epoch, TrainingSettings, find_recipe, home
 from phaseno_peft.training import compare as module
 from phaseno_peft.training.compare import Job, compare, plan
@@ -161,6 +165,36 @@ def test_a_stopped_comparison_goes_on_and_ends_with_the_same_numbers(
     assert "continuing a training that was stopped after epoch 1" in said
     whole = [r for r in done[1].runs if r.n_events in (0, 7)]
     assert all(same(a, b) for a, b in zip(comparison.runs, whole, strict=True))
+
+
+def test_runs_side_by_side_give_the_same_numbers(
+    done: tuple[Path, Comparison], run: Callable[..., Comparison], tmp_path: Path
+) -> None:
+    said: list[str] = []
+    recipes = ["frozen", "unfreeze:1"]
+    comparison = run(tmp_path, recipes, at_once=2, listeners=Listeners(said.append))
+    whole = [r for r in done[1].runs if r.n_events in (0, 7) and r.recipe in recipes]
+    for a, b in zip(comparison.runs, whole, strict=True):
+        assert same(dataclasses.replace(a, home=b.home), b)  # a process of its own is judged on all windows of home
+    assert said.count("finished earlier") == 0
+    again = run(tmp_path, recipes, at_once=2, listeners=Listeners(said.append))
+    assert again.runs == comparison.runs
+    assert said.count("finished earlier") == len(whole)
+
+
+def test_a_training_process_that_dies_ends_the_comparison_and_keeps_what_was_finished(
+    run: Callable[..., Comparison], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_run_apart", die)
+    before = set(multiprocessing.active_children())
+    with pytest.raises(PhasenoPeftError, match="one of the training processes died"):
+        run(tmp_path, at_once=2)
+    assert set(multiprocessing.active_children()) <= before
+    assert not (tmp_path / "comparison.md").exists()
+
+
+def die(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_other_settings_in_the_same_folder_are_refused(
