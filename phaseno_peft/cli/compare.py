@@ -35,7 +35,7 @@ def compare(
         typer.Option(
             "--recipes",
             help="Comma-separated: frozen, head, se-only, lora, lora-head, cr-lora, bottleneck, full, scratch, "
-            "unfreeze:<k>, peft:<method>.",
+            "cr-lora:<k>, unfreeze:<k>, peft:<method>.",
         ),
     ] = "frozen,head,se-only,lora,cr-lora,full,scratch",
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Trainings of each recipe, with as many seeds.")] = 1,

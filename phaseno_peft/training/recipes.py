@@ -32,7 +32,7 @@ FROM_SCRATCH = TrainingSettings(epochs=100, learning_rate=1e-3, weight_decay=1e-
 """The paper gives no settings for random weights (its F1 stayed below 0.20). 5e-5 would not move them in time, so they
 get the rate of pre-training: the rival's best chance."""
 BLOCKS = ("fc", "fno7", "fno6", "gno5", "fno5", "gno4", "fno4", "gno3", "fno2", "gno1", "fno1", "gno0", "fno0", "fc0")
-"""From the output to the input: `unfreeze:<k>` trains the first k; `fc` is the decision head fc1, fc2."""
+"""From the output to the input: `unfreeze:<k>` and `cr-lora:<k>` train on the first k; `fc` is the head fc1, fc2."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,7 @@ RECIPES = {
     )
 }
 FAMILIES = {
+    "cr-lora:<k>": f"CR-LoRA on the last k blocks, 1 to {len(BLOCKS) - 1}; no gradient goes further back",
     "unfreeze:<k>": f"the last k of {len(BLOCKS)} blocks, 1 to {len(BLOCKS)}",
     "peft:<method>": f"a stock method of PEFT: {', '.join(METHODS)}",
 }
@@ -155,12 +156,19 @@ def find_recipe(name: str) -> Recipe:
             "Hugging Face PEFT",
             lambda backbone: adapt_with_stock_peft(backbone, method),
         )
+    if family == "cr-lora" and which:
+        blocks = _last_blocks(name, which, len(BLOCKS) - 1)  # the first, fc0, has nothing that CR-LoRA adapts
+        targets = "|".join(_target(block) for block in blocks)
+        return cr_lora_recipe(
+            CRLoraSettings(target_modules=f"({targets})"),
+            f"cr-lora:{len(blocks)}",
+            f"CR-LoRA on {', '.join(blocks)}",
+            "CR-LoRA on late blocks only: a shorter backward pass",
+        )
     if family == "unfreeze" and which:
-        if not which.isdigit() or not 1 <= int(which) <= len(BLOCKS):
-            raise AdapterError(f"recipe {name!r}: `k` should be 1 to {len(BLOCKS)} blocks but is {which!r}.")
-        blocks = BLOCKS[: int(which)]
+        blocks = _last_blocks(name, which, len(BLOCKS))
         return Recipe(
-            f"unfreeze:{int(which)}",
+            f"unfreeze:{len(blocks)}",
             f"all weights of {', '.join(blocks)}",
             "arXiv 2512.13197, progressive unfreezing",
             lambda backbone: _unfrozen(backbone, blocks),
@@ -168,6 +176,19 @@ def find_recipe(name: str) -> Recipe:
             changes_backbone=True,
         )
     raise AdapterError(f"there is no recipe {name!r}. Choose among {', '.join([*RECIPES, *FAMILIES])}.")
+
+
+def _target(block: str) -> str:
+    """Regular expression of what CR-LoRA adapts in a block."""
+    return {"fc": "fc[12]", "fno": rf"{block}\.w\.conv", "gno": rf"{block}\.(edge|aggre)\.fc[12]"}[
+        block.rstrip("01234567")
+    ]
+
+
+def _last_blocks(recipe: str, k: str, most: int) -> tuple[str, ...]:
+    if not k.isdigit() or not 1 <= int(k) <= most:
+        raise AdapterError(f"recipe {recipe!r}: `k` should be 1 to {most} blocks but is {k!r}.")
+    return BLOCKS[: int(k)]
 
 
 def n_trainable(model: torch.nn.Module) -> int:

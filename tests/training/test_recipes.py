@@ -54,6 +54,8 @@ def shake(model: torch.nn.Module, seed: int = 2) -> None:
         ("scratch", 2_364_914),
         ("unfreeze:1", 4_898),
         ("unfreeze:14", 2_364_914),
+        ("cr-lora:1", 4_898),
+        ("cr-lora:13", 85_426),
         ("peft:LoRA", 48_272),  # research/peft.md section 6
         ("peft:DoRA", 53_648),
         ("peft:LoHa", 96_544),
@@ -131,6 +133,20 @@ def test_unfreezing_goes_from_the_output_to_the_input() -> None:
     assert tops[-1] == {name for name, _ in PhaseNO(SMALL).named_children()}
 
 
+def test_late_adapters_leave_early_blocks_without_a_gradient(network_input: Input) -> None:
+    model = find_recipe("cr-lora:6").model(small_phaseno(), 0)
+    adapted = {name.split(".")[2] for name, p in model.named_parameters() if p.requires_grad}
+    assert adapted == {"fc1", "fc2", "fno7", "fno6", "gno5", "fno5", "gno4"}
+    reached: dict[str, bool] = {}
+    for name in ("gno3", "gno4"):
+        block = model.get_submodule(f"base_model.model.{name}")
+        block.register_forward_hook(lambda *seen, name=name: reached.update({name: seen[2].requires_grad}))
+    model(*network_input)
+    assert reached == {"gno3": False, "gno4": True}
+    for name in ("cr-lora:4", "cr-lora:5"):
+        assert n_trainable(find_recipe(name).model(small_phaseno(), 0)) < n_trainable(model)
+
+
 def test_scratch_forgets_the_backbone_and_its_seed_decides(small_backbone: Path) -> None:
     start = [find_recipe("scratch").model(load_backbone(small_backbone), seed) for seed in (0, 0, 1)]
     first, again, other = ([p.detach() for p in model.parameters()] for model in start)
@@ -151,7 +167,8 @@ def test_the_papers_fine_tuning_is_the_default_of_full() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("cr_lora", "there is no recipe 'cr_lora'. Choose among frozen, .*unfreeze:<k>, peft:<method>"),
+        ("cr_lora", "there is no recipe 'cr_lora'. Choose among frozen, .*cr-lora:<k>, unfreeze:<k>, peft:<method>"),
+        ("cr-lora:14", "`k` should be 1 to 13 blocks but is '14'"),
         ("unfreeze:0", "`k` should be 1 to 14 blocks but is '0'"),
         ("unfreeze:all", "`k` should be 1 to 14 blocks but is 'all'"),
         ("unfreeze", "there is no recipe 'unfreeze'"),
