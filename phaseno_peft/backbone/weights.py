@@ -23,7 +23,7 @@ from phaseno_peft.manifest import MANIFEST, write_manifest
 from phaseno_peft.places import ASSETS, user_folder
 from phaseno_peft.remote import Kind, Published, fetch, hub_name, publish
 
-EMBEDDED = "phaseno-warmstart"
+EMBEDDED = "phaseno-open"
 """The backbone shipped inside the package."""
 FORMAT = "phaseno-peft-backbone/1"
 COMPLEX_SUFFIX = ".real_imag"

@@ -77,7 +77,7 @@ def test_the_wheel_holds_adapters_template_and_backbone(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     assert "phaseno_peft/assets/cards/TEMPLATE.md" in names
-    assert "phaseno_peft/assets/phaseno-warmstart/model.safetensors" in names
+    assert "phaseno_peft/assets/phaseno-open/model.safetensors" in names
     for name in SHIPPED:
         assert f"phaseno_peft/assets/adapters/{name}/adapter_model.safetensors" in names
     assert not [name for name in names if name.endswith((".mseed", ".ckpt", ".bin"))]
