@@ -16,13 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from phaseno_peft.errors import AdapterError
+from phaseno_peft.errors import AdapterError, PhasenoPeftError
 from phaseno_peft.picking.picks import write_atomically
 from phaseno_peft.training.course import Course, Epoch, first_difference
 
 FORMAT = "phaseno-peft-training/1"
 FOLDER = ".training"
 """Beside the adapters."""
+ATTEMPTS = 5
 _COMPLEX = ".real_imag"
 
 
@@ -48,9 +49,15 @@ class Checkpoint:
             "last_epoch": course.last_epoch,
             "history": [dataclasses.asdict(epoch) for epoch in course.history],
         }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         content = save(dict(_stored(*item) for item in tensors.items()), {"course": json.dumps(about)})
-        write_atomically(self.path, content)
+        for attempt in range(ATTEMPTS):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                write_atomically(self.path, content)
+                return
+            except PhasenoPeftError as error:  # a training beside this one may just have removed the empty folder
+                if attempt == ATTEMPTS - 1 or not isinstance(error.__cause__, FileNotFoundError):
+                    raise
 
     def load(self) -> Course | None:
         """The course that was saved, or None. Raises `AdapterError` if it was another training, or is damaged."""

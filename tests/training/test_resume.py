@@ -17,8 +17,10 @@ from safetensors import safe_open
 from phaseno_peft.campaign import Campaign
 from phaseno_peft.cr_lora import CRLoraSettings
 from phaseno_peft.errors import AdapterError, PhasenoPeftError
-from phaseno_peft.training import Epoch, cr_lora_recipe, find_recipe
-from phaseno_peft.training.checkpoint import Checkpoint
+from phaseno_peft.picking.picks import write_atomically
+from phaseno_peft.training import Epoch, checkpoint, cr_lora_recipe, find_recipe
+from phaseno_peft.training.checkpoint import FOLDER, Checkpoint
+from phaseno_peft.training.course import Course
 from phaseno_peft.training.fit import Fitted, Listeners, fit
 from phaseno_peft.training.material import Material
 from phaseno_peft.training.recipes import Recipe
@@ -186,6 +188,24 @@ def test_forgetting_takes_what_a_process_left_that_was_killed_while_writing(tmp_
     assert sorted(path.name for path in tmp_path.rglob("*")) == [".training", "bc", "seed-0.safetensors"]
     Checkpoint(other, {}).forget()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_training_beside_it_may_remove_the_folder_they_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = (Checkpoint(tmp_path / FOLDER / name, {}) for name in ("one", "other"))
+    course = Course(1, [Epoch(0, None, 0.1, 0.5, 0.5, 0.5, 0.0, 1.0)])
+    course.parameters = {"a": torch.zeros(2)}
+    removed = []
+
+    def meanwhile(path: Path, content: bytes) -> Path:
+        if not removed:
+            other.forget()
+            removed.append(not path.parent.exists())
+        return write_atomically(path, content)
+
+    monkeypatch.setattr(checkpoint, "write_atomically", meanwhile)
+    one.save(course)
+    assert removed == [True]
+    assert one.load() is not None
 
 
 def test_a_checkpoint_is_plain_safetensors(stopped: Path) -> None:
