@@ -4,7 +4,9 @@ Conventions, next to upstream's ``detect_peaks`` (golden/README.md, post-process
 
 - a maximum needs a lower, finite sample on both sides: the first and the last sample, and the samples beside a NaN
   or an infinity, are never picks (as upstream);
-- a flat top counts once, at its middle (upstream: at its rising edge), because labels are symmetric around the arrival;
+- a pick lies at the centre of mass of what rises above half of the maximum, at most 0.2 s from it (upstream: at the
+  maximum), because labels are symmetric triangles of that half base and weighted training flattens the learned tops;
+- a flat top counts once, at its middle (upstream: at its rising edge);
 - of two maxima at most `min_distance_samples` apart the higher stays (as upstream), of equals the earlier
   (upstream: whatever an unstable sort gives);
 - since the highest is settled first, whether a pick survives depends on higher picks only: picking at a low threshold
@@ -12,6 +14,8 @@ Conventions, next to upstream's ``detect_peaks`` (golden/README.md, post-process
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +25,8 @@ from phaseno_peft.errors import PhasenoPeftError
 
 WIDTH_REACH_SAMPLES = 500
 """A side of a peak is followed this far for its half height; bounds the cost on day-long curves."""
+CENTRE_REACH_SAMPLES = 20
+"""Half the base of the labels at the network's rate: a pick lies this near to its maximum."""
 
 
 def find_picks(
@@ -28,11 +34,12 @@ def find_picks(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return positions [pick], heights [pick] and half widths [pick] of the picks of one curve [sample], in time order.
 
-    Positions are in samples, refined below one sample by the parabola through a maximum and its neighbours. Heights are
-    the sample values, at least `threshold`. Half widths are in samples, measured at half of the height above zero: the
-    mean of both sides, or the one side that gets down to half height where the other meets an edge, a NaN or a higher
-    peak first. `min_distance_samples` of 0 keeps every maximum. Raises `PhasenoPeftError` for a curve that is not
-    one-dimensional, a threshold outside [0, 1], or a negative distance.
+    Positions are in samples: the centre of mass above half height where both sides get down to it, taken up to half of
+    `min_distance_samples` from the maximum; else the apex of the parabola through the maximum and its neighbours.
+    Heights are the largest sample values, at least `threshold`. Half widths are in samples, measured at half of the
+    height above zero: the mean of both sides, or the one side that gets down to half height where the other meets an
+    edge, a NaN or a higher peak first. `min_distance_samples` of 0 keeps every maximum. Raises `PhasenoPeftError` for a
+    curve that is not one-dimensional, a threshold outside [0, 1], or a negative distance.
     """
     curve = np.array(probability, dtype=np.float64)
     if curve.ndim != 1:
@@ -51,8 +58,16 @@ def find_picks(
     tops = tops[is_pick]
     kept = _greatest_first(middles, curve[tops], min_distance_samples)
     middles, tops = middles[kept], tops[kept]
+    left, right, reached_before, reached_after = _flanks(curve, tops)
     positions = middles + _parabola_shift(curve, tops)
-    return positions, curve[tops], _half_widths(curve, tops, positions)
+    reach = min(CENTRE_REACH_SAMPLES, min_distance_samples // 2)  # so that picks keep their order
+    for k in np.flatnonzero(reached_before & reached_after) if reach else ():
+        first, last = max(left[k], middles[k] - reach), min(right[k], middles[k] + reach)
+        positions[k] = _centre(curve, math.ceil(first), math.floor(last), 0.5 * curve[tops[k]])
+    before, after = positions - left, right - positions
+    both = 0.5 * (before + after)
+    half_widths = np.where(reached_before == reached_after, both, np.where(reached_before, before, after))
+    return positions, curve[tops], half_widths
 
 
 def _greatest_first(
@@ -80,22 +95,22 @@ def _parabola_shift(curve: NDArray[np.float64], tops: NDArray[np.intp]) -> NDArr
     return np.where(is_sharp & np.isfinite(shift), np.clip(shift, -0.5, 0.5), 0.0)
 
 
-def _half_widths(
-    curve: NDArray[np.float64], tops: NDArray[np.intp], positions: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Half width of each peak at half of its height, in samples."""
+def _flanks(
+    curve: NDArray[np.float64], tops: NDArray[np.intp]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Where each peak falls to half of its height on the left and on the right, and whether it does on either side."""
     if len(tops) == 0:
-        return np.zeros(0)
+        return np.zeros(0), np.zeros(0), np.zeros(0, np.bool_), np.zeros(0, np.bool_)
     # The bases are the lowest samples before a higher one, an edge or a NaN: a side ends there at the latest.
     _, left_bases, right_bases = signal.peak_prominences(curve, tops, wlen=2 * WIDTH_REACH_SAMPLES + 1)
     heights = curve[tops]
     _, _, left, right = signal.peak_widths(
         curve, tops, rel_height=0.5, prominence_data=(heights, left_bases, right_bases)
     )
-    before, after = positions - left, right - positions
-    reached_before, reached_after = curve[left_bases] <= 0.5 * heights, curve[right_bases] <= 0.5 * heights
-    both = 0.5 * (before + after)
-    half_widths: NDArray[np.float64] = np.where(
-        reached_before == reached_after, both, np.where(reached_before, before, after)
-    )
-    return half_widths
+    return left, right, curve[left_bases] <= 0.5 * heights, curve[right_bases] <= 0.5 * heights
+
+
+def _centre(curve: NDArray[np.float64], first: int, last: int, level: float) -> float:
+    """Centre of mass of what rises above `level` from one sample to another."""
+    weight = curve[first : last + 1] - level
+    return first + float(np.arange(len(weight)) @ weight / weight.sum())

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from safetensors.numpy import load_file
 
 from phaseno_peft.errors import PhasenoPeftError
-from phaseno_peft.picking.peaks import WIDTH_REACH_SAMPLES, find_picks
+from phaseno_peft.picking.peaks import CENTRE_REACH_SAMPLES, WIDTH_REACH_SAMPLES, find_picks
 
 CURVES = arrays(np.float64, st.integers(0, 60), elements=st.sampled_from([0.0, 0.1, 0.2, 0.5, 0.7, 0.9, 1.0, np.nan]))
 
@@ -89,9 +89,28 @@ def test_no_pick_is_made_of_a_hole_or_beside_it(hole: float) -> None:
 def test_position_of_a_parabola_is_exact() -> None:
     apex = 50.3
     values = np.maximum(0.0, 0.9 - 0.01 * (np.arange(100) - apex) ** 2)
-    positions, heights, _ = find_picks(values, 0.3, 10)
+    positions, heights, _ = find_picks(values, 0.3, 0)
     assert positions == pytest.approx([apex], abs=1e-9)
     assert heights.tolist() == [values[50]]  # the sample, not the apex: never above 1
+    assert samples(values, 0.3, 100) == pytest.approx([apex], abs=0.05)  # its centre of mass, in whole samples
+
+
+def test_a_pick_lies_in_the_middle_of_a_flattened_top() -> None:
+    """Training with positive weight 5 turns the label triangle y into 5 y / (1 + 4 y), on which a ripple decides."""
+    y = np.maximum(0.0, 1.0 - np.abs(np.arange(400) - 200.0) / 20.0)
+    values = 5 * y / (1 + 4 * y)
+    values[192] += 0.15
+    assert np.argmax(values) == 192
+    assert samples(values, 0.3, 0) == pytest.approx([192.0, 200.0], abs=0.5)
+    assert samples(values, 0.3, 100) == pytest.approx([199.0], abs=1.0)
+
+
+def test_a_centre_is_no_farther_from_its_maximum_than_half_the_distance_of_picks() -> None:
+    values = np.zeros(400)
+    values[100:300] = np.linspace(0.9, 0.6, 200)
+    values[99] = 0.4
+    assert samples(values, 0.3, 100) == pytest.approx([100 + CENTRE_REACH_SAMPLES / 2], abs=0.5)
+    assert samples(values, 0.3, 20) == pytest.approx([105.0], abs=0.5)
 
 
 def test_half_width_of_the_training_triangle_is_ten_samples() -> None:
@@ -153,8 +172,9 @@ def test_wrong_arguments_are_refused(values: np.ndarray, threshold: float, dista
         find_picks(values, threshold, distance)
 
 
-def test_upstreams_golden_picks_are_found_but_for_the_two_documented_differences(shared: Path) -> None:
-    """golden/README.md: mph 0.3, mpd 100; plateau 100-104 -> 100 there, 102 here; of 1300 and 1380 the later there."""
+def test_upstreams_golden_picks_are_found_but_for_the_documented_differences(shared: Path) -> None:
+    """golden/README.md: mph 0.3, mpd 100; plateau 100-104 -> 100 there, 102 here; of 1300 and 1380 the later there;
+    maxima there, centres here."""
     golden = load_file(shared / "golden" / "preprocessing.safetensors")
     ours_instead = {(2, "p", 100): 102.0, (2, "p", 1380): 1300.0}
     for station in range(3):
@@ -162,14 +182,14 @@ def test_upstreams_golden_picks_are_found_but_for_the_two_documented_differences
             positions, heights, _ = find_picks(golden["merged_probabilities"][station, channel], 0.3, 100)
             theirs = golden[f"picks.{station}.{phase}_idx"].tolist()
             expected = [ours_instead.get((station, phase, sample), float(sample)) for sample in theirs]
-            assert np.abs(positions - expected).max() <= 0.5, (station, phase)
+            assert np.abs(positions - expected).max() <= 0.6, (station, phase)
             np.testing.assert_allclose(heights, golden[f"picks.{station}.{phase}_prob"], atol=1e-6)
 
 
 @given(CURVES, st.integers(0, 12))
 def test_picks_are_ordered_apart_and_never_at_an_edge(values: np.ndarray, distance: int) -> None:
     positions, heights, half_widths = find_picks(values, 0.15, distance)
-    assert np.all(np.diff(positions) > max(distance - 1.0, 0.0))  # each may move half a sample
+    assert np.all(np.diff(positions) > 0.0)
     assert np.all((positions > 0.0) & (positions < len(values) - 1.0))
     assert np.all((heights >= 0.15) & (heights <= 1.0))
     assert np.all((half_widths > 0.0) & (half_widths <= len(values)))
