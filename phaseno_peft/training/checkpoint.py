@@ -24,6 +24,7 @@ FORMAT = "phaseno-peft-training/1"
 FOLDER = ".training"
 """Beside the adapters."""
 ATTEMPTS = 5
+"""So often a checkpoint is written before a vanished folder counts as an error."""
 _COMPLEX = ".real_imag"
 
 

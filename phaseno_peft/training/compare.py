@@ -182,12 +182,13 @@ def _running(
 
     Processes that still work when an error or the user ends this are stopped; their checkpoints stay.
     """
-    if min(at_once, len(missing)) <= 1:
+    processes = min(at_once, len(missing))
+    if processes <= 1:
         yield (_run(bench, job, training, listeners) for job, training in missing)
         return
     others = set(multiprocessing.active_children())
-    threads = max(1, usable_cores() // at_once)
-    pool = ProcessPoolExecutor(min(at_once, len(missing)), multiprocessing.get_context("spawn"))
+    threads = max(1, usable_cores() // processes)
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
     try:
         yield _results(
             [

@@ -17,6 +17,7 @@ from torch import nn
 
 from phaseno_peft.backbone import PhaseNO
 from phaseno_peft.cr_lora import CRLoraSettings
+from phaseno_peft.cr_lora.settings import TARGETS
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.training.bottleneck import BottleneckModel
 from phaseno_peft.training.loop import seeded
@@ -158,9 +159,8 @@ def find_recipe(name: str) -> Recipe:
         )
     if family == "cr-lora" and which:
         blocks = _last_blocks(name, which, len(BLOCKS) - 1)  # the first, fc0, has nothing that CR-LoRA adapts
-        targets = "|".join(_target(block) for block in blocks)
         return cr_lora_recipe(
-            CRLoraSettings(target_modules=f"({targets})"),
+            CRLoraSettings(target_modules=f"(?={'|'.join(blocks)}){TARGETS}"),
             f"cr-lora:{len(blocks)}",
             f"CR-LoRA on {', '.join(blocks)}",
             "CR-LoRA on late blocks only: a shorter backward pass",
@@ -176,13 +176,6 @@ def find_recipe(name: str) -> Recipe:
             changes_backbone=True,
         )
     raise AdapterError(f"there is no recipe {name!r}. Choose among {', '.join([*RECIPES, *FAMILIES])}.")
-
-
-def _target(block: str) -> str:
-    """Regular expression of what CR-LoRA adapts in a block."""
-    return {"fc": "fc[12]", "fno": rf"{block}\.w\.conv", "gno": rf"{block}\.(edge|aggre)\.fc[12]"}[
-        block.rstrip("01234567")
-    ]
 
 
 def _last_blocks(recipe: str, k: str, most: int) -> tuple[str, ...]:

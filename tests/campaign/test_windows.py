@@ -20,6 +20,7 @@ from phaseno_peft.campaign import (
     prepare,
     read_catalogue,
 )
+from phaseno_peft.campaign.labels import HALF_BASE_SAMPLES, NEIGHBOURHOOD_SAMPLES
 from phaseno_peft.campaign.splits import make_stretch
 from phaseno_peft.contract import Frame, Preprocessing
 from tests.campaign.synthetic_network import T0, catalog, network_picks, pick, record, table, trace
@@ -228,9 +229,16 @@ def test_without_noise_an_epoch_holds_events_and_without_events_noise() -> None:
 @example(first=6901)  # noise, and a pick one second behind the end
 def test_every_pick_on_the_window_is_a_label_and_nothing_else(first: int) -> None:
     window = cut_window(TWO, first, FRAME, PREPROCESSING)
-    samples = [TWO.recording.index_of(p.time) - first for p in TWO.picks]
-    assert len(window.labels) == sum(0 <= s <= 2999 for s in samples)
-    if window.is_noise:
-        assert not window.labels
-        assert window.known.all() or any(-100 <= s < 0 or 2999 < s <= 3100 for s in samples)
+    samples = {p.pick_id: TWO.recording.index_of(p.time) - first for p in TWO.picks}
+    assert len(window.labels) == sum(0 <= s <= 2999 for s in samples.values())
+    assert window.is_noise == (not window.labels)
+    time = np.arange(3000)
+    known = np.ones_like(window.known)  # but within 1 s of a pick outside, labels excepted
+    for p in TWO.picks:
+        station, phase, sample = window.station_ids.index(p.station_id), "PS".index(p.phase), samples[p.pick_id]
+        if not 0 <= sample <= 2999:
+            known[station, phase] &= np.abs(time - sample) > NEIGHBOURHOOD_SAMPLES
+    for label in window.labels:
+        known[label.station, label.phase] |= np.abs(time - label.sample) <= HALF_BASE_SAMPLES
+    np.testing.assert_array_equal(window.known, known)
     assert not (window.targets * ~window.known).any()

@@ -185,12 +185,17 @@ def test_runs_side_by_side_give_the_same_numbers(
 def test_a_training_process_that_dies_ends_the_comparison_and_keeps_what_was_finished(
     run: Callable[..., Comparison], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    run(tmp_path, ["frozen"])
+    finished = (tmp_path / "runs" / "frozen-seed-0-labels-all.json").read_bytes()
     monkeypatch.setattr(module, "_run_apart", die)
     before = set(multiprocessing.active_children())
     with pytest.raises(PhasenoPeftError, match="one of the training processes died"):
         run(tmp_path, at_once=2)
     assert set(multiprocessing.active_children()) <= before
-    assert not (tmp_path / "comparison.md").exists()
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["frozen-seed-0-labels-all.json"]
+    assert (tmp_path / "runs" / "frozen-seed-0-labels-all.json").read_bytes() == finished
+    monkeypatch.undo()
+    assert len(run(tmp_path, ["frozen", "head"], seeds=1).runs) == 2
 
 
 def die(*_: object) -> None:
