@@ -13,6 +13,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "phaseno_peft"
 # From the top down: a room may import rooms to its right only.
 ORDER = (
+    "__main__",
     "cli",
     "demo",
     "pretraining",

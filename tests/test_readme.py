@@ -29,7 +29,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, campaign_folder: Path) -
     shutil.copytree(campaign_folder, folder, dirs_exist_ok=True)
     (folder / "bin").mkdir()
     command = folder / "bin" / "phaseno-peft"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m phaseno_peft.cli.app "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m phaseno_peft "$@"\n')
     command.chmod(0o755)
     return folder
 

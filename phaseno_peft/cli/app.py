@@ -85,7 +85,3 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("stopped\n")
         sys.exit(130)
-
-
-if __name__ == "__main__":
-    main()

@@ -15,7 +15,7 @@ from phaseno_peft.picking import PickList
 
 
 def run(*words: object, home: Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "phaseno_peft.cli.app", *map(str, words)]
+    command = [sys.executable, "-m", "phaseno_peft", *map(str, words)]
     environment = {**os.environ, "PHASENO_PEFT_HOME": str(home), "COLUMNS": "200"}
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=cwd, check=False)
 

@@ -85,7 +85,7 @@ def test_the_shell_completes_commands_and_adapters(home: Path) -> None:
 
 
 def test_a_reader_that_leaves_and_a_path_without_rights_give_no_traceback(tmp_path: Path) -> None:
-    command = f"{sys.executable} -m phaseno_peft.cli.app"
+    command = f"{sys.executable} -m phaseno_peft"
     environment = {**os.environ, "PHASENO_PEFT_HOME": str(tmp_path)}
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {command} backbone info --json | true"],

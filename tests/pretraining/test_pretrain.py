@@ -251,7 +251,7 @@ def test_the_command_line_trains_continues_and_explains(
     ]  # fmt: skip
 
     def call(*more: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "phaseno_peft.cli.app", *map(str, (*words, *more))]
+        command = [sys.executable, "-m", "phaseno_peft", *map(str, (*words, *more))]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     for steps in (2, 3):
