@@ -10,6 +10,8 @@ Names are imported when they are first used, so that the command line starts at 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from phaseno_peft.registration import register_with_peft
+
 if TYPE_CHECKING:
     from phaseno_peft.backbone import PhaseNO, StationGraph, load_backbone, push_backbone
     from phaseno_peft.campaign import Campaign
@@ -93,3 +95,6 @@ def __getattr__(name: str) -> Any:
     if name in _WHERE:
         return getattr(import_module(f"phaseno_peft.{_WHERE[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+register_with_peft()

@@ -31,6 +31,7 @@ ORDER = (
     "contract",
     "places",
     "errors",
+    "registration",
 )
 # Pieces that are read by rooms below the one they lie in: numpy only, they import nothing but the contract and errors.
 LOW = {"phaseno_peft.picking.peaks": "contract", "phaseno_peft.picking.picks": "contract"}
