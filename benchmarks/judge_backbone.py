@@ -236,7 +236,8 @@ def cross_fitted(windows: Sequence[Window], found: Probabilities) -> Scores:
     """Each half of the windows at the thresholds that are best on the other half."""
     halves = [(windows[i::2], found[i::2]) for i in (0, 1)]
     (a, b) = (
-        score(*halves[i], choose_thresholds(*halves[1 - i]), tolerances_s=TOLERANCES_S, seed=SEED) for i in (0, 1)
+        score(*halves[i], choose_thresholds(*halves[1 - i], spare_picks=0), tolerances_s=TOLERANCES_S, seed=SEED)
+        for i in (0, 1)
     )
     return joined(a, b)
 
@@ -497,7 +498,9 @@ def judge(arguments: argparse.Namespace, report: Report) -> None:
     graph_gain(report, whole, alone, "simulated networks, as they are", clean)
     graph_gain(report, whole, alone, "simulated networks, degraded", [degraded(w, noise, rng) for w in clean])
 
-    at = {m.name: choose_thresholds(sets["ncedc dev"], m.run(sets["ncedc dev"])) for m in (whole, *others)}
+    at = {
+        m.name: choose_thresholds(sets["ncedc dev"], m.run(sets["ncedc dev"]), spare_picks=0) for m in (whole, *others)
+    }
     report.say("## Where P lies in the window")
     report.say()
     report.say(
@@ -518,7 +521,7 @@ def judge(arguments: argparse.Namespace, report: Report) -> None:
     )
     report.say()
     events = {name: [w for w in sets[name] if w.labels] for name in CAMPAIGNS}
-    best = {name: choose_thresholds(windows, whole.run(windows)) for name, windows in events.items()}
+    best = {name: choose_thresholds(windows, whole.run(windows), spare_picks=0) for name, windows in events.items()}
     number_of_stations(report, whole, events, best)
 
 

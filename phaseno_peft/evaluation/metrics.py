@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 NETWORK_RATE_HZ = Preprocessing().network_rate_hz
+FEW_LABELS = 20
+"""One pick of fewer is no small difference."""
 THRESHOLD_CANDIDATES = tuple(round(0.05 + 0.01 * i, 2) for i in range(91))
 """0.05 to 0.95 in steps of 0.01."""
 CALIBRATION_MIN_PICKS = 8
@@ -131,9 +133,12 @@ def choose_thresholds(
     tolerance_s: float = 0.5,
     min_distance_s: float = 0.5,
     candidates: Sequence[float] = THRESHOLD_CANDIDATES,
+    spare_picks: float = 1.0,
 ) -> dict[str, float]:
-    """Return per phase the candidate with the best F1; of several the middle of their first longest unbroken run.
+    """Return per phase the middle of the first longest unbroken run of candidates whose F1 is as good as the best.
 
+    As good: less than `spare_picks` picks worse (of 20 at least, where there are fewer labels). Of some tens of labels
+    the very best threshold is often a lucky one at the edge of a plateau; the plateau's middle serves other windows.
     Picks are found once, at the lowest candidate: dropping the lower ones is the same as picking higher (see `peaks`).
     A phase that reaches no true positive at any candidate gets the backbone's default, with a warning in the log.
     """
@@ -159,7 +164,8 @@ def choose_thresholds(
         tp, judged, labels = counts[index]
         f1 = 2.0 * tp / np.maximum(judged + labels, 1)
         if f1.max() > 0.0:
-            chosen[phase] = float(grid[_middle_of_longest_run(f1 == f1.max())])
+            spare = spare_picks / max(labels[0], FEW_LABELS)
+            chosen[phase] = float(grid[_middle_of_longest_run((f1 == f1.max()) | (f1 > f1.max() - spare))])
         else:
             chosen[phase] = BackboneDefaults().thresholds[phase]
             log.warning(

@@ -222,7 +222,7 @@ def judged(
     row: dict[str, float] = {}
     of_sources, losses = [], []
     for name, windows in held_out.items():
-        scores = score(windows, found[name], choose_thresholds(windows, found[name]))
+        scores = score(windows, found[name], choose_thresholds(windows, found[name], spare_picks=0))
         row[f"{name} P 0.5 s"], row[f"{name} S 0.5 s"] = scores.phase("P", 0.5).f1, scores.phase("S", 0.5).f1
         row[f"{name} P 0.1 s"], row[f"{name} S 0.1 s"] = scores.phase("P", 0.1).f1, scores.phase("S", 0.1).f1
         of_sources.append((scores.mean_f1(0.5) + scores.mean_f1(0.1)) / 2)
