@@ -1,4 +1,7 @@
-"""Every promise PEFT makes is kept or refused loudly. The silent failures listed are PEFT's own, each seen red once."""
+"""Counts, damaged files, names, refusals, threads; what holds for every kind of adapter is in `test_contract_table`.
+
+The silent failures listed are PEFT's own, each seen red once.
+"""
 
 from __future__ import annotations
 
@@ -63,29 +66,10 @@ def test_the_papers_settings_train_85426_parameters_of_2364914() -> None:
     assert round(100 * sum(parts.values()) / total, 2) == 3.61
 
 
-def test_a_fresh_adapter_leaves_the_logits_bit_identical(network_input: Input) -> None:
-    frozen = logits(small_phaseno(), network_input)
-    assert torch.equal(logits(get_peft_model(small_phaseno(), CRLoraConfig()), network_input), frozen)
-
-
 def test_the_papers_plain_gate_is_no_identity(network_input: Input) -> None:
     frozen = logits(small_phaseno(), network_input)
     started = logits(get_peft_model(small_phaseno(), CRLoraConfig(se_init="paper")), network_input)
     assert (started - frozen).abs().max() > 1e-3
-
-
-def test_an_adapter_switched_off_leaves_the_logits_bit_identical(adapted: PeftModel, network_input: Input) -> None:
-    frozen = logits(small_phaseno(), network_input)
-    assert (logits(adapted, network_input) - frozen).abs().max() > 1e-2
-    with adapted.disable_adapter():
-        assert torch.equal(logits(adapted, network_input), frozen)
-    assert (logits(adapted, network_input) - frozen).abs().max() > 1e-2
-
-
-def test_only_the_adapter_gets_gradients(adapted: PeftModel, network_input: Input) -> None:
-    adapted(*network_input).square().mean().backward()
-    for name, parameter in adapted.named_parameters():
-        assert (parameter.grad is not None) == ("crlora_" in name), name
 
 
 def test_save_and_load_give_the_same_logits_bit_for_bit(saved: Path, adapted: PeftModel, network_input: Input) -> None:
