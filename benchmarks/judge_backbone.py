@@ -50,7 +50,7 @@ from phaseno_peft.campaign import (
     read_stations,
     read_waveforms,
 )
-from phaseno_peft.campaign.splits import make_stretch
+from phaseno_peft.campaign.stretch import make_stretch
 from phaseno_peft.contract import PHASES, Frame, Preprocessing
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.evaluation import Scores, choose_thresholds, f1_gain, load_rivals, score

@@ -16,9 +16,10 @@ from phaseno_peft.campaign.catalog import (
     one_per_station_and_phase,
     read_catalogue,
 )
-from phaseno_peft.campaign.check import Finding, check_campaign, gather
-from phaseno_peft.campaign.splits import Stretch, make_stretch
+from phaseno_peft.campaign.check import check_campaign
+from phaseno_peft.campaign.findings import Finding, gather
 from phaseno_peft.campaign.stations import StationTable, read_stations
+from phaseno_peft.campaign.stretch import Stretch, make_stretch
 from phaseno_peft.campaign.waveforms import Recording, prepare, read_waveforms
 from phaseno_peft.contract import Frame, Preprocessing
 from phaseno_peft.errors import CampaignError

@@ -12,7 +12,7 @@ from typing import Any
 
 from obspy import UTCDateTime
 
-from phaseno_peft.campaign.check import Finding
+from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.errors import CampaignError
 
 SEEN_BY_AN_ANALYST = ("confirmed", "reviewed", "final")

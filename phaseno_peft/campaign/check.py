@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.campaign.labels import measure_label_offset, suggest_convention
 from phaseno_peft.contract import PHASES
 
 if TYPE_CHECKING:
     from phaseno_peft.campaign.campaign import Campaign
     from phaseno_peft.campaign.catalog import CatalogueEvent, LabelledPick
-    from phaseno_peft.campaign.splits import Stretch
+    from phaseno_peft.campaign.stretch import Stretch
 
 FEW_EVENTS = 20
 """Below this many events scores of the three sides say little."""
@@ -28,24 +28,6 @@ SP_SAMPLES = 50
 """Shorter S-P times (in the network's time) than this half second were rare in the network's training."""
 OFFSET_PICKS = 5
 """Clear arrivals needed before an offset is spoken of."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing seen in the data; a warning is something that may spoil training or evaluation."""
-
-    severity: Literal["note", "warning"]
-    text: str
-
-
-def gather(per_recording: Iterable[Sequence[Finding]], n_recordings: int) -> list[Finding]:
-    """Findings of all recordings, each once, with the number of recordings it holds for."""
-    counts = Counter(finding for findings in per_recording for finding in set(findings))
-    gathered = []
-    for finding, n in sorted(counts.items(), key=lambda item: item[0].text):
-        share = f" (In {n} of {n_recordings} recordings.)" if n_recordings > 1 else ""
-        gathered.append(Finding(finding.severity, finding.text + share))
-    return gathered
 
 
 def check_campaign(campaign: Campaign) -> list[Finding]:

@@ -11,7 +11,7 @@ from phaseno_peft.contract import PHASES, LabelConvention, LabelOffset
 
 if TYPE_CHECKING:
     from phaseno_peft.campaign.campaign import Campaign
-    from phaseno_peft.campaign.splits import Stretch
+    from phaseno_peft.campaign.stretch import Stretch
 
 HALF_BASE_SAMPLES = 20
 """Half the base of the label triangle: 0.4 s in all, in the network's time (papers.md section 1, as upstream)."""

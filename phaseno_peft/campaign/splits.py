@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from phaseno_peft.campaign.catalog import LabelledPick
-from phaseno_peft.campaign.waveforms import Recording
+from phaseno_peft.campaign.stretch import Stretch, make_stretch
 from phaseno_peft.errors import CampaignError
 
 if TYPE_CHECKING:
@@ -31,17 +30,6 @@ STRAY_SAMPLES = 500
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """A piece of record and every pick that lies in it."""
-
-    recording: Recording
-    picks: tuple[LabelledPick, ...]
-    event_ids: tuple[str, ...]
-    complete: bool = False
-    """True where the catalogue lists every arrival (simulations): an absent label is an absent arrival."""
-
-
-@dataclass(frozen=True)
 class Split:
     """Stretches of the three sides."""
 
@@ -57,15 +45,6 @@ class Split:
             side: hashlib.sha256("\n".join(sorted(_event_ids(getattr(self, side)))).encode()).hexdigest()
             for side in SIDES
         }
-
-
-def make_stretch(recording: Recording, picks: Sequence[LabelledPick], *, complete: bool = False) -> Stretch:
-    """The recording with those of the picks that lie in it on a station it has."""
-    stations = set(recording.station_ids)
-    inside = tuple(
-        p for p in picks if p.station_id in stations and 0 <= recording.index_of(p.time) <= recording.n_samples - 1
-    )
-    return Stretch(recording, inside, tuple(dict.fromkeys(p.event_id for p in inside)), complete)
 
 
 def split_campaign(campaign: Campaign, seed: int, validation: float = 0.15, test: float = 0.25) -> Split:

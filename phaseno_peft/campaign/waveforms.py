@@ -29,7 +29,7 @@ from phaseno_peft.campaign.channels import (
     contiguous_segments,
     inspect_channel,
 )
-from phaseno_peft.campaign.check import Finding
+from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.campaign.stations import Station, StationTable
 from phaseno_peft.contract import Preprocessing
 from phaseno_peft.errors import CampaignError

@@ -11,8 +11,8 @@ from obspy import UTCDateTime
 
 from phaseno_peft.campaign.catalog import LabelledPick
 from phaseno_peft.campaign.labels import event_end, known_samples, triangles
-from phaseno_peft.campaign.splits import Stretch
 from phaseno_peft.campaign.stations import scaled_coordinates
+from phaseno_peft.campaign.stretch import Stretch
 from phaseno_peft.contract import PHASES, Frame, Preprocessing
 
 LIVING_SAMPLES = 100

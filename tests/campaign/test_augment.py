@@ -20,7 +20,7 @@ from phaseno_peft.campaign.augment import (
     rotate_horizontals,
     superpose_noise,
 )
-from phaseno_peft.campaign.splits import make_stretch
+from phaseno_peft.campaign.stretch import make_stretch
 from phaseno_peft.contract import Frame, Preprocessing
 from phaseno_peft.errors import CampaignError
 from tests.campaign.synthetic_network import T0, catalog, network_picks, record, table

@@ -21,7 +21,7 @@ from phaseno_peft.campaign import (
     read_catalogue,
 )
 from phaseno_peft.campaign.labels import HALF_BASE_SAMPLES, NEIGHBOURHOOD_SAMPLES
-from phaseno_peft.campaign.splits import make_stretch
+from phaseno_peft.campaign.stretch import make_stretch
 from phaseno_peft.contract import Frame, Preprocessing
 from tests.campaign.synthetic_network import T0, catalog, network_picks, pick, record, table, trace
 
