@@ -124,9 +124,9 @@ def _run(
     stations = read_stations(made.stations)
     streams = read_waveforms(folder / "campaign" / "continuous")
     recording = prepare(next(iter(streams.values())), stations, picker.adapter_contract.preprocessing)
-    picks = picker.picks(picker.annotate_recording(recording, stations))
+    picks = picker.picks(picker.annotate_recording(recording))
     with picker.frozen():
-        frozen = picker.picks(picker.annotate_recording(recording, stations))
+        frozen = picker.picks(picker.annotate_recording(recording))
     picks.to_csv(folder / "picks.csv")
     picks.to_quakeml(folder / "picks.xml")
     continuous_section(recording, picks, folder / "continuous.png", duration_s=recording.duration_s)

@@ -66,7 +66,7 @@ def upstream_windows(
 ) -> UpstreamWindows:
     """Windows of 30 s every 20 s of a 100 Hz stream.
 
-    center: longitude and latitude in degrees that are put at (0.5, 0.5), by default the middle of the stations' box.
+    center: longitude and latitude in degrees that are put at (0.5, 0.5), by default the middle of those that recorded.
     accelerometers: ids of stations in m/s**2, integrated to velocity. The stream is not changed. Raises `CampaignError`
     for a stream without traces of known stations, another sampling rate, or more than three channels of a station.
     """
@@ -91,7 +91,7 @@ def upstream_windows(
         padded = np.zeros((*samples.shape[:2], WINDOW_SAMPLES + 1))
         padded[..., : cut.shape[-1]] = cut
         waveforms[i] = _normalised(padded[..., 1:])
-    longitude, latitude = center or _middle(stations)
+    longitude, latitude = center or _middle(ordered)
     places = [
         ((s.longitude_deg - (longitude - 1)) / 2, (s.latitude_deg - (latitude - 1)) / 2) for s in ordered
     ]  # fmt: skip
@@ -157,6 +157,6 @@ def _normalised(x: np.ndarray) -> np.ndarray:
     return np.asarray((x - mean) / (deviation + EPSILON) / 10, np.float32)
 
 
-def _middle(stations: StationTable) -> tuple[float, float]:
-    frame = stations.frame()
+def _middle(recorded: list[Station]) -> tuple[float, float]:
+    frame = StationTable(recorded).frame()
     return frame.center_longitude_deg, frame.center_latitude_deg

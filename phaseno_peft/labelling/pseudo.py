@@ -75,7 +75,7 @@ def pseudo_label(
     recordings, findings = prepare_recordings(streams, stations, teacher.preprocessing)
     picks = PickList(creator=teacher.name)
     for done, recording in enumerate(recordings, start=1):
-        picks.extend(teacher.picks(recording, stations, progress if len(recordings) == 1 else None))
+        picks.extend(teacher.picks(recording, progress if len(recordings) == 1 else None))
         if progress is not None and len(recordings) > 1:
             progress(done, len(recordings))
     picks = picks.sorted()

@@ -30,7 +30,7 @@ class Teacher(Protocol):
     def preprocessing(self) -> Preprocessing:
         """How records are prepared for it."""
 
-    def picks(self, recording: Recording, stations: StationTable, progress: Progress | None = None) -> PickList:
+    def picks(self, recording: Recording, progress: Progress | None = None) -> PickList:
         """Picks of one record, in time order."""
 
 
@@ -53,9 +53,9 @@ class PickerTeacher:
         contract = self.picker.contract()
         return contract.preprocessing if contract else Preprocessing()
 
-    def picks(self, recording: Recording, stations: StationTable, progress: Progress | None = None) -> PickList:
+    def picks(self, recording: Recording, progress: Progress | None = None) -> PickList:
         """See `Teacher`."""
-        annotation = self.picker.annotate_recording(recording, stations, progress=progress)
+        annotation = self.picker.annotate_recording(recording, progress=progress)
         given = {f"{phase}_threshold": value for phase, value in self.thresholds.items()}
         return self.picker.picks(annotation, **given)
 
@@ -77,10 +77,10 @@ class RivalTeacher:
         """The default."""
         return Preprocessing()
 
-    def picks(self, recording: Recording, stations: StationTable, progress: Progress | None = None) -> PickList:
+    def picks(self, recording: Recording, progress: Progress | None = None) -> PickList:
         """See `Teacher`."""
         preprocessing, defaults = self.preprocessing, BackboneDefaults()
-        pairs = sliding_windows(recording, stations.frame(), preprocessing)
+        pairs = sliding_windows(recording, StationTable(recording.stations).frame(), preprocessing)
         found = []
         for done, (_, window) in enumerate(pairs, start=1):
             found += self.rival.probabilities([window])

@@ -5,6 +5,7 @@ For picking, judging and the training of adapters; pre-training stacks its windo
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
@@ -14,12 +15,84 @@ import torch
 from numpy.typing import NDArray
 
 from phaseno_peft.backbone import StationGraph
-from phaseno_peft.campaign import Recording, Stretch, Window, cut_window
+from phaseno_peft.campaign import (
+    Finding,
+    Recording,
+    StationTable,
+    Stretch,
+    Window,
+    cut_window,
+    edges,
+    scaled_coordinates,
+)
 from phaseno_peft.contract import PHASES, Frame, Preprocessing
 from phaseno_peft.errors import PhasenoPeftError
 
 BATCH_STATIONS = 24
 """Stations of all windows that go through the network together; more costs memory and gains nothing on two cores."""
+FARTHEST_FRAME_DEG = 2.0
+"""Stations farther than this from an adapter's centre belong to another network and get a centre of their own."""
+WIDEST_UNITS = 2.0
+"""Stations farther than this (444 km in the network's scale) from the middle are picked as several networks: at 350 km
+from the centre picks are what they are at 100 km, at 1,000 km a sixth of them changes, at 3,500 km most are lost."""
+
+
+def networks(
+    recording: Recording, trained: Frame | None, preprocessing: Preprocessing
+) -> tuple[list[tuple[Recording, Frame]], list[Finding]]:
+    """(part of the recording, its frame) of every network that is picked on its own, and what is to be said of it.
+
+    A frame is centred on the stations that recorded, as in training: what else a station table lists is not seen. In
+    the reach of the frame an adapter was `trained` with, that frame is used. A recording is one network unless its
+    stations lie too wide apart; then stations that hear each other make one.
+    """
+    edge_limit_km = trained.edge_limit_km if trained else Frame(0.0, 0.0).edge_limit_km
+    own = StationTable(recording.stations).frame(edge_limit_km)
+    units = scaled_coordinates(recording.stations, own, preprocessing.time_scale)
+    if np.abs(units - 0.5).max() <= WIDEST_UNITS:
+        parts = [(recording, own)]
+    else:
+        groups = _connected(edges(units, edge_limit_km), len(units))
+        alone = [_only(recording, rows) for rows in groups]
+        parts = [(part, StationTable(part.stations).frame(edge_limit_km)) for part in alone]
+    if trained is None:
+        return parts, []
+    framed = [(part, trained if _is_near(frame, trained) else frame) for part, frame in parts]
+    elsewhere = [part.station_ids[0] for part, frame in framed if frame is not trained]
+    findings = [
+        Finding(
+            "warning",
+            f"the network of {elsewhere[0]}{f' and {len(elsewhere) - 1} more' if elsewhere[1:] else ''} lies more than "
+            f"{FARTHEST_FRAME_DEG:g} degrees from {trained.center_latitude_deg:.1f}, {trained.center_longitude_deg:.1f}"
+            ", where the adapter was trained: it is used on another network.",
+        )
+        for _ in elsewhere[:1]
+    ]
+    return framed, findings
+
+
+def _connected(joined: NDArray[np.int64], n: int) -> list[list[int]]:
+    """Rows of each connected group of an undirected graph [2, edge] of n nodes."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    _, label = connected_components(coo_array((np.ones(joined.shape[1]), (joined[0], joined[1])), shape=(n, n)))
+    return [np.flatnonzero(label == group).tolist() for group in range(int(label.max()) + 1)]
+
+
+def _only(recording: Recording, rows: list[int]) -> Recording:
+    return dataclasses.replace(
+        recording,
+        stations=tuple(recording.stations[row] for row in rows),
+        samples=recording.samples[rows],
+        recorded=recording.recorded[rows],
+        components=tuple(recording.components[row] for row in rows),
+    )
+
+
+def _is_near(own: Frame, trained: Frame) -> bool:
+    east = abs((own.center_longitude_deg - trained.center_longitude_deg + 180) % 360 - 180)
+    return max(abs(own.center_latitude_deg - trained.center_latitude_deg), east) <= FARTHEST_FRAME_DEG
 
 
 def network_input(windows: Sequence[Window], edge_limit_km: float) -> tuple[torch.Tensor, StationGraph]:

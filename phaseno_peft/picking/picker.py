@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -23,20 +22,17 @@ from phaseno_peft.campaign import (
     read_stations,
     upstream_windows,
 )
-from phaseno_peft.contract import PHASES, BackboneDefaults, Contract, Frame, Preprocessing
+from phaseno_peft.contract import PHASES, BackboneDefaults, Contract, Preprocessing
 from phaseno_peft.cr_lora import attach, selected_adapter
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.library.store import StoredAdapter, read_adapter
-from phaseno_peft.picking.inference import merge_windows, sliding_windows, window_probabilities
+from phaseno_peft.picking.inference import merge_windows, networks, sliding_windows, window_probabilities
 from phaseno_peft.picking.peaks import find_picks
 from phaseno_peft.picking.picks import Pick, PickList
 
 if TYPE_CHECKING:
     from obspy import Inventory, Stream
 
-log = logging.getLogger(__name__)
-FARTHEST_FRAME_DEG = 2.0
-"""Stations farther than this from an adapter's centre belong to another network and get a centre of their own."""
 TAPER_S = 2.0
 """Window ends (network's time) count less and less where another window covers them: context is missing there."""
 
@@ -232,7 +228,7 @@ class Picker:
         contract = self.contract()
         preprocessing = contract.preprocessing if contract else Preprocessing()
         recording = prepare(stream, table, preprocessing)
-        return self.annotate_recording(recording, table, stride_s=stride_s, merge=merge, progress=progress)
+        return self.annotate_recording(recording, stride_s=stride_s, merge=merge, progress=progress)
 
     def annotation_as_upstream(
         self,
@@ -271,7 +267,6 @@ class Picker:
     def annotate_recording(
         self,
         recording: Recording,
-        stations: StationTable,
         *,
         stride_s: float | None = None,
         merge: Literal["mean", "median", "max"] = "mean",
@@ -280,10 +275,12 @@ class Picker:
         """`annotation` of a record that is already prepared for the adapter in force."""
         name, contract = self.active_adapter, self.contract()
         preprocessing = contract.preprocessing if contract else Preprocessing()
-        frame = _frame(contract, stations)
-        pairs = sliding_windows(recording, frame, preprocessing, stride_s)
+        parts, findings = networks(recording, contract.frame if contract else None, preprocessing)
+        recording = replace(recording, findings=(*recording.findings, *findings))
+        pairs = [pair for part, frame in parts for pair in sliding_windows(part, frame, preprocessing, stride_s)]
         with selected_adapter(name):
-            found = window_probabilities(self.backbone, [window for _, window in pairs], frame.edge_limit_km, progress)
+            windows, edge_limit_km = [window for _, window in pairs], parts[0][1].edge_limit_km
+            found = window_probabilities(self.backbone, windows, edge_limit_km, progress)
         taper = round(TAPER_S * preprocessing.network_rate_hz)
         merged = merge_windows(recording, pairs, found, merge, taper)
         return Annotation(recording, merged)
@@ -321,22 +318,3 @@ def load_adapter(
     picker = Picker.load(backbone or EMBEDDED, device)
     picker.add_adapter(stored)
     return picker
-
-
-def _frame(contract: Contract | None, stations: StationTable) -> Frame:
-    """The adapter's frame where its network is, else one around these stations."""
-    own = stations.frame()
-    if contract is None:
-        return own
-    frame = contract.frame
-    east = abs((own.center_longitude_deg - frame.center_longitude_deg + 180) % 360 - 180)
-    if max(abs(own.center_latitude_deg - frame.center_latitude_deg), east) <= FARTHEST_FRAME_DEG:
-        return frame
-    log.warning(
-        "the stations lie around %.2f, %.2f, the adapter was trained around %.2f, %.2f: using it on another network",
-        own.center_latitude_deg,
-        own.center_longitude_deg,
-        frame.center_latitude_deg,
-        frame.center_longitude_deg,
-    )
-    return stations.frame(frame.edge_limit_km)

@@ -39,7 +39,7 @@ def classify_files(
     picks = PickList(creator=picker.active_adapter or f"frozen {picker.backbone_name}")
     for done, recording in enumerate(recordings, start=1):
         annotation = picker.annotate_recording(
-            recording, stations, stride_s=stride_s, merge=merge, progress=progress if len(recordings) == 1 else None
+            recording, stride_s=stride_s, merge=merge, progress=progress if len(recordings) == 1 else None
         )
         picks.extend(picker.picks(annotation, P_threshold=P_threshold, S_threshold=S_threshold))
         if progress is not None and len(recordings) > 1:

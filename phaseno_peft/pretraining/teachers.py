@@ -188,25 +188,25 @@ class ModelTeacher:
         if files and all(file.is_file() for file in files):
             sure, doubtful = (PickList.from_csv(file) for file in files)
         else:
-            sure, doubtful = self._ask(recording, stations)
+            sure, doubtful = self._ask(recording)
             for file, picks in zip(files, (sure, doubtful), strict=False):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 picks.to_csv(file)
         return _supported(sure, doubtful, recording, stations)
 
-    def _ask(self, recording: Recording, stations: StationTable) -> tuple[PickList, PickList]:
+    def _ask(self, recording: Recording) -> tuple[PickList, PickList]:
         from phaseno_peft.labelling.teachers import PickerTeacher, load_teacher
         from phaseno_peft.picking import PickList
 
         teacher = load_teacher(self.model, phasenet_weights=self.phasenet_weights)
         if not isinstance(teacher, PickerTeacher):
-            return teacher.picks(recording, stations), PickList()
+            return teacher.picks(recording), PickList()
         _check_window(self.model, teacher)
         picker = teacher.picker
         picker.backbone.to(self.device)
         sure_from = picker.backbone_thresholds
         low = {f"{phase}_threshold": AMBIGUOUS_PART * sure_from[phase] for phase in PHASES}
-        picks = picker.picks(picker.annotate_recording(recording, stations), **low)
+        picks = picker.picks(picker.annotate_recording(recording), **low)
         sure, doubtful = PickList(creator=picks.creator), PickList(creator=picks.creator)
         for pick in picks:
             (sure if pick.probability >= sure_from[pick.phase] else doubtful).append(pick)
