@@ -6,7 +6,8 @@ from phaseno_peft.campaign.check import sp_times_s
 from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.campaign.labels import known_samples, measure_label_offset, suggest_convention, triangles
 from phaseno_peft.campaign.splits import Split, split_campaign
-from phaseno_peft.campaign.stations import Station, StationTable, edges, read_stations, scaled_coordinates
+from phaseno_peft.campaign.station_files import read_stations
+from phaseno_peft.campaign.stations import Station, StationTable, edges, scaled_coordinates
 from phaseno_peft.campaign.stretch import Stretch
 from phaseno_peft.campaign.upstream import UpstreamWindows, merge_upstream, upstream_windows
 from phaseno_peft.campaign.waveforms import Recording, prepare, read_waveforms

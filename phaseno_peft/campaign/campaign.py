@@ -18,7 +18,8 @@ from phaseno_peft.campaign.catalog import (
 )
 from phaseno_peft.campaign.check import check_campaign
 from phaseno_peft.campaign.findings import Finding, gather
-from phaseno_peft.campaign.stations import StationTable, read_stations
+from phaseno_peft.campaign.station_files import read_stations
+from phaseno_peft.campaign.stations import StationTable
 from phaseno_peft.campaign.stretch import Stretch, make_stretch
 from phaseno_peft.campaign.waveforms import Recording, prepare, read_waveforms
 from phaseno_peft.contract import Frame, Preprocessing

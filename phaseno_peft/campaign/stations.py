@@ -1,27 +1,26 @@
-"""Where the stations are: StationXML or CSV in, a `StationTable` and the network's coordinates out."""
+"""Where the stations are: a `StationTable` that knows places, epochs and sensor directions, and coordinates of it."""
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
 
 import numpy as np
+from obspy import UTCDateTime
 
+from phaseno_peft.campaign.findings import Finding
+from phaseno_peft.campaign.places import KM_PER_DEGREE, check_degrees, distance_km, judge_places
 from phaseno_peft.contract import Frame
 from phaseno_peft.errors import CampaignError
 
-if TYPE_CHECKING:
-    from obspy import Inventory
-
-KM_PER_DEGREE = math.pi * 6371.0 / 180.0
 KM_PER_UNIT = 222.0
 """Upstream maps two degrees of 111 km to the unit square (golden/README.md, pre-processing)."""
-SAME_PLACE_KM = 0.01
-"""Epochs of one station may differ by survey corrections of this size; more is another place."""
+SAME_PLACE_KM = 0.05
+"""Sensors and epochs of one site may differ by survey corrections and a few steps (10 ms of P), not by more."""
+_FOREVER_NS = 1 << 63
+_TOUCHING_NS = 86_400_000_000_000
+"""Epochs of one place that follow within a day are one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,38 +31,87 @@ class Station:
     latitude_deg: float
     longitude_deg: float
     elevation_m: float
+    start_ns: int | None = None
+    """Since when it stands there, in nanoseconds since 1970; None where the table does not say."""
+    end_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """Where a channel points in one epoch; dip -90 points up."""
+
+    azimuth_deg: float
+    dip_deg: float
+    start_ns: int | None = None
+    end_ns: int | None = None
+
+
+def station_fields(station_id: str) -> tuple[str, str, str]:
+    """(network, station, location) of NET.STA.LOC. Only a station code can hold dots itself.
+
+    Raises `CampaignError` for an id without all three fields.
+    """
+    network, _, rest = station_id.partition(".")
+    code, dot, location = rest.rpartition(".")
+    if not dot or not code.strip("."):
+        raise CampaignError(f"station id {station_id!r} is not NET.STA.LOC. Give all three, LOC may be empty.")
+    return network, code, location
 
 
 class StationTable:
-    """Stations in file order, unique by id; `table["NZ.GCSZ.10"]`, `len`, iteration over `Station`, and `in` by id."""
+    """Stations in file order, unique by id; `table["NZ.GCSZ.10"]`, `len`, iteration over `Station`, and `in` by id.
+
+    A station that moved has several places; the plain table shows the latest, `at` gives the table of another time.
+    """
 
     def __init__(
         self,
         stations: Iterable[Station],
-        orientations: Mapping[str, tuple[float, float]] | None = None,
+        orientations: Mapping[str, tuple[float, float] | Sequence[Direction]] | None = None,
         source: str = "the station table",
     ) -> None:
-        """Raise `CampaignError` for impossible coordinates or one id at two places; `source` is named in messages."""
+        """Raise `CampaignError` for impossible coordinates or one id at two places at once; `source` is for messages.
+
+        `orientations` gives each NET.STA.LOC.CHA its (azimuth_deg, dip_deg), or one `Direction` an epoch.
+
+        A placeholder (0, 0) and a place that only a wrong sign explains are left out, which `findings` tell.
+        """
         self.source = source
-        self._stations: dict[str, Station] = {}
-        self._orientations = dict(orientations or {})
+        given: dict[str, list[Station]] = {}
         for station in stations:
-            _check_coordinates(station, source)
-            known = self._stations.get(station.station_id)
-            if known is not None and _distance_km(known, station) > SAME_PLACE_KM:
-                raise CampaignError(
-                    f"{source}: station {station.station_id} stands at two places, "
-                    f"{known.latitude_deg:.5f} {known.longitude_deg:.5f} and "
-                    f"{station.latitude_deg:.5f} {station.longitude_deg:.5f}. "
-                    "Keep only the epoch of your recordings, or give the two sensors different location codes."
-                )
-            self._stations[station.station_id] = station
-        self._by_place: dict[str, list[str]] = {}
-        for station_id in self._stations:
-            network, code, _ = station_id.split(".")
-            self._by_place.setdefault(f"{network}.{code}", []).append(station_id)
+            try:
+                station_fields(station.station_id)
+            except CampaignError as error:
+                raise CampaignError(f"{source}: {error}") from None
+            check_degrees(station, source)
+            given.setdefault(station.station_id, []).append(station)
+        epochs = {station_id: _epochs(entries, source) for station_id, entries in given.items()}
+        judgement = judge_places([places[-1] for places in epochs.values()], source)
+        self._left_out = judgement.left_out
+        self.findings: tuple[Finding, ...] = judgement.findings
+        """What is doubtful about the table as a whole."""
+        directions = {seed_id: _directions(listed) for seed_id, listed in (orientations or {}).items()}
+        self._set({i: e for i, e in epochs.items() if i not in self._left_out}, directions)
+
+    def _set(self, epochs: dict[str, list[Station]], directions: Mapping[str, Sequence[Direction]]) -> None:
+        self._epochs = epochs
+        self._directions = dict(directions)
+        self._stations = {station_id: places[-1] for station_id, places in epochs.items()}
+        self._span_ns: tuple[int, int] | None = None
+        self._of_time: dict[str, Finding] = {}
+        self._sites: dict[str, list[str]] = {}
+        for station_id in epochs:
+            network, code, _ = station_fields(station_id)
+            self._sites.setdefault(f"{network}.{code}", []).append(station_id)
             if network:
-                self._by_place.setdefault(f".{code}", []).append(station_id)
+                self._sites.setdefault(f".{code}", []).append(station_id)
+
+    def _part(self, epochs: dict[str, list[Station]], directions: Mapping[str, Sequence[Direction]]) -> StationTable:
+        part = StationTable([], source=self.source)
+        part._left_out = self._left_out
+        part.findings = self.findings
+        part._set(epochs, directions)
+        return part
 
     def __getitem__(self, station_id: str) -> Station:
         return self._stations[station_id]
@@ -85,39 +133,105 @@ class StationTable:
         """Ids in table order."""
         return tuple(self._stations)
 
-    def find(self, station_id: str) -> Station | None:
-        """Station of this id, or else the only one with this NET.STA (or, without a network code, this STA).
+    def find(self, station_id: str, time: UTCDateTime | None = None) -> Station | None:
+        """Station of this id, or else the one site with this NET.STA (or, without a network code, this STA).
 
-        Waveforms and picks often carry a location code that the inventory has not, or the reverse. None where no
-        station or more than one fits.
+        Waveforms and picks often carry a location code that the inventory has not, or the reverse: sensors of one site
+        stand at the same place, and the first listed one is taken. Where the code stands at several places, `time`
+        chooses the one in use. None where nothing fits; `why_not` says why.
         """
         station = self._stations.get(station_id)
         if station is not None:
             return station
-        network, code, _ = [*station_id.split("."), "", ""][:3]
-        places = [f"{network}.{code}"]
-        if network in ("", "NA", "??", "--"):  # what catalogue formats without network codes leave behind
-            places.append(f".{code}")
-        for place in places:
-            candidates = self._by_place.get(place, [])
-            if len(candidates) == 1:
-                return self._stations[candidates[0]]
+        candidates = self._candidates(station_id, time)
+        if candidates and all(distance_km(candidates[0], other) <= SAME_PLACE_KM for other in candidates[1:]):
+            return candidates[0]
         return None
 
+    def why_not(self, station_id: str) -> str:
+        """Why `find` gives no station: a sentence's end, such as "stations.xml does not list the station"."""
+        candidates = self._candidates(station_id, None)
+        if len(candidates) > 1:
+            places = ", ".join(f"{s.station_id} at {s.latitude_deg:.5f} {s.longitude_deg:.5f}" for s in candidates[:4])
+            more = f" and {len(candidates) - 4} more" if len(candidates) > 4 else ""
+            return f"{self.source} lists several places for it ({places}{more}): the location code must say which"
+        if station_id in self._of_time:
+            return self._of_time[station_id].text
+        for left_out, why in self._left_out.items():
+            if left_out == station_id or station_fields(left_out)[:2] == station_fields(station_id)[:2]:
+                return f"in {self.source} it {why}"
+        return f"{self.source} does not list the station"
+
+    def _candidates(self, station_id: str, time: UTCDateTime | None) -> list[Station]:
+        """Stations of the site an id names, those in use at the time where the table knows."""
+        try:
+            network, code, _ = station_fields(station_id)
+        except CampaignError:
+            return []
+        ids = self._sites.get(f"{network}.{code}", [])
+        if not ids and network in ("", "NA", "??", "--"):  # what catalogue formats without network codes leave behind
+            ids = self._sites.get(f".{code}", [])
+        found = [self._stations[i] for i in ids]
+        span = (time.ns, time.ns) if time is not None else self._span_ns
+        if span is not None and len(found) > 1:
+            in_use = [s for s in found if any(_overlap_ns(place, span) >= 0 for place in self._epochs[s.station_id])]
+            found = in_use or found
+        return found
+
     def orientation(self, seed_id: str) -> tuple[float, float] | None:
-        """(azimuth_deg, dip_deg) of channel NET.STA.LOC.CHA where the inventory gives both; dip -90 points up."""
-        exact = self._orientations.get(seed_id)
-        if exact is not None:
-            return exact
-        network, code, _, channel = seed_id.split(".")
-        prefix, suffix = f"{network}.{code}.", f".{channel}"
-        matches = {v for k, v in self._orientations.items() if k.startswith(prefix) and k.endswith(suffix)}
+        """(azimuth_deg, dip_deg) of channel NET.STA.LOC.CHA where the inventory gives both; dip -90 points up.
+
+        A channel the inventory lacks takes those of its NET.STA and channel code, where all locations agree.
+        """
+        exact = self._directions.get(seed_id)
+        if exact:
+            return exact[-1].azimuth_deg, exact[-1].dip_deg
+        station_id, _, channel = seed_id.rpartition(".")
+        matches = {
+            (listed[-1].azimuth_deg, listed[-1].dip_deg)
+            for station in self._candidates(station_id, None)
+            if (listed := self._directions.get(f"{station.station_id}.{channel}"))
+        }
         return matches.pop() if len(matches) == 1 else None
+
+    def at(self, start: UTCDateTime, end: UTCDateTime) -> StationTable:
+        """The table as it was from `start` to `end`: one place a station and one direction a channel.
+
+        Of a station that moved meanwhile, the place it had for most of the time; outside all epochs, the nearest in
+        time. Both are told by `findings_of`. A station listed at two places for all of that time is left out.
+        """
+        span = (start.ns, end.ns)
+        if all(len(places) == 1 for places in self._epochs.values()) and all(
+            len(d) == 1 for d in self._directions.values()
+        ):
+            table = self
+            if any(len(ids) > 1 for ids in self._sites.values()):
+                table = self._part(self._epochs, self._directions)
+                table._span_ns = span
+            return table
+        epochs: dict[str, list[Station]] = {}
+        told: dict[str, Finding] = {}
+        for station_id, places in self._epochs.items():
+            chosen, said = _place_in(places, span)
+            if said:
+                told[station_id] = Finding("warning", f"{self.source}: station {station_id} {said}")
+            if chosen is not None:
+                epochs[station_id] = [chosen]
+        directions = {
+            seed_id: [max(listed, key=lambda d: _overlap_ns(d, span))] for seed_id, listed in self._directions.items()
+        }
+        table = self._part(epochs, directions)
+        table._span_ns, table._of_time = span, told
+        return table
+
+    def findings_of(self, station_ids: Iterable[str]) -> list[Finding]:
+        """What `at` had to decide for these stations."""
+        return [self._of_time[i] for i in station_ids if i in self._of_time]
 
     def select(self, station_ids: Iterable[str]) -> StationTable:
         """Table of these stations only, in this table's order."""
         wanted = set(station_ids)
-        return StationTable([s for s in self if s.station_id in wanted], self._orientations, self.source)
+        return self._part({i: places for i, places in self._epochs.items() if i in wanted}, self._directions)
 
     def frame(self, edge_limit_km: float = 30.0) -> Frame:
         """Frame centred on the middle of the stations' box (also across the date line)."""
@@ -131,34 +245,6 @@ class StationTable:
             center_longitude_deg=_wrap_deg(reference + (min(eastings) + max(eastings)) / 2),
             edge_limit_km=edge_limit_km,
         )
-
-
-def read_stations(source: Inventory | StationTable | str | Path) -> StationTable:
-    """Stations of an inventory: an obspy `Inventory`, any file obspy reads, a folder of such files, or a CSV.
-
-    The CSV header is network,station,latitude,longitude and optionally location, elevation_m. Epochs and channels of
-    one NET.STA.LOC become one station. Raises `CampaignError` for a missing or unreadable file, missing coordinates,
-    and one station at two places.
-    """
-    if isinstance(source, StationTable):
-        return source
-    if not isinstance(source, str | Path):
-        return _from_inventory(source, "the inventory")
-    path = Path(source)
-    if not path.exists():
-        raise CampaignError(f"{path}: no such station file. Give a StationXML file or a CSV of stations.")
-    if path.is_dir():
-        files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
-        if not files:
-            raise CampaignError(
-                f"{path}: the folder holds no station file. Give a StationXML file or a CSV of stations."
-            )
-        tables = [read_stations(p) for p in files]
-        orientations = {k: v for table in tables for k, v in table._orientations.items()}
-        return StationTable([s for table in tables for s in table], orientations, path.name)
-    if path.suffix.lower() in (".csv", ".txt", ".tsv"):
-        return _from_csv(path)
-    return _from_inventory(_read_inventory(path), path.name)
 
 
 def scaled_coordinates(stations: Sequence[Station], frame: Frame, time_scale: float) -> np.ndarray:
@@ -190,104 +276,70 @@ def _wrap_deg(angle: float) -> float:
     return (angle + 180.0) % 360.0 - 180.0
 
 
-def _distance_km(a: Station, b: Station) -> float:
-    north = (a.latitude_deg - b.latitude_deg) * KM_PER_DEGREE
-    east = _wrap_deg(a.longitude_deg - b.longitude_deg) * KM_PER_DEGREE * math.cos(math.radians(a.latitude_deg))
-    return math.hypot(north, east)
-
-
-def _check_coordinates(station: Station, source: str) -> None:
-    latitude, longitude = station.latitude_deg, station.longitude_deg
-    if station.station_id.count(".") != 2 or not station.station_id.split(".")[1]:
-        raise CampaignError(
-            f"{source}: station id {station.station_id!r} is not NET.STA.LOC. Give all three, LOC may be empty."
-        )
-    if not (math.isfinite(latitude) and math.isfinite(longitude) and abs(latitude) <= 90 and abs(longitude) <= 360):
-        raise CampaignError(
-            f"{source}: station {station.station_id} has latitude {latitude} and longitude {longitude}. "
-            "Give both in degrees (projected metres must be converted first)."
-        )
-
-
-def _read_inventory(path: Path) -> Any:
-    import glob
-
-    from obspy import read_inventory
-
-    try:
-        return read_inventory(glob.escape(str(path)))
-    except Exception as error:  # obspy's readers raise whatever their parsers do
-        raise CampaignError(
-            f"{path}: not readable as StationXML or another inventory format ({_first_line(error)}). "
-            "Give StationXML, or a .csv with the columns network,station,latitude,longitude."
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:160] if text else type(error).__name__
-
-
-def _from_inventory(inventory: Any, source: str) -> StationTable:
-    stations: list[Station] = []
-    orientations: dict[str, tuple[float, float]] = {}
-    for network in inventory:
-        for site in network:
-            place = f"{network.code}.{site.code}"
-            for channel in site.channels:
-                location = (channel.location_code or "").strip().replace("--", "")
-                lat, lon = (
-                    (channel.latitude, channel.longitude)
-                    if channel.latitude is not None and channel.longitude is not None
-                    else (site.latitude, site.longitude)
+def _epochs(entries: Sequence[Station], source: str) -> list[Station]:
+    """The places of one station in time order; entries of one place are one, dates or not, where it never moved."""
+    if all(distance_km(entries[-1], entry) <= SAME_PLACE_KM for entry in entries):
+        return [_joined(entries[-1], entries)]
+    places: list[Station] = []
+    for entry in sorted(entries, key=_bounds_ns):
+        for i, known in enumerate(places):
+            is_same_place = distance_km(known, entry) <= SAME_PLACE_KM
+            if is_same_place and _overlap_ns(known, _bounds_ns(entry)) >= -_TOUCHING_NS:
+                places[i] = _joined(entry, (known, entry))
+                break
+            if not is_same_place and _bounds_ns(known) == _bounds_ns(entry):
+                raise CampaignError(
+                    f"{source}: station {entry.station_id} stands at two places, "
+                    f"{known.latitude_deg:.5f} {known.longitude_deg:.5f} and "
+                    f"{entry.latitude_deg:.5f} {entry.longitude_deg:.5f}. "
+                    "Give each its time, keep one, or give the two sensors different location codes."
                 )
-                stations.append(_station(f"{place}.{location}", lat, lon, channel.elevation, source))
-                if channel.azimuth is not None and channel.dip is not None:
-                    orientations[f"{place}.{location}.{channel.code}"] = (float(channel.azimuth), float(channel.dip))
-            if not site.channels:
-                stations.append(_station(f"{place}.", site.latitude, site.longitude, site.elevation, source))
-    if not stations:
-        raise CampaignError(f"{source}: lists no station. Give an inventory at station or channel level.")
-    return StationTable(stations, orientations, source)
+        else:
+            places.append(entry)
+    return sorted(places, key=_bounds_ns)
 
 
-def _station(station_id: str, latitude: Any, longitude: Any, elevation: Any, source: str) -> Station:
-    if latitude is None or longitude is None:
-        raise CampaignError(f"{source}: station {station_id} has no coordinates. Add its latitude and longitude.")
-    return Station(station_id, float(latitude), float(longitude), float(elevation or 0.0))
+def _joined(place: Station, entries: Sequence[Station]) -> Station:
+    starts, ends = [e.start_ns for e in entries], [e.end_ns for e in entries]
+    return replace(
+        place,
+        start_ns=None if None in starts else min(s for s in starts if s is not None),
+        end_ns=None if None in ends else max(e for e in ends if e is not None),
+    )
 
 
-def _from_csv(path: Path) -> StationTable:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CampaignError(f"{path}: not readable as text ({error}). Save the table as UTF-8 CSV.") from error
-    header = text.splitlines()[0] if text.strip() else ""
-    delimiter = max(",;\t", key=header.count)
-    rows = csv.DictReader(text.splitlines(), delimiter=delimiter, skipinitialspace=True)
-    columns = {(name or "").strip().lower(): name for name in rows.fieldnames or []}
-    missing = [name for name in ("network", "station", "latitude", "longitude") if name not in columns]
-    if missing:
-        raise CampaignError(
-            f"{path.name}: column {missing[0]!r} is missing; the header is {header.strip()[:120]!r}. "
-            "It must name network,station,latitude,longitude and may name location,elevation_m."
-        )
-    stations = []
-    for number, row in enumerate(rows, start=2):
-        cell = {name: (row[column] or "").strip() for name, column in columns.items()}
-        if not any(cell.values()):
-            continue
-        if not cell["station"]:
-            raise CampaignError(f"{path.name}: line {number} names no station. Fill the column 'station'.")
-        station_id = f"{cell['network']}.{cell['station']}.{cell.get('location', '').replace('--', '')}"
-        try:
-            latitude, longitude = float(cell["latitude"]), float(cell["longitude"])
-            elevation = float(cell.get("elevation_m") or 0.0)
-        except ValueError as error:
-            raise CampaignError(
-                f"{path.name}: line {number}, station {station_id}: {error}. Give degrees and metres as numbers."
-            ) from error
-        stations.append(Station(station_id, latitude, longitude, elevation))
-    if not stations:
-        raise CampaignError(f"{path.name}: lists no station below its header. Add one line a station.")
-    return StationTable(stations, source=path.name)
+def _directions(listed: tuple[float, float] | Sequence[Direction]) -> list[Direction]:
+    epochs = [d for d in listed if isinstance(d, Direction)]
+    if epochs:
+        return epochs
+    azimuth_deg, dip_deg = (float(angle) for angle in listed if not isinstance(angle, Direction))
+    return [Direction(azimuth_deg, dip_deg)]
+
+
+def _bounds_ns(epoch: Station | Direction) -> tuple[int, int]:
+    return (
+        -_FOREVER_NS if epoch.start_ns is None else epoch.start_ns,
+        _FOREVER_NS if epoch.end_ns is None else epoch.end_ns,
+    )
+
+
+def _overlap_ns(epoch: Station | Direction, span_ns: tuple[int, int]) -> int:
+    """How long an epoch and a span share; negative is the time between them."""
+    start, end = _bounds_ns(epoch)
+    return min(end, span_ns[1]) - max(start, span_ns[0])
+
+
+def _place_in(places: Sequence[Station], span_ns: tuple[int, int]) -> tuple[Station | None, str]:
+    """The place to take in a span of time, and what must be said about it."""
+    if len(places) == 1:
+        return places[0], ""
+    best = max(places, key=lambda s: _overlap_ns(s, span_ns))
+    if _overlap_ns(best, span_ns) < 0:
+        return best, "has several epochs and none holds the record's time; the place of the nearest one is taken."
+    rivals = [s for s in places if s is not best and _overlap_ns(s, span_ns) > 0]
+    if not rivals:
+        return best, ""
+    if any(_overlap_ns(s, span_ns) == _overlap_ns(best, span_ns) == span_ns[1] - span_ns[0] for s in rivals):
+        where = " and ".join(f"{s.latitude_deg:.5f} {s.longitude_deg:.5f}" for s in (best, *rivals))
+        return None, f"stands at two places at once ({where}) and is left out. Correct the dates of its epochs."
+    return best, "moved in the record's time; its place for most of the record is taken. Cut the record there."

@@ -30,6 +30,7 @@ from phaseno_peft.campaign.channels import (
     inspect_channel,
 )
 from phaseno_peft.campaign.findings import Finding
+from phaseno_peft.campaign.places import HEARING_KM, lonely_stations
 from phaseno_peft.campaign.stations import Station, StationTable
 from phaseno_peft.contract import Preprocessing
 from phaseno_peft.errors import CampaignError
@@ -147,7 +148,12 @@ def prepare(
     """
     preprocessing = preprocessing or Preprocessing()
     findings: list[Finding] = []
+    if any(len(trace) for trace in stream):
+        stations = stations.at(
+            min(t.stats.starttime for t in stream if len(t)), max(t.stats.endtime for t in stream if len(t))
+        )
     by_station = _channels_by_station(stream, stations, name, findings)
+    findings += stations.findings_of(station.station_id for station in by_station)
     slowest_hz = _SLOWEST_CORNERS * preprocessing.highpass_hz * preprocessing.time_scale
     slots: dict[Station, dict[str, Channel]] = {}
     for station, channels in by_station.items():
@@ -188,6 +194,7 @@ def prepare(
     if not keep.all():
         ordered = [s for s, k in zip(ordered, keep, strict=True) if k]
         samples, recorded, alive = samples[keep], recorded[keep], alive[keep]
+    findings += lonely_stations(ordered, stations.source, HEARING_KM / preprocessing.time_scale)
     return Recording(
         name=name,
         start=UTCDateTime(ns=anchor_ns + round(first * 1e9 / rate_hz)),
@@ -253,16 +260,17 @@ def _channels_by_station(
             continue
         by_station.setdefault(station, []).append(Channel(seed_id, contiguous_segments(members)))
     if not by_station:
+        first = next(iter(strangers))
         raise CampaignError(
-            f"{name}: no trace belongs to a station of {stations.source}. The traces are {_few(strangers)}; "
+            f"{name}: no trace belongs to a station of {stations.source} ({first}: {stations.why_not(first)}). "
+            f"The traces are {_few(strangers)}; "
             f"the stations are {_few(stations.station_ids)}. Give the network and station codes of the waveforms."
         )
-    if strangers:
-        findings.append(
-            Finding(
-                "warning", f"traces of {_few(strangers)} are left out: {stations.source} does not list the station."
-            )
-        )
+    reasons: dict[str, list[str]] = {}
+    for station_id in strangers:
+        reasons.setdefault(stations.why_not(station_id), []).append(station_id)
+    for reason, left_out in reasons.items():
+        findings.append(Finding("warning", f"traces of {_few(left_out)} are left out: {reason}."))
     return by_station
 
 

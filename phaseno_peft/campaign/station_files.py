@@ -1,0 +1,237 @@
+"""Files of stations: StationXML and its kin by obspy, FDSN station text and tables of columns by ourselves."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from obspy import UTCDateTime
+
+from phaseno_peft.campaign.findings import Finding
+from phaseno_peft.campaign.stations import Direction, Station, StationTable
+from phaseno_peft.campaign.unpack import obspy_format, plain_files
+from phaseno_peft.campaign.xml_files import is_xml, refuse_document_type
+from phaseno_peft.errors import CampaignError
+
+if TYPE_CHECKING:
+    from obspy import Inventory
+
+FORMATS = ("STATIONXML", "SCML", "INVENTORYXML", "XSEED", "SEED")
+"""obspy's readers that give coordinates and take nothing but text, or SEED; RESP files have no coordinates."""
+COLUMNS = {
+    "network": ("network", "net", "network_code"),
+    "station": ("station", "sta", "station_code", "code"),
+    "location": ("location", "loc", "location_code"),
+    "channel": ("channel", "cha", "channel_code"),
+    "latitude": ("latitude", "lat", "latitude_deg", "station_latitude_deg"),
+    "longitude": ("longitude", "lon", "long", "longitude_deg", "station_longitude_deg"),
+    "elevation_m": ("elevation_m", "elevation", "elev", "elevation(m)", "station_elevation_m"),
+    "azimuth": ("azimuth", "azimuth_deg"),
+    "dip": ("dip", "dip_deg"),
+    "start": ("start", "starttime", "start_time", "start_date"),
+    "end": ("end", "endtime", "end_time", "end_date"),
+}
+"""Our names of columns, and what others call them."""
+_FDSN_STATION = ("network", "station", "latitude", "longitude", "elevation_m", "site", "start", "end")
+_FDSN_CHANNEL = (
+    *("network", "station", "location", "channel", "latitude", "longitude", "elevation_m", "depth", "azimuth", "dip"),
+    *("sensor", "scale", "scale_hz", "units", "rate_hz", "start", "end"),
+)
+"""Columns of the FDSN station web service's text format, at station and channel level."""
+_NEEDED = ("network", "station", "latitude", "longitude")
+_WHAT_TO_GIVE = "Give StationXML, FDSN station text, or a .csv with the columns network,station,latitude,longitude."
+
+
+def read_stations(source: Inventory | StationTable | str | Path) -> StationTable:
+    """Stations of an obspy `Inventory`, or of a file or folder of StationXML (SCML, SEED), FDSN station text, or CSV.
+
+    The content decides, not the ending; archives are opened. A CSV's header names network,station,latitude,longitude
+    and may name location, elevation_m, start and end. Epochs and channels of one NET.STA.LOC become one station, which
+    may have had several places. Raises `CampaignError` for a missing or unreadable file, missing coordinates, and one
+    station at two places at once.
+    """
+    if isinstance(source, StationTable):
+        return source
+    if not isinstance(source, str | Path):
+        return StationTable(*_of_inventory(source, "the inventory"), source="the inventory")
+    path = Path(source)
+    if not path.exists():
+        raise CampaignError(f"{path}: no such station file. Give a StationXML file or a CSV of stations.")
+    in_folder = path.is_dir()
+    files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")) if in_folder else [path]
+    if not files:
+        raise CampaignError(f"{path}: the folder holds no station file. Give a StationXML file or a CSV of stations.")
+    stations: list[Station] = []
+    directions: dict[str, list[Direction]] = {}
+    passed_over: list[str] = []
+    for file in files:
+        with plain_files(file) as members:
+            for name, member in members:
+                read = _read_file(name, member, in_folder=in_folder or member != file)
+                if read is None:
+                    passed_over.append(name)
+                    continue
+                stations += read[0]
+                for seed_id, listed in read[1].items():
+                    for direction in listed:
+                        _add(directions.setdefault(seed_id, []), direction)
+    if not stations:
+        raise CampaignError(f"{path}: holds no file of stations. {_WHAT_TO_GIVE}")
+    table = StationTable(stations, directions, path.name)
+    if passed_over:
+        more = f" and {len(passed_over) - 3} more" if len(passed_over) > 3 else ""
+        said = f"{path.name}: {', '.join(passed_over[:3])}{more} passed over: no files of stations."
+        table.findings = (*table.findings, Finding("note", said))
+    return table
+
+
+def _read_file(name: str, path: Path, *, in_folder: bool) -> tuple[list[Station], dict[str, list[Direction]]] | None:
+    """Stations and directions of a plain file; None where a file of a folder is about something else."""
+    with path.open("rb") as file:
+        head = file.read(512)
+    if is_xml(head):
+        refuse_document_type(name, path, "StationXML")
+    elif not head.startswith(b"000001V"):  # SEED's volume header
+        return None if in_folder and b"\0" in head else _of_text(name, path, in_folder=in_folder)
+    format_name = obspy_format("inventory", path, FORMATS)
+    if format_name is None:
+        if in_folder:
+            return None
+        raise CampaignError(f"{name}: not readable as StationXML or another inventory format. {_WHAT_TO_GIVE}")
+    from obspy import read_inventory
+
+    try:
+        inventory = read_inventory(str(path), format=format_name, check_compression=False)
+    except Exception as error:  # obspy's readers raise whatever their parsers do
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        raise CampaignError(f"{name}: not readable as {format_name} ({first}). {_WHAT_TO_GIVE}") from error
+    return _of_inventory(inventory, name)
+
+
+def _of_inventory(inventory: Any, source: str) -> tuple[list[Station], dict[str, list[Direction]]]:
+    stations: list[Station] = []
+    directions: dict[str, list[Direction]] = {}
+    for network in inventory:
+        for site in network:
+            place = f"{network.code}.{site.code}"
+            for channel in site.channels:
+                location = (channel.location_code or "").strip().replace("--", "")
+                latitude, longitude = (
+                    (channel.latitude, channel.longitude)
+                    if channel.latitude is not None and channel.longitude is not None
+                    else (site.latitude, site.longitude)
+                )
+                epoch = _epoch_ns(channel, site)
+                station_id = f"{place}.{location}"
+                stations.append(_station(station_id, latitude, longitude, channel.elevation, epoch, source))
+                if channel.azimuth is not None and channel.dip is not None:
+                    direction = Direction(float(channel.azimuth), float(channel.dip), *epoch)
+                    _add(directions.setdefault(f"{station_id}.{channel.code}", []), direction)
+            if not site.channels:
+                epoch = _epoch_ns(site, site)
+                stations.append(_station(f"{place}.", site.latitude, site.longitude, site.elevation, epoch, source))
+    if not stations:
+        raise CampaignError(f"{source}: lists no station. Give an inventory at station or channel level.")
+    return stations, directions
+
+
+def _add(listed: list[Direction], direction: Direction) -> None:
+    """Keep one direction for all time where a channel never turned."""
+    same = [i for i, d in enumerate(listed) if (d.azimuth_deg, d.dip_deg) == (direction.azimuth_deg, direction.dip_deg)]
+    if same and len(listed) == 1:
+        first = listed[0]
+        starts, ends = (first.start_ns, direction.start_ns), (first.end_ns, direction.end_ns)
+        listed[0] = Direction(
+            first.azimuth_deg,
+            first.dip_deg,
+            None if None in starts else min(s for s in starts if s is not None),
+            None if None in ends else max(e for e in ends if e is not None),
+        )
+    else:
+        listed.append(direction)
+
+
+def _epoch_ns(channel: Any, site: Any) -> tuple[int | None, int | None]:
+    start = channel.start_date or site.start_date
+    end = channel.end_date or site.end_date
+    return (None if start is None else int(start.ns), None if end is None else int(end.ns))
+
+
+def _station(
+    station_id: str,
+    latitude: Any,
+    longitude: Any,
+    elevation: Any,
+    epoch_ns: tuple[int | None, int | None],
+    source: str,
+) -> Station:
+    if latitude is None or longitude is None:
+        raise CampaignError(f"{source}: station {station_id} has no coordinates. Add its latitude and longitude.")
+    return Station(station_id, float(latitude), float(longitude), float(elevation or 0.0), *epoch_ns)
+
+
+def _of_text(name: str, path: Path, *, in_folder: bool) -> tuple[list[Station], dict[str, list[Direction]]] | None:
+    """Stations of a table with a header (CSV, FDSN station text, GeoCSV), or of FDSN station text without one."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        if in_folder:
+            return None
+        raise CampaignError(f"{name}: not readable as text ({error}). Save the table as UTF-8 CSV.") from error
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    piped = [(number, line) for number, line in lines if line.count("|") >= len(_FDSN_STATION) - 1]
+    lines = piped or lines
+    header = lines[0][1].lstrip("#").strip() if lines else ""
+    delimiter = "|" if piped else max(",;\t", key=header.count)
+    names = [cell.strip().lower() for cell in next(csv.reader([header], delimiter=delimiter), [])]
+    columns = {ours: names.index(theirs) for ours, all_ in COLUMNS.items() for theirs in all_ if theirs in names}
+    if piped and "latitude" not in columns:
+        layout = {len(layout): layout for layout in (_FDSN_STATION, _FDSN_CHANNEL)}.get(len(names), ())
+        columns = {column: position for position, column in enumerate(layout)}
+    else:
+        lines = lines[1:]
+    missing = [column for column in _NEEDED if column not in columns]
+    if missing:
+        if in_folder and len(missing) == len(_NEEDED):
+            return None
+        raise CampaignError(
+            f"{name}: column {missing[0]!r} is missing; the header is {header[:120]!r}. "
+            "It must name network,station,latitude,longitude and may name location,elevation_m,start,end."
+        )
+    stations: list[Station] = []
+    directions: dict[str, list[Direction]] = {}
+    for number, line in lines:
+        row = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))
+        cell = {column: row[i].strip() if i < len(row) else "" for column, i in columns.items()}
+        if not any(cell.values()) or line.startswith("#"):
+            continue
+        if not cell["station"]:
+            raise CampaignError(f"{name}: line {number} names no station. Fill the column 'station'.")
+        station_id = f"{cell['network']}.{cell['station']}.{cell.get('location', '').replace('--', '')}"
+        try:
+            places = [float(cell[column]) for column in ("latitude", "longitude")]
+            elevation_m = float(cell.get("elevation_m") or 0.0)
+            turns = [float(cell.get(column) or "nan") for column in ("azimuth", "dip")]
+            epoch = (_time_ns(cell.get("start", "")), _time_ns(cell.get("end", "")))
+        except ValueError as error:
+            raise CampaignError(
+                f"{name}: line {number}, station {station_id}: {error}. Give degrees and metres as numbers."
+            ) from error
+        stations.append(Station(station_id, places[0], places[1], elevation_m, *epoch))
+        if cell.get("channel") and all(map(math.isfinite, turns)):
+            direction = Direction(turns[0], turns[1], *epoch)
+            _add(directions.setdefault(f"{station_id}.{cell['channel']}", []), direction)
+    if not stations:
+        raise CampaignError(f"{name}: lists no station below its header. Add one line a station.")
+    return stations, directions
+
+
+def _time_ns(text: str) -> int | None:
+    if not text:
+        return None
+    try:
+        return int(UTCDateTime(text).ns)
+    except Exception as error:  # UTCDateTime raises TypeError, ValueError or IndexError
+        raise ValueError(f"time {text!r} is not like 2024-01-31T00:00:00") from error
