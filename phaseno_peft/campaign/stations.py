@@ -234,12 +234,13 @@ class StationTable:
         return self._part({i: places for i, places in self._epochs.items() if i in wanted}, self._directions)
 
     def frame(self, edge_limit_km: float = 30.0) -> Frame:
-        """Frame centred on the middle of the stations' box (also across the date line)."""
-        if not self._stations:
+        """Frame centred on the middle of the box of all places (also across the date line)."""
+        places = [place for epochs in self._epochs.values() for place in epochs]
+        if not places:
             raise CampaignError(f"{self.source}: no stations, so there is no centre. Give at least one station.")
-        latitudes = [s.latitude_deg for s in self]
-        reference = next(iter(self)).longitude_deg
-        eastings = [_wrap_deg(s.longitude_deg - reference) for s in self]
+        latitudes = [s.latitude_deg for s in places]
+        reference = places[0].longitude_deg
+        eastings = [_wrap_deg(s.longitude_deg - reference) for s in places]
         return Frame(
             center_latitude_deg=(min(latitudes) + max(latitudes)) / 2,
             center_longitude_deg=_wrap_deg(reference + (min(eastings) + max(eastings)) / 2),
