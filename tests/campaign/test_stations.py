@@ -237,8 +237,8 @@ FDSN_CHANNEL = "XX|AAA|00|HHZ|10.0|20.0|5.0|0.0|0.0|-90.0|Trillium|1e9|1.0|M/S|1
         ("#Network | Station | Latitude | Longitude | Elevation | SiteName | StartTime | EndTime\n" + FDSN_STATION, ""),
         (FDSN_STATION, ""),
         (FDSN_CHANNEL, "00"),
-        ("#dataset: GeoCSV 2.0\n#delimiter: |\nNetwork|Station|Latitude|Longitude|Elevation|SiteName|StartTime|EndTime\n"
-         + FDSN_STATION, ""),
+        ("#dataset: GeoCSV 2.0\n#delimiter: |\nNetwork|Station|Latitude|Longitude|Elevation|SiteName|StartTime|"
+         "EndTime\n" + FDSN_STATION, ""),
     ],
 )  # fmt: skip
 def test_station_text_of_the_fdsn_service_is_read_by_its_content(tmp_path, ending: str, text: str, station_id) -> None:
