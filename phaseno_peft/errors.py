@@ -19,3 +19,7 @@ class AdapterError(PhasenoPeftError):
 
 class HubError(PhasenoPeftError):
     """The Hugging Face Hub, the way there, or what came from it: missing, refused, in conflict, or altered."""
+
+
+class BusyError(PhasenoPeftError):
+    """Another process or thread is writing the same place; the message says which one, and what it does there."""
