@@ -54,8 +54,8 @@ from phaseno_peft.campaign.stretch import make_stretch
 from phaseno_peft.contract import PHASES, Frame, Preprocessing
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.evaluation import Scores, choose_thresholds, f1_gain, load_rivals, score
+from phaseno_peft.files import write_file
 from phaseno_peft.picking.inference import window_probabilities
-from phaseno_peft.picking.picks import write_atomically
 from phaseno_peft.simulation import simulate_network_windows
 from phaseno_peft.training.home import simulated_window
 
@@ -539,12 +539,12 @@ def main() -> int:
         judge(arguments, report)
         if arguments.out is not None:
             arguments.out.mkdir(parents=True, exist_ok=True)
-            write_atomically(arguments.out / "judge.md", report.text.getvalue().encode())
+            write_file(arguments.out / "judge.md", report.text.getvalue())
             table = io.StringIO()
             writer = csv.DictWriter(table, list(report.rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(report.rows)
-            write_atomically(arguments.out / "scores.csv", table.getvalue().encode())
+            write_file(arguments.out / "scores.csv", table.getvalue())
     except (PhasenoPeftError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2

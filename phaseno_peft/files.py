@@ -1,9 +1,10 @@
 """Files and folders written whole or not at all, by one process at a time.
 
-A file is written as `.NAME.tmp` beside its place and renamed. A folder is built as `.NAME.new.TOKEN`; the one it replaces
-waits as `.NAME.old.TOKEN`, whole, until the new one stands, and what is to go becomes `.NAME.removed.TOKEN` first. A kill
-at any moment leaves the old content or the new one: in its place, or as `.old` beside it, from where the next access
-puts it back. Whoever writes a folder holds `.NAME.lock`, a lock of the operating system that a kill releases.
+A file is written as `.NAME.tmp` beside its place and renamed. A folder is built as `.NAME.new.TOKEN`; the one it
+replaces waits as `.NAME.old.TOKEN`, whole, until the new one stands, and what is to go is renamed to
+`.NAME.removed.TOKEN` first. A kill at any moment leaves the old content or the new one: in its place, or as `.old`
+beside it, from where the next access puts it back. Whoever writes a folder holds `.NAME.lock`, a lock of the operating
+system that a kill releases.
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from phaseno_peft.files import write_file
+
 MANIFEST = "manifest.json"
 MANIFEST_VERSION = 1
 
@@ -29,9 +31,7 @@ def write_manifest(folder: Path, name: str, files: Iterable[str]) -> Path:
     """List `files` (paths within `folder`) in its `manifest.json`, and return that path."""
     entries = {file: {"bytes": (folder / file).stat().st_size, "sha256": sha256(folder / file)} for file in files}
     raw = {"manifest_version": MANIFEST_VERSION, "name": name, "files": dict(sorted(entries.items()))}
-    path = folder / MANIFEST
-    path.write_text(json.dumps(raw, indent=2) + "\n", encoding="utf-8")
-    return path
+    return write_file(folder / MANIFEST, json.dumps(raw, indent=2) + "\n")
 
 
 def read_manifest(folder: Path) -> Manifest | None:

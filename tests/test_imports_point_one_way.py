@@ -30,6 +30,7 @@ ORDER = (
     "manifest",
     "contract",
     "places",
+    "files",
     "errors",
     "registration",
 )

@@ -18,7 +18,7 @@ import numpy as np
 
 from phaseno_peft.contract import PHASES
 from phaseno_peft.errors import PhasenoPeftError
-from phaseno_peft.picking.picks import write_atomically
+from phaseno_peft.files import write_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -239,7 +239,7 @@ def save(figure: Figure, path: str | Path) -> Path:
     FigureCanvasAgg(figure)
     file = io.BytesIO()
     figure.savefig(file, format="png", metadata={"Software": None})
-    return write_atomically(path, file.getvalue())
+    return write_file(path, file.getvalue())
 
 
 def _model_colours(names: Iterable[str]) -> list[str]:

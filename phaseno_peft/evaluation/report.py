@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from phaseno_peft.contract import PHASES
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.evaluation.scores import PhaseScore, Scores
-from phaseno_peft.picking.picks import write_atomically
+from phaseno_peft.files import write_file
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -117,7 +117,7 @@ def write_evaluation(path: str | Path, evaluation: Evaluation) -> Path:
             f"{path}: the evaluation cannot be written as JSON: {error}. "
             "Keep to numbers, texts, lists and mappings in `about`."
         ) from error
-    return write_atomically(path, (text + "\n").encode())
+    return write_file(path, text + "\n")
 
 
 def read_evaluation(path: str | Path) -> Evaluation:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from phaseno_peft.files import write_file
 from phaseno_peft.labelling.coincidence import LabelledEvent
-from phaseno_peft.picking.picks import ID_PREFIX, PickList, write_atomically
+from phaseno_peft.picking.picks import ID_PREFIX, PickList
 
 if TYPE_CHECKING:
     from obspy.core.event import Catalog, Event
@@ -34,7 +35,7 @@ def write_catalog(path: str | Path, catalog: Catalog) -> Path:
     """Write QuakeML 1.2, whole or not at all, and return the path."""
     file = io.BytesIO()
     catalog.write(file, format="QUAKEML")
-    return write_atomically(path, file.getvalue())
+    return write_file(path, file.getvalue())
 
 
 def _event(labelled: LabelledEvent, teacher: str, associator: str) -> Event:

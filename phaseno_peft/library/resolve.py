@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from phaseno_peft.errors import AdapterError
+from phaseno_peft.files import settle, sweep
 from phaseno_peft.library.card import TAG
 from phaseno_peft.library.names import ADAPTER, CONFIG, check_name, is_name
 from phaseno_peft.manifest import read_manifest
@@ -50,6 +51,7 @@ def list_adapters(remote: bool | str = False) -> list[str]:
     `HubError`.
     """
     if not remote:
+        sweep(library_folder())
         return sorted({name for folder in (library_folder(), shipped_folder("adapters")) for name in names_in(folder)})
     organisation = default_organisation() if remote is True else remote
     if organisation is None:
@@ -72,6 +74,7 @@ def find_adapter(name_or_path: str | Path, *, remote: bool = True) -> Located:
     """
     text = str(name_or_path)
     path = Path(name_or_path).expanduser()
+    settle(path)
     if (path / CONFIG).is_file():
         return Located(path.resolve().name, "folder", path)
     if path.is_dir() and not (path.name == text and is_name(text)):
@@ -83,6 +86,7 @@ def find_adapter(name_or_path: str | Path, *, remote: bool = True) -> Located:
             ("shipped", shipped_folder("adapters")),
         )
         for place, folder in places if not at else ():
+            settle(folder / name)
             if (folder / name / CONFIG).is_file():
                 return Located(name, place, folder / name)
         organisation = default_organisation()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phaseno_peft.errors import AdapterError, HubError
+from phaseno_peft.files import remove_folder, settle, write_file, write_folder
 from phaseno_peft.library.names import CARD, CARD_SOURCE, CONFIG, EVALUATION, check_name
 from phaseno_peft.library.resolve import Place, find_adapter, library_folder, list_adapters
 from phaseno_peft.library.store import (
@@ -93,14 +92,13 @@ def remove_adapter(name: str) -> Path:
     Raises `AdapterError` for names that are not in the library: shipped adapters and the Hub's cache stay.
     """
     folder = library_folder() / check_name(name)
+    settle(folder)
     if not (folder / CONFIG).is_file():
         where = find_adapter(name, remote=False)  # says what is there instead
         raise AdapterError(
             f"adapter {name!r} is {where.place} at {where.folder}, not in your library. Nothing removed."
         )
-    grave = Path(tempfile.mkdtemp(prefix=f".{name}.removed.", dir=folder.parent))
-    os.replace(folder, grave / name)
-    shutil.rmtree(grave, ignore_errors=True)
+    remove_folder(folder)
     return folder
 
 
@@ -116,9 +114,11 @@ def renew_card(folder: Path, extra_notes: Sequence[str] = ()) -> Path:
     source["notes"] += [note for note in extra_notes if note not in source["notes"]]
     manifest = read_manifest(folder)
     name = manifest.name if manifest is not None else folder.name
-    (folder / CARD_SOURCE).write_text(json.dumps(source, indent=1) + "\n", encoding="utf-8")
-    (folder / CARD).write_text(render_card(folder, name), encoding="utf-8")
-    write_manifest(folder, name, [*own, CARD, CARD_SOURCE])
+    with write_folder(folder, "renewing the card of", overwrite=True) as part:
+        shutil.copytree(folder, part, dirs_exist_ok=True)
+        write_file(part / CARD_SOURCE, json.dumps(source, indent=1) + "\n")
+        write_file(part / CARD, render_card(part, name))
+        write_manifest(part, name, [*own, CARD, CARD_SOURCE])
     return folder / CARD
 
 

@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phaseno_peft.contract import Contract, tensors_sha256
 from phaseno_peft.errors import AdapterError
+from phaseno_peft.files import write_file, write_folder
 from phaseno_peft.library.card import Card, metadata
 from phaseno_peft.library.names import (
     ADAPTER,
@@ -153,7 +150,7 @@ def write_adapter(
     files: name in the folder -> file to copy there, `evaluation.json` among them. `card` becomes `card.json` and
     `README.md`. Raises `AdapterError` if the folder exists and `overwrite` is False.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     from phaseno_peft.cr_lora.settings import PEFT_TYPE
 
@@ -175,15 +172,14 @@ def write_adapter(
         },
         "contract": contract.to_json(),
     }
-    with _appearing(folder) as part:
-        save_file({k: t.detach().cpu().contiguous() for k, t in sorted(tensors.items())}, part / WEIGHTS)
-        (part / WEIGHTS).chmod(0o644)
-        (part / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    with write_folder(folder, overwrite=overwrite) as part:
+        write_file(part / WEIGHTS, save({k: t.detach().cpu().contiguous() for k, t in sorted(tensors.items())}))
+        write_file(part / CONFIG, json.dumps(config, indent=2) + "\n")
         for name, source in files.items():
             (part / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, part / name)
-        (part / CARD_SOURCE).write_text(json.dumps(card.to_json(), indent=1) + "\n", encoding="utf-8")
-        (part / CARD).write_text(render_card(part, folder.name), encoding="utf-8")
+            write_file(part / name, source.read_bytes())
+        write_file(part / CARD_SOURCE, json.dumps(card.to_json(), indent=1) + "\n")
+        write_file(part / CARD, render_card(part, folder.name))
         write_manifest(part, folder.name, sorted({WEIGHTS, CONFIG, CARD_SOURCE, CARD, *files}))
     return folder
 
@@ -202,7 +198,7 @@ def install(found: Located, name: str, *, overwrite: bool = False) -> Path:
     """Copy a fetched adapter into the user's library as `name`, with its origin; it appears whole or not at all."""
     folder = library_folder() / check_name(name)
     refuse_existing(folder, overwrite=overwrite)
-    with _appearing(folder) as part:
+    with write_folder(folder, "installing", overwrite=overwrite) as part:
         copy_listed(found.folder, part)
         if found.hub is not None and found.commit is not None:
             write_origin(part, Origin(found.hub.repository, found.hub.revision, found.commit))
@@ -213,7 +209,7 @@ def copy_listed(source: Path, target: Path) -> None:
     """Copy an adapter's own files and its manifest, and nothing else that lies in its folder."""
     for file in (file for file in listed_files(source) if ADAPTER.limit(file) is not None):
         (target / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / file, target / file)
+        write_file(target / file, (source / file).read_bytes())
 
 
 def listed_files(folder: Path) -> list[str]:
@@ -254,7 +250,7 @@ def read_origin(folder: Path) -> Origin | None:
 
 def write_origin(folder: Path, origin: Origin) -> None:
     """Note where the adapter in `folder` is on the Hub."""
-    (folder / ORIGIN).write_text(json.dumps(dataclasses.asdict(origin), indent=2) + "\n", encoding="utf-8")
+    write_file(folder / ORIGIN, json.dumps(dataclasses.asdict(origin), indent=2) + "\n")
 
 
 def read_evaluation_json(folder: Path) -> dict[str, Any] | None:
@@ -293,32 +289,3 @@ def _check_size(path: Path, largest_bytes: int) -> None:
         raise AdapterError(f"{path}: no such file. Fetch or train the adapter again.") from error
     if size > largest_bytes:
         raise AdapterError(f"{path}: {size} bytes, more than the {largest_bytes} an adapter may have.")
-
-
-@contextmanager
-def _appearing(folder: Path) -> Iterator[Path]:
-    """A hidden folder to write into, which becomes `folder` when the block ends well and vanishes when it does not."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        part.chmod(0o755)
-        yield part
-        _put_in_place(part, folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _put_in_place(part: Path, folder: Path) -> None:
-    """Rename `part` to `folder`, keeping what was there until the new one stands."""
-    if not folder.exists():
-        os.replace(part, folder)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-    os.replace(folder, old / folder.name)
-    try:
-        os.replace(part, folder)
-    except OSError:
-        os.replace(old / folder.name, folder)
-        raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)

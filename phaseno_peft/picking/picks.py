@@ -8,9 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
 import re
-import uuid
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from obspy import UTCDateTime
 
 from phaseno_peft.contract import PHASES
 from phaseno_peft.errors import PhasenoPeftError
+from phaseno_peft.files import write_file
 
 if TYPE_CHECKING:
     import pandas
@@ -141,7 +140,7 @@ class PickList(list[Pick]):
             time = _rounded(pick.time, 6)
             uncertainty = f"{pick.uncertainty_s:.6f}" if math.isfinite(pick.uncertainty_s) else ""
             writer.writerow([pick.trace_id, pick.phase, str(time), f"{pick.probability:.6f}", uncertainty])
-        return write_atomically(path, text.getvalue().encode())
+        return write_file(path, text.getvalue())
 
     @classmethod
     def from_csv(cls, path: str | Path, *, creator: str = "frozen") -> PickList:
@@ -196,7 +195,7 @@ class PickList(list[Pick]):
         """Write `to_catalog` as QuakeML 1.2 and return the path."""
         file = io.BytesIO()
         self.to_catalog().write(file, format="QUAKEML")
-        return write_atomically(path, file.getvalue())
+        return write_file(path, file.getvalue())
 
     def to_nlloc(self, path: str | Path) -> Path:
         """Write NonLinLoc phases (NLLOC_OBS) and return the path.
@@ -206,7 +205,7 @@ class PickList(list[Pick]):
         file.
         """
         if not self:
-            return write_atomically(path, b"")
+            return write_file(path, b"")
         catalog = self.to_catalog()
         for pick in catalog[0].picks:
             pick.time = _rounded(pick.time, 4)  # obspy prints seconds as %7.4f: 59.99996 would become 60.0000
@@ -214,29 +213,7 @@ class PickList(list[Pick]):
                 pick.time_errors.uncertainty = FALLBACK_UNCERTAINTY_S
         file = io.BytesIO()
         catalog.write(file, format="NLLOC_OBS")
-        return write_atomically(path, file.getvalue())
-
-
-def write_atomically(path: str | Path, content: bytes) -> Path:
-    """Write a file under a temporary name beside its place, then rename it: an old file is replaced whole or not at
-    all.
-
-    Raises `PhasenoPeftError` where the folder does not exist or cannot be written.
-    """
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        try:
-            temporary.write_bytes(content)
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise PhasenoPeftError(
-            f"{target}: cannot be written: {error.strerror or error}. "
-            f"Make sure that {target.parent} is a folder you may write to."
-        ) from error
-    return target
+        return write_file(path, file.getvalue())
 
 
 def _quakeml_pick(pick: Pick, creator: str, seen: Counter[str]) -> QuakemlPick:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from phaseno_peft.evaluation.figures import OTHER_COLOURS, legend_outside, new_figure, plain, save, style
-from phaseno_peft.picking.picks import write_atomically
+from phaseno_peft.files import write_file
 from phaseno_peft.pretraining.progress import Progress
 
 Row = Mapping[str, float | int | None]
@@ -27,7 +27,7 @@ def write_curve(folder: Path, rows: Sequence[Row], kept: int | None) -> list[Pat
     table = csv.DictWriter(text, list(names), restval="", lineterminator="\n")
     table.writeheader()
     table.writerows([{k: "" if v is None else round(v, 7) for k, v in row.items()} for row in rows])
-    made = [write_atomically(folder / "curve.csv", text.getvalue().encode())]
+    made = [write_file(folder / "curve.csv", text.getvalue())]
     if len(rows) > 1:
         made.append(draw_curve(folder / "curve.png", rows, kept))
     return made

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from phaseno_peft.errors import AdapterError, PhasenoPeftError
-from phaseno_peft.picking.picks import write_atomically
+from phaseno_peft.files import write_file
 from phaseno_peft.training.course import Course, Epoch, first_difference
 
 FORMAT = "phaseno-peft-training/1"
@@ -54,7 +54,7 @@ class Checkpoint:
         for attempt in range(ATTEMPTS):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                write_atomically(self.path, content)
+                write_file(self.path, content)
                 return
             except PhasenoPeftError as error:  # a training beside this one may just have removed the empty folder
                 if attempt == ATTEMPTS - 1 or not isinstance(error.__cause__, FileNotFoundError):

@@ -26,8 +26,8 @@ from phaseno_peft.backbone import EMBEDDED, PhaseNO, fingerprint, load_backbone,
 from phaseno_peft.backbone.parallel import usable_cores
 from phaseno_peft.campaign import Campaign
 from phaseno_peft.errors import AdapterError, PhasenoPeftError
+from phaseno_peft.files import write_file
 from phaseno_peft.picking.inference import window_probabilities
-from phaseno_peft.picking.picks import write_atomically
 from phaseno_peft.training.checkpoint import FOLDER, Checkpoint
 from phaseno_peft.training.compare_report import draw_figures, write_tables
 from phaseno_peft.training.course import first_difference
@@ -256,7 +256,7 @@ def _run(bench: Bench, job: Job, training: TrainingSettings, listeners: Listener
     path = bench.result(job)
     path.parent.mkdir(parents=True, exist_ok=True)
     about = {"format": FORMAT, "what": bench.what(job, training), "run": run.to_json()}
-    write_atomically(path, (json.dumps(about, indent=1) + "\n").encode())
+    write_file(path, json.dumps(about, indent=1) + "\n")
     Checkpoint(bench.checkpoint(job), {}).forget()
     return run
 

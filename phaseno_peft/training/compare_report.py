@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phaseno_peft.evaluation.figures import FROZEN_COLOUR, OTHER_COLOURS, legend_outside, new_figure, plain, save, style
-from phaseno_peft.picking.picks import write_atomically
+from phaseno_peft.files import write_file
 from phaseno_peft.training.home import HOME
 from phaseno_peft.training.results import MEASURES, Comparison, Row
 
@@ -25,9 +25,9 @@ COLOURS = ("#009E73", "#0072B2", "#D55E00", *OTHER_COLOURS)
 def write_tables(comparison: Comparison, folder: Path) -> None:
     """Write `comparison.md`, `comparison.json` and `runs.csv` to `folder`, each whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "comparison.md", markdown(comparison).encode())
-    write_atomically(folder / "comparison.json", (json.dumps(to_json(comparison), indent=1) + "\n").encode())
-    write_atomically(folder / "runs.csv", runs_csv(comparison).encode())
+    write_file(folder / "comparison.md", markdown(comparison))
+    write_file(folder / "comparison.json", json.dumps(to_json(comparison), indent=1) + "\n")
+    write_file(folder / "runs.csv", runs_csv(comparison))
 
 
 def draw_figures(comparison: Comparison, folder: Path) -> None:

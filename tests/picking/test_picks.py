@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from obspy import UTCDateTime
 
 from phaseno_peft.errors import PhasenoPeftError
-from phaseno_peft.picking.picks import CSV_HEADER, FALLBACK_UNCERTAINTY_S, Pick, PickList, write_atomically
+from phaseno_peft.files import write_file
+from phaseno_peft.picking.picks import CSV_HEADER, FALLBACK_UNCERTAINTY_S, Pick, PickList
 
 T0 = UTCDateTime("2013-09-05T02:08:14.123456Z")
 PICKS = PickList(
@@ -281,4 +282,4 @@ def test_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path: Path, m
 
 def test_write_into_an_absent_folder_names_the_folder(tmp_path: Path) -> None:
     with pytest.raises(PhasenoPeftError, match="absent"):
-        write_atomically(tmp_path / "absent" / "picks.csv", b"")
+        write_file(tmp_path / "absent" / "picks.csv", b"")

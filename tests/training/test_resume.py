@@ -17,7 +17,7 @@ from safetensors import safe_open
 from phaseno_peft.campaign import Campaign
 from phaseno_peft.cr_lora import CRLoraSettings
 from phaseno_peft.errors import AdapterError, PhasenoPeftError
-from phaseno_peft.picking.picks import write_atomically
+from phaseno_peft.files import write_file
 from phaseno_peft.training import Epoch, checkpoint, cr_lora_recipe, find_recipe
 from phaseno_peft.training.checkpoint import FOLDER, Checkpoint
 from phaseno_peft.training.course import Course
@@ -171,7 +171,7 @@ def test_an_epoch_that_cannot_be_written_leaves_the_last_one(
     def full_disk(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("phaseno_peft.picking.picks.os.replace", full_disk)
+    monkeypatch.setattr("phaseno_peft.files.os.replace", full_disk)
     with pytest.raises(PhasenoPeftError, match="No space left on device"):
         start(material, small_backbone, place)
     assert [path.name for path in tmp_path.iterdir()] == ["c.safetensors"]
@@ -200,9 +200,9 @@ def test_a_training_beside_it_may_remove_the_folder_they_share(tmp_path: Path, m
         if not removed:
             other.forget()
             removed.append(not path.parent.exists())
-        return write_atomically(path, content)
+        return write_file(path, content)
 
-    monkeypatch.setattr(checkpoint, "write_atomically", meanwhile)
+    monkeypatch.setattr(checkpoint, "write_file", meanwhile)
     one.save(course)
     assert removed == [True]
     assert one.load() is not None
