@@ -10,7 +10,8 @@ from phaseno_peft.campaign.station_files import read_stations
 from phaseno_peft.campaign.stations import Station, StationTable, edges, scaled_coordinates
 from phaseno_peft.campaign.stretch import Stretch
 from phaseno_peft.campaign.upstream import UpstreamWindows, merge_upstream, upstream_windows
-from phaseno_peft.campaign.waveforms import Recording, prepare, read_waveforms
+from phaseno_peft.campaign.waveform_files import read_waveforms
+from phaseno_peft.campaign.waveforms import Recording, prepare
 from phaseno_peft.campaign.windows import (
     Window,
     WindowLabel,

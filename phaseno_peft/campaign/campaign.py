@@ -21,7 +21,8 @@ from phaseno_peft.campaign.findings import Finding, gather
 from phaseno_peft.campaign.station_files import read_stations
 from phaseno_peft.campaign.stations import StationTable
 from phaseno_peft.campaign.stretch import Stretch, make_stretch
-from phaseno_peft.campaign.waveforms import Recording, prepare, read_waveforms
+from phaseno_peft.campaign.waveform_files import read_waveforms
+from phaseno_peft.campaign.waveforms import Recording, prepare
 from phaseno_peft.contract import Frame, Preprocessing
 from phaseno_peft.errors import CampaignError
 

@@ -7,6 +7,7 @@ included. Readers of this package take the bytes from here instead and name the 
 from __future__ import annotations
 
 import bz2
+import functools
 import gzip
 import io
 import lzma
@@ -14,7 +15,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -209,16 +210,25 @@ def obspy_format(group: Literal["waveform", "event", "inventory"], path: Path, a
     Give it to `obspy.read(..., format=, check_compression=False)`, so that obspy neither guesses nor unpacks. Formats
     that are not in `allowed` (PICKLE) are not even asked.
     """
-    from obspy.core.util.base import ENTRY_POINTS
-    from obspy.core.util.misc import buffered_load_entry_point
-
-    for name, entry in ENTRY_POINTS[group].items():
+    for name, recognises in _recognisers(group):
         if name not in allowed:
             continue
-        recognises = buffered_load_entry_point(entry.dist.name, f"obspy.plugin.{group}.{entry.name}", "isFormat")
         try:
             if recognises(str(path)):
-                return str(name)
+                return name
         except Exception:  # obspy's checks raise whatever their parsers do; that is a no
             continue
     return None
+
+
+@functools.cache
+def _recognisers(group: str) -> tuple[tuple[str, Callable[[str], Any]], ...]:
+    """(format, check) in obspy's order; kept, because each look at an entry point reads its package's metadata."""
+    from obspy.core.util.base import ENTRY_POINTS
+    from obspy.core.util.misc import buffered_load_entry_point
+
+    return tuple(
+        (name, buffered_load_entry_point(entry.dist.name, f"obspy.plugin.{group}.{entry.name}", "isFormat"))
+        for name, entry in ENTRY_POINTS[group].items()
+        if name != "PICKLE"
+    )

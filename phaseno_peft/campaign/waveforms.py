@@ -9,12 +9,8 @@ gap, and nothing is shifted by 10 ms.
 from __future__ import annotations
 
 import functools
-import glob
-import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,8 +33,6 @@ from phaseno_peft.errors import CampaignError
 
 if TYPE_CHECKING:
     from obspy import Stream
-
-logger = logging.getLogger(__name__)
 
 COMPONENTS = "ENZ"
 MAX_SAMPLES = 2_000_000_000
@@ -107,34 +101,6 @@ class Recording:
             recorded=self.recorded[..., first:last],
             first_sample=self.first_sample + first,
         )
-
-
-def read_waveforms(path: str | Path | Sequence[str | Path]) -> dict[str, Stream]:
-    """Raw streams by file stem: of one file, of a list of files, or of every waveform file in a folder (not below it).
-
-    In a folder, files no obspy reader knows are passed over. Raises `CampaignError` for missing, damaged and empty
-    files, for a folder without waveforms, and for pickles, which could run code.
-    """
-    if isinstance(path, str | Path) and Path(path).is_dir():
-        folder = Path(path)
-        files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-        streams = {p: _read_stream(p, in_folder=True) for p in files}
-        found = {p: s for p, s in streams.items() if s is not None}
-        if not found:
-            raise CampaignError(
-                f"{folder}: none of its {len(files)} files is a waveform file obspy can read. "
-                "Give the folder that holds the MiniSEED, SAC or SEG-Y files themselves."
-            )
-    else:
-        files = [Path(path)] if isinstance(path, str | Path) else [Path(p) for p in path]
-        if not files:
-            raise CampaignError("the list of waveform files is empty. Give at least one file.")
-        found = {p: s for p in files if (s := _read_stream(p, in_folder=False)) is not None}
-    named: dict[str, Stream] = {}
-    for file, stream in found.items():
-        name = file.stem if file.stem not in named else file.name
-        named[name] = named[name] + stream if name in named else stream
-    return named
 
 
 def prepare(
@@ -207,30 +173,6 @@ def prepare(
     )
 
 
-def _read_stream(path: Path, *, in_folder: bool) -> Any:
-    from obspy import read
-
-    if not path.is_file():
-        raise CampaignError(f"{path}: no such waveform file. Give a file or a folder of files obspy can read.")
-    with path.open("rb") as file:
-        head = file.read(100)
-    if b"obspy.core.stream" in head:  # obspy unpickles such a file, which runs whatever it holds
-        raise CampaignError(f"{path}: is a Python pickle, which could run code. Write it as MiniSEED first.")
-    try:
-        stream = read(glob.escape(str(path)))
-    except TypeError as error:
-        if "Unknown format" in str(error) and in_folder:
-            logger.debug("%s: no waveform format, passed over", path)
-            return None
-        raise CampaignError(f"{path}: not a waveform format obspy knows. Convert it to MiniSEED.") from error
-    except Exception as error:  # obspy's readers raise whatever their parsers do
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-        raise CampaignError(f"{path}: damaged or not readable ({first}). Fetch it again, or leave it out.") from error
-    if not len(stream):
-        raise CampaignError(f"{path}: holds no trace. Leave it out.")
-    return stream
-
-
 def _channels_by_station(
     stream: Stream, stations: StationTable, name: str, findings: list[Finding]
 ) -> dict[Station, list[Channel]]:
@@ -259,6 +201,11 @@ def _channels_by_station(
             strangers[station_id] = seed_id
             continue
         by_station.setdefault(station, []).append(Channel(seed_id, contiguous_segments(members)))
+    if not by_station and all(station_id == ".." for station_id in strangers):
+        raise CampaignError(
+            f"{name}: its traces carry no station code. SEG-Y, SU and SEG-2 files have none: say which trace is which "
+            "station and component with --channels 1=STATION.Z,2=STATION.N and so on, or with a file of such lines."
+        )
     if not by_station:
         first = next(iter(strangers))
         raise CampaignError(

@@ -22,7 +22,8 @@ from phaseno_peft.campaign.channels import (
     inspect_channel,
 )
 from phaseno_peft.campaign.stations import StationTable
-from phaseno_peft.campaign.waveforms import COMPONENTS, read_waveforms
+from phaseno_peft.campaign.waveform_files import read_waveforms
+from phaseno_peft.campaign.waveforms import COMPONENTS
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.simulation.travel_times import Array
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from obspy import Stream
 
-from phaseno_peft.campaign import Recording, Station, StationTable, prepare, read_waveforms
+from phaseno_peft.campaign import Recording, Station, StationTable, prepare
 from phaseno_peft.contract import Preprocessing
 from phaseno_peft.errors import CampaignError
 from tests.campaign.synthetic_network import T0, pulse, table, trace
@@ -253,24 +253,3 @@ def test_a_slice_shares_samples_and_knows_its_place() -> None:
     assert recording.end == T0 + 60.0
     with pytest.raises(CampaignError, match="slice 5000:7000"):
         recording.slice(5000, 7000)
-
-
-def test_waveform_files_are_read_by_stem_and_others_passed_over(tmp_path) -> None:
-    for name in ("b", "a[1]"):  # a bracket is a wildcard to obspy
-        Stream([trace("S0", "HHZ", NOISE)]).write(str(tmp_path / f"{name}.mseed"), "MSEED")
-    (tmp_path / "README.txt").write_text("about the data")
-    assert list(read_waveforms(tmp_path)) == ["a[1]", "b"]
-    assert len(read_waveforms([tmp_path / "b.mseed"])["b"]) == 1
-
-
-def test_waveform_paths_that_cannot_be_used_are_refused_in_words(tmp_path) -> None:
-    with pytest.raises(CampaignError, match=r"no\.mseed: no such waveform file"):
-        read_waveforms(tmp_path / "no.mseed")
-    (tmp_path / "notes.txt").write_text("about the data")
-    with pytest.raises(CampaignError, match="none of its 1 files is a waveform file"):
-        read_waveforms(tmp_path)
-    with pytest.raises(CampaignError, match=r"notes\.txt: not a waveform format"):
-        read_waveforms(tmp_path / "notes.txt")
-    Stream([trace("S0", "HHZ", NOISE)]).write(str(tmp_path / "p.pickle"), "PICKLE")
-    with pytest.raises(CampaignError, match="pickle, which could run code"):
-        read_waveforms(tmp_path / "p.pickle")

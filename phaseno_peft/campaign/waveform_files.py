@@ -1,0 +1,206 @@
+"""Waveform files in, raw obspy streams out: by named formats only, out of archives too, with codes put right.
+
+obspy's own guess tries every format it has, among them Python pickles (which run code), and unpacks whatever it can.
+"""
+
+from __future__ import annotations
+
+import glob
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from phaseno_peft.campaign.unpack import obspy_format, plain_files
+from phaseno_peft.errors import CampaignError
+
+if TYPE_CHECKING:
+    from obspy import Stream
+
+logger = logging.getLogger(__name__)
+
+# fmt: off
+FORMATS = frozenset((
+    "MSEED", "SAC", "SACXY", "GSE1", "GSE2", "SEISAN", "Q", "SH_ASC", "SLIST", "TSPAIR", "Y", "SEGY", "SU", "SEG2",
+    "WAV", "WIN", "AH", "PDAS", "KINEMETRICS_EVT", "GCF", "DMX", "ALSEP_PSE", "ALSEP_WTN", "ALSEP_WTH",
+    "CYBERSHAKE", "KNET", "REFTEK130", "RG16",
+))
+# fmt: on
+"""Formats of obspy that are read: every one that takes its samples from the file itself and runs nothing."""
+POINTER_FORMATS = frozenset({"CSS", "NNSA_KB_CORE"})
+"""Lists of other files, by any path: such a list could show a stranger's choice of your files."""
+_MAX_SAMPLES_PER_BYTE = 8
+"""More samples than this a byte of the file are a lie of its header; Steim and WIN reach 2 to 4."""
+
+ChannelMap = Mapping[str, str]
+"""What a code of the files means: {"EH0": "Z"}, {"DYJN.EH0": "Z"}, {"Z7.DYJN..EH0": "EHZ"}; without station codes the
+number of the trace in its file, {"1": "AAA.Z"} or {"1": "XX.AAA.00.HHZ"}."""
+
+
+def read_waveforms(
+    path: str | Path | Sequence[str | Path], channels: ChannelMap | str | Path | None = None
+) -> dict[str, Stream]:
+    """Raw streams by file stem: of one file, of a list of files, or of every waveform file in a folder (not below it).
+
+    Compressed files and archives are opened within the limits of `phaseno_peft.campaign.unpack`. In a folder, files of
+    no known waveform format are passed over. `channels` puts codes right, see `read_channels`. Raises `CampaignError`
+    for missing, damaged and empty files, for a folder without waveforms, for pickles, which could run code, for lists
+    of other files (CSS wfdisc), and for archives beyond the limits.
+    """
+    mapping = read_channels(channels)
+    if isinstance(path, str | Path) and Path(path).is_dir():
+        folder = Path(path)
+        files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+        streams = {p: _read_file(p, in_folder=True) for p in files}
+        found = {p: s for p, s in streams.items() if s is not None}
+        if not found:
+            raise CampaignError(
+                f"{folder}: none of its {len(files)} files is a waveform file obspy can read. "
+                "Give the folder that holds the MiniSEED, SAC or SEG-Y files themselves."
+            )
+    else:
+        files = [Path(path)] if isinstance(path, str | Path) else [Path(p) for p in path]
+        if not files:
+            raise CampaignError("the list of waveform files is empty. Give at least one file.")
+        found = {p: s for p in files if (s := _read_file(p, in_folder=False)) is not None}
+    named: dict[str, Stream] = {}
+    for file, stream in found.items():
+        rename_channels(stream, mapping)
+        name = file.stem if file.stem not in named else file.name
+        named[name] = named[name] + stream if name in named else stream
+    return named
+
+
+def read_channels(channels: ChannelMap | str | Path | None) -> dict[str, str]:
+    """What codes mean: a mapping, "EH0=Z,EH1=N,EH2=E", or a text file with one such pair a line (# begins a comment).
+
+    Left of = stands a channel code, STATION.CODE, NET.STA.LOC.CODE, or, for formats without station codes (SEG-Y, SU,
+    SEG-2), the number of the trace in its file, counted from 1. Right of = stands Z, N or E, or a code that ends so;
+    behind a trace number a station code comes first: "1=AAA.Z,2=AAA.N,3=XX.BBB.00.HHZ". Raises `CampaignError` for
+    anything else.
+    """
+    if channels is None:
+        return {}
+    if isinstance(channels, Mapping):
+        pairs, source = [(str(k), str(v)) for k, v in channels.items()], "channels"
+    else:
+        text, source = str(channels), "--channels"
+        if "=" not in text or Path(text).is_file():
+            try:
+                text, source = Path(text).read_text(encoding="utf-8-sig"), text
+            except (OSError, UnicodeDecodeError) as error:
+                raise CampaignError(
+                    f"--channels {text}: is neither CODE=COMPONENT, as in EH0=Z,EH1=N,EH2=E, nor a readable text file "
+                    "with one such pair a line."
+                ) from error
+        lines = [line.split("#")[0] for line in text.splitlines()]
+        entries = [entry for line in lines for entry in line.split(",") if entry.strip()]
+        if lone := next((e for e in entries if "=" not in e), None):
+            raise CampaignError(f"{source}: {lone.strip()!r} is not CODE=COMPONENT, as in EH0=Z,EH1=N,EH2=E.")
+        pairs = [(left, right) for left, _, right in (entry.partition("=") for entry in entries)]
+    mapping: dict[str, str] = {}
+    for left, right in ((a.strip().upper(), b.strip().upper()) for a, b in pairs):
+        if right.rsplit(".", 1)[-1][-1:] not in ("Z", "N", "E") or right.count(".") not in (0, 1, 3):
+            raise CampaignError(
+                f"{source}: {left}={right} does not say Z, N or E. Write CODE=Z, or for trace 1 of a file without "
+                "station codes 1=STATION.Z or 1=NET.STA.LOC.HHZ."
+            )
+        if "." in right and not (left.isdigit() and int(left) > 0):
+            raise CampaignError(
+                f"{source}: {left}={right} renames a station, but {left!r} is no number of a trace, counted from 1. "
+                "Station codes are changed only where a file has none."
+            )
+        if mapping.setdefault(left, right) != right:
+            raise CampaignError(f"{source}: {left} is given as {mapping[left]} and as {right}. Keep one of the two.")
+    return mapping
+
+
+def rename_channels(stream: Stream, mapping: ChannelMap) -> None:
+    """Give the traces of one file the codes that `read_channels` names, in place.
+
+    A single letter replaces the last letter of codes that differ only there (EH0, EH1, EH2 become EHZ, EHN, EHE), and
+    the whole code of those that do not (V, H1, H2 become Z, N, E), so that one sensor's codes belong together.
+    """
+    if not mapping:
+        return
+    letters: dict[str, set[str]] = {}  # by all of a code but its last letter
+    for left, right in mapping.items():
+        if len(right) == 1:
+            letters.setdefault(left.rsplit(".", 1)[-1][:-1], set()).add(right)
+    without_vertical = [stem for stem, found in letters.items() if "Z" not in found]
+    kept = {stem for stem, found in letters.items() if "Z" in found and (len(found) > 1 or not without_vertical)}
+    if len(letters) == 1:
+        kept |= set(letters)
+    number = 0
+    for trace in stream:
+        stats = trace.stats
+        station, code = stats.station.strip().upper(), stats.channel.strip().upper()
+        if not station:
+            number += 1
+            if "." in (target := mapping.get(str(number), "")):
+                *place, code = target.split(".")
+                stats.network, stats.station, stats.location = ("", *place, "") if len(place) == 1 else place
+                stats.channel = code
+            continue
+        full = f"{stats.network.strip()}.{station}.{stats.location.strip()}.{code}".upper()
+        found = next((mapping[k] for k in (full, f"{station}.{code}", code) if k in mapping), None)
+        if found is not None and "." not in found:
+            stem = code[:-1] if len(found) == 1 and code[:-1] in kept else ""
+            stats.channel = stem + found
+
+
+def _read_file(path: Path, *, in_folder: bool) -> Stream | None:
+    from obspy import Stream
+
+    if not path.is_file():
+        raise CampaignError(f"{path}: no such waveform file. Give a file or a folder of files obspy can read.")
+    stream = Stream()
+    unknown = 0
+    with plain_files(path) as files:
+        for name, plain in files:
+            read = _read_plain(plain, f"{path}" if name == path.name else f"{path} ({name[-120:]})")
+            if read is None:
+                unknown += 1
+            else:
+                stream += read
+    if not len(stream) and (unknown or in_folder):
+        if in_folder:
+            logger.debug("%s: no waveform format, passed over", path)
+            return None
+        raise CampaignError(f"{path}: not a waveform format obspy knows. Convert it to MiniSEED.")
+    if not len(stream):
+        raise CampaignError(f"{path}: holds no trace. Leave it out.")
+    return stream
+
+
+def _read_plain(path: Path, shown: str) -> Any:
+    """Stream of one file that is no archive; None where no format fits. `shown` names it in messages."""
+    from obspy import read
+
+    with path.open("rb") as file:
+        head = file.read(100)
+    if b"obspy.core.stream" in head:
+        raise CampaignError(f"{shown}: is a Python pickle, which could run code. Write it as MiniSEED first.")
+    name = obspy_format("waveform", path, FORMATS)
+    if name is None:
+        if obspy_format("waveform", path, POINTER_FORMATS) is not None:
+            raise CampaignError(
+                f"{shown}: is a CSS list of other files (wfdisc), which could name any file of yours. "
+                "Convert the waveforms to MiniSEED, or move the list out of the folder."
+            )
+        return None
+    options = {"format": name, "check_compression": False}
+    source = glob.escape(str(path))
+    try:
+        if name != "MSEED":  # MiniSEED counts its samples record by record
+            claimed = sum(max(0, trace.stats.npts) for trace in read(source, headonly=True, **options))
+            size = path.stat().st_size
+            if claimed > _MAX_SAMPLES_PER_BYTE * size:
+                raise ValueError(f"its header announces {claimed} samples in {size} bytes")
+        stream = read(source, **options)
+    except Exception as error:  # obspy's readers raise whatever their parsers do
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        raise CampaignError(f"{shown}: damaged or not readable ({first}). Fetch it again, or leave it out.") from error
+    if not len(stream):
+        raise CampaignError(f"{shown}: holds no trace. Leave it out.")
+    return stream
