@@ -1,7 +1,8 @@
 """What a company holds, made into windows and labels: waveforms, stations and a catalogue in; numpy arrays out."""
 
 from phaseno_peft.campaign.campaign import Campaign, prepare_recordings
-from phaseno_peft.campaign.catalog import Catalogue, CatalogueEvent, LabelledPick, read_catalogue
+from phaseno_peft.campaign.catalog import Catalogue, CatalogueEvent, LabelledPick
+from phaseno_peft.campaign.catalog_files import read_catalogue
 from phaseno_peft.campaign.check import sp_times_s
 from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.campaign.labels import known_samples, measure_label_offset, suggest_convention, triangles

@@ -11,13 +11,11 @@ from typing import Any
 
 from obspy import Stream, UTCDateTime
 
-from phaseno_peft.campaign.catalog import (
-    Catalogue,
-    one_per_station_and_phase,
-    read_catalogue,
-)
-from phaseno_peft.campaign.check import check_campaign
+from phaseno_peft.campaign.catalog import Catalogue, one_per_station_and_phase
+from phaseno_peft.campaign.catalog_files import read_catalogue
+from phaseno_peft.campaign.check import check_campaign, picks_in_record_time
 from phaseno_peft.campaign.findings import Finding, gather
+from phaseno_peft.campaign.places import far_from_events
 from phaseno_peft.campaign.station_files import read_stations
 from phaseno_peft.campaign.stations import StationTable
 from phaseno_peft.campaign.stretch import Stretch, make_stretch
@@ -83,6 +81,7 @@ class Campaign:
             streams = read_waveforms(waveforms)
         recordings, findings = prepare_recordings(streams, table, preprocessing, progress)
         recorded = table.select({i for r in recordings for i in r.station_ids})
+        places = StationTable([s for r in recordings for s in r.stations], source=table.source)
         catalogue, dropped = _with_table_ids(catalogue, table, recorded, skip_unknown)
         campaign = cls(
             name=name,
@@ -90,11 +89,14 @@ class Campaign:
             catalogue=catalogue,
             recordings=recordings,
             preprocessing=preprocessing,
-            frame=recorded.frame(edge_limit_km),
+            frame=places.frame(edge_limit_km),
             complete=complete,
         )
         if not any(stretch.picks for stretch in campaign.stretches()):
             raise CampaignError(_nothing_in_common(campaign))
+        told = {f.text for f in findings}
+        findings += [f for f in table.findings if not any(text.startswith(f.text) for text in told)]
+        findings += far_from_events(tuple(recorded), catalogue.epicentres, table.source)
         findings += [*catalogue.findings, *dropped, *check_campaign(campaign)]
         return dataclasses.replace(campaign, findings=tuple(sorted(findings, key=lambda f: f.severity != "warning")))
 
@@ -182,37 +184,48 @@ def _with_table_ids(
     catalogue: Catalogue, stations: StationTable, recorded: StationTable, skip_unknown: bool
 ) -> tuple[Catalogue, list[Finding]]:
     """The catalogue with its picks under the table's station ids; unknown stations dropped or refused."""
-    resolved: dict[str, str | None] = {}
+    once: dict[str, str | None] = {}
+    resolved: dict[int, str | None] = {}
     for pick in catalogue.picks:
-        if pick.station_id not in resolved:
+        if pick.station_id not in once:
             # A pick without location code belongs to the sensor that recorded.
             station = recorded.find(pick.station_id) or stations.find(pick.station_id)
-            resolved[pick.station_id] = station.station_id if station is not None else None
-    unknown = sorted((p for p in catalogue.picks if resolved[p.station_id] is None), key=lambda p: p.number)
+            once[pick.station_id] = station.station_id if station is not None else None
+        if once[pick.station_id] is None:  # location codes that followed each other are told apart by time
+            station = stations.find(pick.station_id, pick.time)
+            resolved[id(pick)] = station.station_id if station is not None else None
+        else:
+            resolved[id(pick)] = once[pick.station_id]
+    unknown = sorted((p for p in catalogue.picks if resolved[id(p)] is None), key=lambda p: p.number)
     if unknown and not skip_unknown:
         first = unknown[0]
         others = f" (and {len(unknown) - 1} more picks)" if len(unknown) > 1 else ""
         raise CampaignError(
-            f"{catalogue.source}: pick {first.number} is for station {first.station_id.rstrip('.')}{others}, which "
-            f"{stations.source} does not list. Add it, or drop the pick with --skip-unknown."
+            f"{catalogue.source}: pick {first.number} is for station "
+            f"{first.station_id.rstrip('.')}{others}: {stations.why_not(first.station_id)}. "
+            "Add it, or drop the pick with --skip-unknown."
         )
     findings = []
     if unknown:
-        names = sorted({p.station_id.rstrip(".") for p in unknown})
-        findings.append(
-            Finding(
-                "warning",
-                f"{len(unknown)} picks of {', '.join(names)} are dropped: {stations.source} lists no such station.",
-            )
-        )
-    events = []
+        reasons: dict[str, list[str]] = {}
+        for pick in unknown:
+            reasons.setdefault(stations.why_not(pick.station_id), []).append(pick.station_id.rstrip("."))
+        for reason, names in reasons.items():
+            shown = ", ".join(sorted(set(names)))
+            findings.append(Finding("warning", f"{len(names)} picks of {shown} are dropped: {reason}."))
+    events, n_merged = [], 0
     for event in catalogue.events:
         picks = [
-            dataclasses.replace(p, station_id=station_id)
+            p if station_id == p.station_id else dataclasses.replace(p, station_id=station_id)
             for p in event.picks
-            if (station_id := resolved[p.station_id]) is not None
+            if (station_id := resolved[id(p)]) is not None
         ]
-        events.append(dataclasses.replace(event, picks=one_per_station_and_phase(picks)))
+        kept = one_per_station_and_phase(picks)
+        n_merged += len(picks) - len(kept)
+        events.append(dataclasses.replace(event, picks=kept))
+    if n_merged:
+        said = f"{n_merged} picks are of stations that {stations.source} holds as one, and repeat a phase there"
+        findings.append(Finding("note", f"{catalogue.source}: {said}; one is kept."))
     return dataclasses.replace(catalogue, events=tuple(events)), findings
 
 
@@ -225,7 +238,7 @@ def _nothing_in_common(campaign: Campaign) -> str:
             f"Give picks of stations that {campaign.stations.source} lists."
         )
     first, last = recordings[0].start, max(r.end for r in recordings)
-    in_time = [p for p in picks if any(r.start <= p.time < r.end for r in recordings)]
+    in_time = picks_in_record_time(picks, recordings)
     if in_time:
         return (
             f"{len(in_time)} picks of {campaign.catalogue.source} lie in the records' time, but none on a station "

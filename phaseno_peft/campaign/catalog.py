@@ -1,22 +1,25 @@
-"""What was picked: QuakeML or any obspy event format in, events with labelled P and S picks out."""
+"""What was picked: a `Catalogue` of events with labelled P and S picks, and which of several picks counts."""
 
 from __future__ import annotations
 
-import glob
+import hashlib
 import re
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from functools import cached_property
 
+import numpy as np
 from obspy import UTCDateTime
 
 from phaseno_peft.campaign.findings import Finding
-from phaseno_peft.errors import CampaignError
+from phaseno_peft.campaign.stations import station_fields
 
-SEEN_BY_AN_ANALYST = ("confirmed", "reviewed", "final")
-"""QuakeML evaluation statuses."""
+OF_PREFERRED_ORIGIN, MANUAL, REVIEWED = 4, 2, 1
+"""What a pick's `standing` is the sum of."""
+UNASSOCIATED_ID = "smi:local/phaseno-peft/unassociated"
+"""The event in which `PickList` keeps picks that belong to none."""
+PAUSE_S = 10.0
+"""Picks without events (a pick list) are parted where none follows for this long (real time)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,12 @@ class LabelledPick:
     """The catalogue says that a machine made it, and not that anybody has looked at it."""
     method: str = ""
     """The catalogue's id of what made it; empty where it does not say."""
+    phase_name: str = ""
+    """As the catalogue writes it, for example "Pn"."""
+    standing: int = 0
+    """How much the catalogue stands by it: the sum of `OF_PREFERRED_ORIGIN`, `MANUAL` and `REVIEWED`."""
+    weight: float = 1.0
+    """Of its arrival; 1 where the catalogue gives none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,84 +69,20 @@ class Catalogue:
     source: str = "the catalogue"
     findings: tuple[Finding, ...] = ()
 
-    @property
+    @cached_property
     def picks(self) -> tuple[LabelledPick, ...]:
         """Picks of all events, sorted by time."""
-        return tuple(sorted((p for event in self.events for p in event.picks), key=lambda p: p.time))
+        return tuple(sorted((p for event in self.events for p in event.picks), key=lambda p: p.time.ns))
 
-
-def read_catalogue(path: Any) -> Catalogue:
-    """Events and picks of a QuakeML file, of any other event format obspy reads, or of an obspy `Catalog`.
-
-    A pick's phase is its `phase_hint`, or else the phase of its arrival: names starting with P count as P, with S as S,
-    others are left out and counted. One pick is kept a station, phase and event: the earliest usable one. Raises
-    `CampaignError` for a missing or unreadable file, an event given twice, and a file without any P or S pick.
-    """
-    if isinstance(path, Catalogue):
-        return path
-    if isinstance(path, str | Path):
-        catalog, source = _read_events(Path(path)), Path(path).name
-    else:
-        catalog, source = path, "the catalogue"
-    ignored: Counter[str] = Counter()
-    incomplete: Counter[str] = Counter()
-    events: list[CatalogueEvent] = []
-    number = repeated = 0
-    for event in catalog:
-        event_id = str(event.resource_id.id) if event.resource_id else f"event-{len(events) + 1}"
-        origin = event.preferred_origin() or (event.origins[-1] if event.origins else None)
-        arrivals = {a.pick_id.id: a for o in event.origins if o is not origin for a in o.arrivals if a.pick_id}
-        arrivals |= {a.pick_id.id: a for a in (origin.arrivals if origin else []) if a.pick_id}
-        picks: list[LabelledPick] = []
-        for pick in event.picks:
-            number += 1
-            arrival = arrivals.get(pick.resource_id.id) if pick.resource_id else None
-            name = str(pick.phase_hint or (arrival.phase if arrival is not None else None) or "").strip()
-            phase = phase_of(name)
-            if not name:
-                incomplete["no phase"] += 1
-            elif phase is None:
-                ignored[name] += 1
-            elif pick.time is None:
-                incomplete["no time"] += 1
-            elif pick.waveform_id is None or not pick.waveform_id.station_code:
-                incomplete["no station"] += 1
-            else:
-                picks.append(_labelled(pick, arrival, phase, event_id, number))
-        kept = one_per_station_and_phase(picks)
-        repeated += len(picks) - len(kept)
-        events.append(
-            CatalogueEvent(
-                event_id,
-                UTCDateTime(origin.time) if origin is not None and origin.time is not None else None,
-                _number(origin, "latitude"),
-                _number(origin, "longitude"),
-                _number(origin, "depth"),
-                kept,
-            )
-        )
-    twice = [event_id for event_id, n in Counter(e.event_id for e in events).items() if n > 1]
-    if twice:
-        raise CampaignError(f"{source}: event {twice[0]} is given twice. Keep one of the two, or give it another id.")
-    if not any(e.picks for e in events):
-        seen = f"{number} picks, none of them P or S with a time and a station" if number else "no picks"
-        raise CampaignError(f"{source}: {len(events)} events and {seen}. Give a catalogue that holds the pick times.")
-    findings = [
-        Finding("note", f"{source}: {n} picks of phase {name!r} are neither P nor S and are left out.")
-        for name, n in sorted(ignored.items())
-    ]
-    findings += [
-        Finding("warning", f"{source}: {n} picks have {what} and are left out.")
-        for what, n in sorted(incomplete.items())
-    ]
-    if repeated:
-        findings.append(
-            Finding(
-                "note",
-                f"{source}: {repeated} picks repeat a phase of the same event and station; the earliest is kept.",
-            )
-        )
-    return Catalogue(tuple(sorted(events, key=_event_time)), source, tuple(findings))
+    @property
+    def epicentres(self) -> np.ndarray:
+        """[event, (latitude_deg, longitude_deg)] of the events that have one on the globe."""
+        places = [
+            (e.latitude_deg, e.longitude_deg)
+            for e in self.events
+            if e.latitude_deg is not None and e.longitude_deg is not None and abs(e.latitude_deg) <= 90
+        ]
+        return np.array(places, float).reshape(-1, 2)
 
 
 def phase_of(name: str) -> str | None:
@@ -149,61 +94,44 @@ def phase_of(name: str) -> str | None:
 
 
 def one_per_station_and_phase(picks: Iterable[LabelledPick]) -> tuple[LabelledPick, ...]:
-    """Picks in time order with one left a (event, station, phase): the earliest usable, or else the earliest."""
+    """Picks in time order with one left a (event, station, phase), by the catalogue's own word.
+
+    Usable ones go first, then those of the preferred origin, manual ones, reviewed ones, the earliest. Of picks with
+    the same phase name, the weight of their arrivals goes before the time (of Pn and Pg the first is the onset,
+    whatever their weights).
+    """
+    by_name: dict[tuple[str, str, str, str], LabelledPick] = {}
+    for pick in sorted(picks, key=lambda p: (not p.usable, -p.standing, -p.weight, p.time.ns)):
+        by_name.setdefault((pick.event_id, pick.station_id, pick.phase, pick.phase_name), pick)
     kept: dict[tuple[str, str, str], LabelledPick] = {}
-    for pick in sorted(picks, key=lambda p: (not p.usable, p.time)):
+    for pick in sorted(by_name.values(), key=lambda p: (not p.usable, -p.standing, p.time.ns)):
         kept.setdefault((pick.event_id, pick.station_id, pick.phase), pick)
-    return tuple(sorted(kept.values(), key=lambda p: p.time))
+    return tuple(sorted(kept.values(), key=lambda p: p.time.ns))
 
 
-def _event_time(event: CatalogueEvent) -> float:
-    if event.picks:
-        return float(event.picks[0].time.timestamp)
-    return float(event.origin_time.timestamp) if event.origin_time is not None else 0.0
+def content_id(
+    picks: Sequence[tuple[str, str, UTCDateTime]], origin_time: UTCDateTime | None = None, place: str = ""
+) -> str:
+    """An event's id from its content: (station id, phase, time) of its picks, or its origin where it has none.
+
+    For files without ids of their own: the same at every reading, in any order, with any obspy. Times count to 0.1 ms;
+    network and location codes do not, which readers fill in differently.
+    """
+    lines = sorted(f"{station_fields(i)[1]} {phase} {(time.ns + 50_000) // 100_000}" for i, phase, time in picks)
+    if not lines:
+        lines = [f"origin {'' if origin_time is None else (origin_time.ns + 50_000) // 100_000} {place}"]
+    return f"smi:local/phaseno-peft/content/{hashlib.sha256(chr(10).join(lines).encode()).hexdigest()[:24]}"
 
 
-def _labelled(pick: Any, arrival: Any, phase: str, event_id: str, number: int) -> LabelledPick:
-    waveform = pick.waveform_id
-    location = (waveform.location_code or "").strip().replace("--", "")
-    weight = arrival.time_weight if arrival is not None else None
-    return LabelledPick(
-        pick_id=str(pick.resource_id.id) if pick.resource_id else f"{event_id}/pick-{number}",
-        event_id=event_id,
-        station_id=f"{(waveform.network_code or '').strip()}.{waveform.station_code.strip()}.{location}",
-        phase=phase,
-        time=UTCDateTime(pick.time),
-        uncertainty_s=_uncertainty_s(pick.time_errors),
-        usable=not (weight is not None and weight <= 0) and str(pick.evaluation_status or "") != "rejected",
-        number=number,
-        is_automatic=str(pick.evaluation_mode or "") == "automatic"
-        and str(pick.evaluation_status or "") not in SEEN_BY_AN_ANALYST,
-        method=str(pick.method_id.id) if pick.method_id else "",
-    )
-
-
-def _uncertainty_s(errors: Any) -> float | None:
-    if errors is None:
-        return None
-    if errors.uncertainty is not None:
-        return float(errors.uncertainty)
-    sides = [float(v) for v in (errors.lower_uncertainty, errors.upper_uncertainty) if v is not None]
-    return sum(sides) / len(sides) if sides else None
-
-
-def _number(origin: Any, name: str) -> float | None:
-    value = getattr(origin, name, None)
-    return None if value is None else float(value)
-
-
-def _read_events(path: Path) -> Any:
-    from obspy import read_events
-
-    if not path.is_file():
-        raise CampaignError(f"{path}: no such catalogue file. Give a QuakeML file with picks.")
-    try:
-        return read_events(glob.escape(str(path)))
-    except Exception as error:  # obspy's readers raise whatever their parsers do
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-        raise CampaignError(
-            f"{path}: not readable as QuakeML or another event format ({first}). Export the picks as QuakeML."
-        ) from error
+def bursts(picks: Iterable[LabelledPick]) -> list[list[LabelledPick]]:
+    """Picks without events in groups that can stand for events: parted by pauses, each phase of a station once."""
+    groups: list[list[LabelledPick]] = []
+    seen: set[tuple[str, str]] = set()
+    for pick in sorted(picks, key=lambda p: (p.time.ns, p.station_id, p.phase)):
+        key = (pick.station_id, pick.phase)
+        if not groups or pick.time - groups[-1][-1].time > PAUSE_S or key in seen:
+            groups.append([])
+            seen = set()
+        groups[-1].append(pick)
+        seen.add(key)
+    return groups

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from phaseno_peft.campaign.campaign import Campaign
     from phaseno_peft.campaign.catalog import CatalogueEvent, LabelledPick
     from phaseno_peft.campaign.stretch import Stretch
+    from phaseno_peft.campaign.waveforms import Recording
 
 FEW_EVENTS = 20
 """Below this many events scores of the three sides say little."""
@@ -86,10 +88,18 @@ def _counts(campaign: Campaign, stretches: Sequence[Stretch]) -> list[Finding]:
     return findings
 
 
+def picks_in_record_time(picks: Sequence[LabelledPick], recordings: Sequence[Recording]) -> list[LabelledPick]:
+    """Picks that lie in the time of some recording, whatever their station."""
+    spans = sorted((r.start.ns, r.end.ns) for r in recordings)
+    starts = [start for start, _ in spans]
+    ends = list(accumulate((end for _, end in spans), max))
+    return [p for p in picks if (i := bisect_right(starts, p.time.ns)) and p.time.ns < ends[i - 1]]
+
+
 def _stray_picks(campaign: Campaign, stretches: Sequence[Stretch]) -> list[Finding]:
-    inside = {p.pick_id for s in stretches for p in s.picks}
-    outside = [p for p in campaign.catalogue.picks if p.pick_id not in inside]
-    silent = [p for p in outside if any(r.start <= p.time < r.end for r in campaign.recordings)]
+    inside = {id(p) for s in stretches for p in s.picks}
+    outside = [p for p in campaign.catalogue.picks if id(p) not in inside]
+    silent = picks_in_record_time(outside, campaign.recordings)
     findings = []
     if silent:
         names = ", ".join(sorted({p.station_id for p in silent}))
@@ -100,7 +110,8 @@ def _stray_picks(campaign: Campaign, stretches: Sequence[Stretch]) -> list[Findi
             )
         )
     if len(outside) > len(silent):
-        first = next(p for p in outside if p not in silent)
+        in_time = {id(p) for p in silent}
+        first = next(p for p in outside if id(p) not in in_time)
         findings.append(
             Finding(
                 "warning",
@@ -123,8 +134,8 @@ def _stray_picks(campaign: Campaign, stretches: Sequence[Stretch]) -> list[Findi
         findings.append(
             Finding("warning", f"on {backwards} station records S is picked before P. Look at them before training.")
         )
-    firsts = sorted((e.picks[0].time, e.event_id) for e in campaign.catalogue.events if e.picks)
-    near = [(a[1], b[1]) for a, b in pairwise(firsts) if b[0] - a[0] < DOUBLET_S]
+    firsts = sorted((e.picks[0].time.ns, e.event_id) for e in campaign.catalogue.events if e.picks)
+    near = [(a[1], b[1]) for a, b in pairwise(firsts) if b[0] - a[0] < DOUBLET_S * 1e9]
     if near:
         findings.append(
             Finding(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from obspy import UTCDateTime
 
 from phaseno_peft.campaign.findings import Finding
-from phaseno_peft.campaign.stations import Direction, Station, StationTable
+from phaseno_peft.campaign.stations import Direction, Station, StationTable, station_id_of
 from phaseno_peft.campaign.unpack import obspy_format, plain_files
 from phaseno_peft.campaign.xml_files import is_xml, refuse_document_type
 from phaseno_peft.errors import CampaignError
@@ -115,23 +115,22 @@ def _of_inventory(inventory: Any, source: str) -> tuple[list[Station], dict[str,
     directions: dict[str, list[Direction]] = {}
     for network in inventory:
         for site in network:
-            place = f"{network.code}.{site.code}"
             for channel in site.channels:
-                location = (channel.location_code or "").strip().replace("--", "")
                 latitude, longitude = (
                     (channel.latitude, channel.longitude)
                     if channel.latitude is not None and channel.longitude is not None
                     else (site.latitude, site.longitude)
                 )
                 epoch = _epoch_ns(channel, site)
-                station_id = f"{place}.{location}"
+                station_id = _station_id(network.code, site.code, channel.location_code, source)
                 stations.append(_station(station_id, latitude, longitude, channel.elevation, epoch, source))
                 if channel.azimuth is not None and channel.dip is not None:
                     direction = Direction(float(channel.azimuth), float(channel.dip), *epoch)
                     _add(directions.setdefault(f"{station_id}.{channel.code}", []), direction)
             if not site.channels:
                 epoch = _epoch_ns(site, site)
-                stations.append(_station(f"{place}.", site.latitude, site.longitude, site.elevation, epoch, source))
+                station_id = _station_id(network.code, site.code, "", source)
+                stations.append(_station(station_id, site.latitude, site.longitude, site.elevation, epoch, source))
     if not stations:
         raise CampaignError(f"{source}: lists no station. Give an inventory at station or channel level.")
     return stations, directions
@@ -157,6 +156,13 @@ def _epoch_ns(channel: Any, site: Any) -> tuple[int | None, int | None]:
     start = channel.start_date or site.start_date
     end = channel.end_date or site.end_date
     return (None if start is None else int(start.ns), None if end is None else int(end.ns))
+
+
+def _station_id(network: Any, code: Any, location: Any, source: str) -> str:
+    try:
+        return station_id_of(network, str(code or ""), location)
+    except CampaignError as error:
+        raise CampaignError(f"{source}: {error} Correct the codes.") from None
 
 
 def _station(
@@ -209,7 +215,7 @@ def _of_text(name: str, path: Path, *, in_folder: bool) -> tuple[list[Station], 
             continue
         if not cell["station"]:
             raise CampaignError(f"{name}: line {number} names no station. Fill the column 'station'.")
-        station_id = f"{cell['network']}.{cell['station']}.{cell.get('location', '').replace('--', '')}"
+        station_id = _station_id(cell["network"], cell["station"], cell.get("location"), f"{name}: line {number}")
         try:
             places = [float(cell[column]) for column in ("latitude", "longitude")]
             elevation_m = float(cell.get("elevation_m") or 0.0)

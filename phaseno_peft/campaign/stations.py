@@ -58,6 +58,19 @@ def station_fields(station_id: str) -> tuple[str, str, str]:
     return network, code, location
 
 
+def station_id_of(network: str | None, code: str, location: str | None) -> str:
+    """NET.STA.LOC of three fields as formats give them; "--" is an empty location.
+
+    Raises `CampaignError` for a dot in the network or location code, which would make two ids one.
+    """
+    network, location = (network or "").strip(), (location or "").strip().replace("--", "")
+    if "." in network or "." in location:
+        raise CampaignError(
+            f"station {code!r} has network code {network!r} and location code {location!r}: neither can hold a dot."
+        )
+    return f"{network}.{code.strip()}.{location}"
+
+
 class StationTable:
     """Stations in file order, unique by id; `table["NZ.GCSZ.10"]`, `len`, iteration over `Station`, and `in` by id.
 

@@ -1,0 +1,152 @@
+"""Files of events: QuakeML and its kin by obspy, tables of picks by ourselves, one file or a folder of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from phaseno_peft.campaign.catalog import Catalogue, CatalogueEvent
+from phaseno_peft.campaign.findings import Finding
+from phaseno_peft.campaign.obspy_events import Tally, labelled_events, stored_uuids
+from phaseno_peft.campaign.pick_tables import events_of_table
+from phaseno_peft.campaign.unpack import obspy_format, plain_files
+from phaseno_peft.campaign.xml_files import is_xml, refuse_document_type
+from phaseno_peft.errors import CampaignError
+
+XML_FORMATS = ("QUAKEML", "SCML")
+TEXT_FORMATS = ("NORDIC", "NLLOC_HYP", "IMS10BULLETIN", "GSE2", "HYPODDPHA", "MCHEDR", "EVT")
+"""obspy's readers of picks, all of text. What holds no picks (NDK, ZMAP, CMTSOLUTION, ...) is no catalogue here."""
+_WHAT_TO_GIVE = "Export the picks as QuakeML, or give a CSV with the columns trace_id,phase,time."
+
+
+def read_catalogue(path: Any) -> Catalogue:
+    """Events and picks of a file, of a folder with files in it at any depth, or of an obspy `Catalog`.
+
+    Files are QuakeML, SCML, Nordic, NLLOC_HYP and NLLOC_OBS, IMS 1.0, GSE2, HypoDD phases, or a CSV of picks (our own,
+    PhaseNet's, GaMMA's, SeisBench's); the content decides, not the ending, and archives are opened. A pick's phase is
+    that of its arrival, or else its hint: names starting with P count as P, with S as S, others are left out and
+    counted. One pick is kept a station, phase and event, by `one_per_station_and_phase`. Events without ids of their
+    own get one of their content. Raises `CampaignError` for a missing or unreadable file, two different events with
+    one id, and a catalogue without any P or S pick.
+    """
+    if isinstance(path, Catalogue):
+        return path
+    tally, findings = Tally(), list[Finding]()
+    if isinstance(path, str | Path):
+        source = Path(path).name
+        found = _read_path(Path(path), tally, findings)
+    else:
+        source = "the catalogue"
+        found = [(source, event) for event in labelled_events(path, tally)]
+    events = _each_once(found, source, findings)
+    if not any(e.picks for e in events):
+        n = tally.n_picks
+        seen = f"{n} picks, none of them P or S with a time and a station" if n else "no picks"
+        raise CampaignError(f"{source}: {len(events)} events and {seen}. Give a catalogue that holds the pick times.")
+    return Catalogue(tuple(sorted(events, key=_event_time)), source, (*findings, *tally.findings(source)))
+
+
+def _read_path(path: Path, tally: Tally, findings: list[Finding]) -> list[tuple[str, CatalogueEvent]]:
+    """(file, event) of all files; what was passed over or is damaged in a folder becomes a finding."""
+    if not path.exists():
+        raise CampaignError(f"{path}: no such catalogue file. Give a QuakeML file with picks.")
+    files = [path]
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.is_file() and not _is_hidden(p.relative_to(path)))
+    found: list[tuple[str, CatalogueEvent]] = []
+    passed_over: list[str] = []
+    failures: list[CampaignError] = []
+    n_read = 0
+    for file in files:
+        try:
+            with plain_files(file) as members:
+                for name, member in members:
+                    events = _read_file(name, member, tally)
+                    if events is None:
+                        passed_over.append(name)
+                    else:
+                        n_read += 1
+                        found += [(name, event) for event in events]
+        except CampaignError as error:
+            if not path.is_dir():
+                raise
+            failures.append(error)
+    if not n_read:
+        if failures:
+            raise failures[0]
+        what = f"none of its {len(passed_over)} files is a catalogue of picks" if len(passed_over) != 1 else "not"
+        said = f"{path}: {what}" if what != "not" else f"{path}: not readable as QuakeML or another event format"
+        raise CampaignError(f"{said}. {_WHAT_TO_GIVE}")
+    if passed_over:
+        more = f" and {len(passed_over) - 3} more" if len(passed_over) > 3 else ""
+        said = f"{path.name}: {', '.join(passed_over[:3])}{more} passed over: no catalogues of picks."
+        findings.append(Finding("note", said))
+    findings += [Finding("warning", f"left out: {error}") for error in failures]
+    return found
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _read_file(name: str, path: Path, tally: Tally) -> list[CatalogueEvent] | None:
+    """Events of a plain file; None where it is no catalogue of picks."""
+    with path.open("rb") as file:
+        head = file.read(4096)
+    stored: set[str] | None = None
+    if is_xml(head):
+        refuse_document_type(name, path, "QuakeML")
+        format_name = obspy_format("event", path, XML_FORMATS)
+    elif b"\0" in head:  # waveforms and the like: no text format of picks holds a zero byte
+        return None
+    else:
+        content = path.read_bytes()
+        events = events_of_table(name, content.decode("utf-8-sig", errors="replace"), tally)
+        if events is not None:
+            return events
+        format_name = obspy_format("event", path, TEXT_FORMATS)
+        stored = stored_uuids(content)
+    if format_name is None:
+        return None
+    from obspy import read_events
+
+    try:
+        catalog = read_events(str(path), format=format_name, check_compression=False)
+    except Exception as error:  # obspy's readers raise whatever their parsers do
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        raise CampaignError(f"{name}: not readable as {format_name} ({first}). {_WHAT_TO_GIVE}") from error
+    return labelled_events(catalog, tally, format_name=format_name, stored=stored)
+
+
+def _each_once(found: list[tuple[str, CatalogueEvent]], source: str, findings: list[Finding]) -> list[CatalogueEvent]:
+    """Events with one left of those given several times alike; different ones under one id are refused."""
+    kept: dict[str, tuple[str, CatalogueEvent]] = {}
+    again: Counter[str] = Counter()
+    for file, event in found:
+        first_file, first = kept.setdefault(event.event_id, (file, event))
+        if first is event:
+            continue
+        if _readings(first) != _readings(event):
+            where = f" (in {first_file} and {file})" if first_file != file else ""
+            raise CampaignError(
+                f"{source}: event {event.event_id} is given twice{where}, with different picks. "
+                "Keep one of the two, or give it another id."
+            )
+        again[event.event_id] += 1
+    if again:
+        said = (
+            f"{source}: {len(again)} events are given more than once with the same picks, the first {next(iter(again))}"
+        )
+        findings.append(Finding("warning", f"{said}; each is kept once."))
+    return [event for _, event in kept.values()]
+
+
+def _readings(event: CatalogueEvent) -> list[tuple[str, str, int, bool]]:
+    return [(p.station_id, p.phase, p.time.ns, p.usable) for p in event.picks]
+
+
+def _event_time(event: CatalogueEvent) -> float:
+    if event.picks:
+        return float(event.picks[0].time.timestamp)
+    return float(event.origin_time.timestamp) if event.origin_time is not None else 0.0

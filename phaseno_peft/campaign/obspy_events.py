@@ -1,0 +1,240 @@
+"""Events of obspy made into ours by the catalogue's own verdict: preferred origin, weights, evaluation."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from obspy import UTCDateTime
+
+from phaseno_peft.campaign.catalog import (
+    MANUAL,
+    OF_PREFERRED_ORIGIN,
+    REVIEWED,
+    UNASSOCIATED_ID,
+    CatalogueEvent,
+    LabelledPick,
+    bursts,
+    content_id,
+    one_per_station_and_phase,
+    phase_of,
+)
+from phaseno_peft.campaign.findings import Finding
+from phaseno_peft.campaign.stations import station_id_of
+from phaseno_peft.errors import CampaignError
+
+SEEN_BY_AN_ANALYST = ("confirmed", "reviewed", "final")
+"""QuakeML evaluation statuses."""
+NORDIC_UNUSED = "4"
+"""SEISAN's pick weights run from 0 (full) to 4 (none)."""
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+@dataclass
+class Tally:
+    """What is counted while events are read, to be told at the end."""
+
+    n_picks: int = 0
+    ignored: Counter[str] = field(default_factory=Counter)
+    """Phase name -> picks that are neither P nor S."""
+    incomplete: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+    """Sentence about picks -> picks it holds for."""
+
+    def findings(self, source: str) -> list[Finding]:
+        """One finding for each thing counted."""
+        return [
+            *(
+                Finding("note", f"{source}: {n} picks of phase {name!r} are neither P nor S and are left out.")
+                for name, n in sorted(self.ignored.items())
+            ),
+            *(
+                Finding("warning", f"{source}: {n} picks have {what} and are left out.")
+                for what, n in sorted(self.incomplete.items())
+            ),
+            *(Finding("note", f"{source}: {n} picks {said}.") for said, n in sorted(self.counts.items()) if n),
+        ]
+
+
+def stored_uuids(content: bytes) -> set[str]:
+    """Every UUID that stands in a file: ids made of these are its own, others were made up by the reader."""
+    return set(_UUID.findall(content.decode("latin-1").lower()))
+
+
+def labelled_events(
+    events: Iterable[Any], tally: Tally, *, format_name: str = "", stored: Collection[str] | None = None
+) -> list[CatalogueEvent]:
+    """Our events of obspy's.
+
+    An id that the source does not hold (obspy makes random ones at each reading) is replaced by one of the content.
+    `stored` are the UUIDs of the file; None where ids are not to be looked up (XML, and objects in Python).
+    """
+    catalog_id = getattr(events, "resource_id", None)
+    made_up = catalog_id.id if catalog_id is not None and not catalog_id.fixed else None
+    made = []
+    for event in events:
+        own_id = _own_id(event.resource_id, stored, made_up)
+        origin = _chosen_origin(event)
+        picks = _picks_of(event, origin, tally, format_name, stored, made_up)
+        time = UTCDateTime(origin.time) if origin is not None and origin.time is not None else None
+        place = [_number(origin, name) for name in ("latitude", "longitude", "depth")]
+        if own_id == UNASSOCIATED_ID:
+            made += unassociated_events(picks, tally)
+            continue
+        event_id = own_id or content_id(
+            [(p.station_id, p.phase, p.time) for p in picks],
+            time,
+            " ".join("" if x is None else f"{x:.3f}" for x in place[:2]),
+        )
+        picks = [_with_event(p, event_id) for p in picks]
+        kept = one_per_station_and_phase(picks)
+        if len(picks) > len(kept):
+            tally.counts[
+                "repeat a phase of the same event and station; kept is that of the preferred origin, else the manual, "
+                "the reviewed, the heavier or the earlier one"
+            ] += len(picks) - len(kept)
+        made.append(CatalogueEvent(event_id, time, place[0], place[1], place[2], kept))
+    return made
+
+
+def unassociated_events(picks: Iterable[LabelledPick], tally: Tally) -> list[CatalogueEvent]:
+    """Events that stand for picks without any: groups between pauses. Told, because the split goes by events."""
+    made = []
+    for group in bursts(picks):
+        event_id = content_id([(p.station_id, p.phase, p.time) for p in group])
+        made.append(CatalogueEvent(event_id, None, None, None, None, tuple(_with_event(p, event_id) for p in group)))
+        tally.counts["belong to no event and are grouped by pauses; each group counts as an event"] += len(group)
+    return made
+
+
+def _own_id(resource_id: Any, stored: Collection[str] | None, made_up: str | None) -> str | None:
+    """The id if the source holds it; None for one that obspy made up while reading."""
+    if resource_id is None or not resource_id.id or not resource_id.fixed:
+        return None
+    text = str(resource_id.id)
+    if made_up is not None and text.startswith(made_up):  # the IMS reader builds every id on its catalogue's
+        return None
+    if stored is not None and any(found not in stored for found in _UUID.findall(text.lower())):
+        return None
+    return text
+
+
+def _chosen_origin(event: Any) -> Any:
+    """The preferred origin; without one the last manual, or else the last that is not rejected."""
+    if event.preferred_origin_id is not None:
+        for origin in event.origins:
+            if origin.resource_id is not None and origin.resource_id.id == event.preferred_origin_id.id:
+                return origin
+    standing = [o for o in event.origins if str(o.evaluation_status or "") != "rejected"] or event.origins
+    manual = [o for o in standing if str(o.evaluation_mode or "") == "manual"]
+    return (manual or standing or [None])[-1]
+
+
+def _picks_of(
+    event: Any, origin: Any, tally: Tally, format_name: str, stored: Collection[str] | None, made_up: str | None
+) -> list[LabelledPick]:
+    """Complete P and S picks of an event, each with its standing; the event's id is filled in later."""
+    chosen = {a.pick_id.id: a for a in (origin.arrivals if origin is not None else []) if a.pick_id}
+    superseded = {a.pick_id.id: a for o in event.origins if o is not origin for a in o.arrivals if a.pick_id}
+    is_discarded = str(event.event_type or "") == "not existing" or (
+        origin is not None and str(origin.evaluation_status or "") == "rejected"
+    )
+    picks = []
+    for pick in event.picks:
+        tally.n_picks += 1
+        pick_id = pick.resource_id.id if pick.resource_id else ""
+        arrival = chosen.get(pick_id) or superseded.get(pick_id)
+        hint = str(pick.phase_hint or "").strip()
+        name = str((arrival.phase if arrival is not None else None) or "").strip() or hint
+        phase = phase_of(name)
+        waveform = pick.waveform_id
+        if not name:
+            tally.incomplete["no phase"] += 1
+            continue
+        if hint and phase_of(hint) != phase:
+            tally.counts["have another phase as hint than in the origin's arrivals; the arrival's counts"] += 1
+        if phase is None:
+            tally.ignored[name] += 1
+            continue
+        if pick.time is None:
+            tally.incomplete["no time"] += 1
+            continue
+        if waveform is None or not (waveform.station_code or "").strip():
+            tally.incomplete["no station"] += 1
+            continue
+        try:
+            station_id = station_id_of(waveform.network_code, waveform.station_code, waveform.location_code)
+        except CampaignError:
+            tally.incomplete["a dot in its network or location code"] += 1
+            continue
+        status, mode = str(pick.evaluation_status or ""), str(pick.evaluation_mode or "")
+        weight = _weight(arrival, format_name)
+        unused = [
+            ("are rejected by the catalogue; nothing is learnt within 1 s of them", status == "rejected"),
+            ("are of events the catalogue rejects; nothing is learnt within 1 s of them", is_discarded),
+            (
+                "are automatic and were dropped when the event was located anew; nothing is learnt within 1 s of them",
+                mode == "automatic" and status not in SEEN_BY_AN_ANALYST and bool(chosen) and pick_id in superseded
+                and pick_id not in chosen,
+            ),
+        ]  # fmt: skip
+        said = next((text for text, holds in unused if holds), None)
+        if said is not None:
+            tally.counts[said] += 1
+        time = UTCDateTime(pick.time)
+        picks.append(
+            LabelledPick(
+                pick_id=_own_id(pick.resource_id, stored, made_up) or "",
+                event_id="",
+                station_id=station_id,
+                phase=phase,
+                time=time,
+                uncertainty_s=_uncertainty_s(pick.time_errors),
+                usable=said is None and not weight <= 0 and _nordic_weight(pick) != NORDIC_UNUSED,
+                number=tally.n_picks,
+                is_automatic=mode == "automatic" and status not in SEEN_BY_AN_ANALYST,
+                method=str(pick.method_id.id) if pick.method_id else "",
+                phase_name=name,
+                standing=OF_PREFERRED_ORIGIN * (pick_id in chosen)
+                + MANUAL * (mode == "manual")
+                + REVIEWED * (status in SEEN_BY_AN_ANALYST),
+                weight=weight,
+            )
+        )
+    return picks
+
+
+def _with_event(pick: LabelledPick, event_id: str) -> LabelledPick:
+    pick_id = pick.pick_id or f"{event_id}/{pick.station_id}/{pick.phase}/{pick.time.ns}"
+    return replace(pick, event_id=event_id, pick_id=pick_id)
+
+
+def _weight(arrival: Any, format_name: str) -> float:
+    weight = arrival.time_weight if arrival is not None else None
+    if weight is None or math.isnan(weight):
+        return 1.0
+    # In HypoDD's phase files a negative weight marks a pick that must be kept.
+    return abs(float(weight)) if format_name == "HYPODDPHA" else float(weight)
+
+
+def _nordic_weight(pick: Any) -> str:
+    listed = (getattr(pick, "extra", None) or {}).get("nordic_pick_weight") or {}
+    return str(listed.get("value", "")).strip()
+
+
+def _uncertainty_s(errors: Any) -> float | None:
+    if errors is None:
+        return None
+    if errors.uncertainty is not None:
+        return float(errors.uncertainty)
+    sides = [float(v) for v in (errors.lower_uncertainty, errors.upper_uncertainty) if v is not None]
+    return sum(sides) / len(sides) if sides else None
+
+
+def _number(origin: Any, name: str) -> float | None:
+    value = getattr(origin, name, None)
+    return None if value is None else float(value)
