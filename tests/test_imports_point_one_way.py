@@ -31,6 +31,7 @@ ORDER = (
     "contract",
     "places",
     "files",
+    "station_ids",
     "errors",
     "registration",
 )

@@ -12,7 +12,7 @@ import numpy as np
 from obspy import UTCDateTime
 
 from phaseno_peft.campaign.findings import Finding
-from phaseno_peft.campaign.stations import station_fields
+from phaseno_peft.station_ids import station_fields
 
 OF_PREFERRED_ORIGIN, MANUAL, REVIEWED = 4, 2, 1
 """What a pick's `standing` is the sum of."""

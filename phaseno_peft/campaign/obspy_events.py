@@ -24,8 +24,8 @@ from phaseno_peft.campaign.catalog import (
     phase_of,
 )
 from phaseno_peft.campaign.findings import Finding
-from phaseno_peft.campaign.stations import station_id_of
 from phaseno_peft.errors import CampaignError
+from phaseno_peft.station_ids import station_id_of
 
 SEEN_BY_AN_ANALYST = ("confirmed", "reviewed", "final")
 """QuakeML evaluation statuses."""

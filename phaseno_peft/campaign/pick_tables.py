@@ -19,8 +19,8 @@ from phaseno_peft.campaign.catalog import (
     phase_of,
 )
 from phaseno_peft.campaign.obspy_events import Tally, unassociated_events
-from phaseno_peft.campaign.stations import station_fields, station_id_of
 from phaseno_peft.errors import CampaignError
+from phaseno_peft.station_ids import station_fields, station_id_of
 
 COLUMNS = {
     "id": ("trace_id", "station_id", "id", "seed_id"),

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from obspy import UTCDateTime
 
 from phaseno_peft.campaign.findings import Finding
-from phaseno_peft.campaign.stations import Direction, Station, StationTable, station_id_of
+from phaseno_peft.campaign.stations import Direction, Station, StationTable
 from phaseno_peft.campaign.unpack import obspy_format, plain_files
 from phaseno_peft.campaign.xml_files import is_xml, refuse_document_type
 from phaseno_peft.errors import CampaignError
+from phaseno_peft.station_ids import station_id_of
 
 if TYPE_CHECKING:
     from obspy import Inventory

@@ -13,6 +13,7 @@ from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.campaign.places import KM_PER_DEGREE, check_degrees, distance_km, judge_places
 from phaseno_peft.contract import Frame
 from phaseno_peft.errors import CampaignError
+from phaseno_peft.station_ids import station_fields
 
 KM_PER_UNIT = 222.0
 """Upstream maps two degrees of 111 km to the unit square (golden/README.md, pre-processing)."""
@@ -44,31 +45,6 @@ class Direction:
     dip_deg: float
     start_ns: int | None = None
     end_ns: int | None = None
-
-
-def station_fields(station_id: str) -> tuple[str, str, str]:
-    """(network, station, location) of NET.STA.LOC. Only a station code can hold dots itself.
-
-    Raises `CampaignError` for an id without all three fields.
-    """
-    network, _, rest = station_id.partition(".")
-    code, dot, location = rest.rpartition(".")
-    if not dot or not code.strip("."):
-        raise CampaignError(f"station id {station_id!r} is not NET.STA.LOC. Give all three, LOC may be empty.")
-    return network, code, location
-
-
-def station_id_of(network: str | None, code: str, location: str | None) -> str:
-    """NET.STA.LOC of three fields as formats give them; "--" is an empty location.
-
-    Raises `CampaignError` for a dot in the network or location code, which would make two ids one.
-    """
-    network, location = (network or "").strip(), (location or "").strip().replace("--", "")
-    if "." in network or "." in location:
-        raise CampaignError(
-            f"station {code!r} has network code {network!r} and location code {location!r}: neither can hold a dot."
-        )
-    return f"{network}.{code.strip()}.{location}"
 
 
 class StationTable:

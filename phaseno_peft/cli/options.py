@@ -20,7 +20,11 @@ StationsOption = Annotated[
     ),
 ]
 PicksOption = Annotated[
-    Path, typer.Option("--picks", help="QuakeML, or any catalogue obspy reads, with P and S picks.")
+    Path,
+    typer.Option(
+        "--picks",
+        help="P and S picks: QuakeML, another catalogue, CSV, NLLOC_OBS, or a folder of these.",
+    ),
 ]
 SkipUnknownOption = Annotated[
     bool, typer.Option("--skip-unknown", help="Drop picks of stations that the station file does not list.")

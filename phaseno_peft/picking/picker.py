@@ -29,6 +29,7 @@ from phaseno_peft.library.store import StoredAdapter, read_adapter
 from phaseno_peft.picking.inference import merge_windows, networks, sliding_windows, window_probabilities
 from phaseno_peft.picking.peaks import find_picks
 from phaseno_peft.picking.picks import Pick, PickList
+from phaseno_peft.station_ids import station_fields
 
 if TYPE_CHECKING:
     from obspy import Inventory, Stream
@@ -183,7 +184,7 @@ class Picker:
         annotation = self.annotation(stream, stations, stride_s=stride_s, merge=merge, progress=progress)
         traces = []
         for station, curves in zip(annotation.recording.stations, annotation.probabilities, strict=True):
-            network, code, location = station.station_id.split(".")
+            network, code, location = station_fields(station.station_id)
             for phase, curve in zip(PHASES, curves, strict=True):
                 header = {
                     "network": network,

@@ -20,6 +20,7 @@ from obspy import UTCDateTime
 from phaseno_peft.contract import PHASES
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.files import write_file
+from phaseno_peft.station_ids import station_fields
 
 if TYPE_CHECKING:
     import pandas
@@ -121,7 +122,7 @@ class PickList(list[Pick]):
         if station_id not in parts:
             raise PhasenoPeftError(f"`station_id` should be one of {', '.join(parts)} but is {station_id!r}.")
         frame = _pandas("to_pyocto")
-        names = [".".join(pick.trace_id.split(".")[parts[station_id]]) for pick in self]
+        names = [".".join(station_fields(pick.trace_id)[parts[station_id]]) for pick in self]
         return frame.DataFrame(
             {
                 "station": frame.Series(names, dtype="object"),
@@ -220,12 +221,13 @@ def _quakeml_pick(pick: Pick, creator: str, seen: Counter[str]) -> QuakemlPick:
     from obspy.core.event import Comment, QuantityError, ResourceIdentifier, WaveformStreamID
     from obspy.core.event import Pick as QuakemlPick
 
-    parts = pick.trace_id.split(".")
-    if len(parts) != 3:
+    try:
+        parts = station_fields(pick.trace_id)
+    except PhasenoPeftError as error:
         raise PhasenoPeftError(
             f"pick at {pick.time}: `trace_id` should be NET.STA.LOC (ending with a dot where the location is empty) "
             f"but is {pick.trace_id!r}."
-        )
+        ) from error
     method, time = _identifier_part(creator), _rounded(pick.time, 6)
     trace = _identifier_part(pick.trace_id)
     pick_id = f"{ID_PREFIX}/{method}/{trace}/{pick.phase}/{time.strftime('%Y%m%dT%H%M%S%f')}"
@@ -266,7 +268,7 @@ def _rounded(time: UTCDateTime, decimals: int) -> UTCDateTime:
 def _parse_row(row: dict[str, str | None]) -> Pick:
     """One line of a CSV as a pick; raises `ValueError` with a sentence about the first wrong value."""
     trace_id, phase, time, probability, uncertainty = ((row[name] or "").strip() for name in CSV_HEADER)
-    if trace_id.count(".") != 2:
+    if trace_id.count(".") < 2:  # a station code may hold dots itself
         raise ValueError(
             f"trace_id should be NET.STA.LOC (ending with a dot where the location is empty) but is {trace_id!r}."
         )

@@ -21,6 +21,7 @@ from phaseno_peft.contract import PHASES, BackboneDefaults
 from phaseno_peft.errors import BackboneError, CampaignError
 from phaseno_peft.picking.peaks import find_picks
 from phaseno_peft.pretraining.scene import NETWORK_RATE_HZ, WINDOW_SAMPLES
+from phaseno_peft.station_ids import station_fields
 
 if TYPE_CHECKING:
     from phaseno_peft.labelling.teachers import PickerTeacher
@@ -86,7 +87,7 @@ class PublishedProbabilities:
         soft = np.zeros((len(recording.stations), len(PHASES), recording.n_samples), np.float32)
         heard = False
         for row, station in enumerate(recording.stations):
-            code = station.station_id.split(".")[1]
+            code = station_fields(station.station_id)[1]
             if code not in codes:
                 continue
             heard = True

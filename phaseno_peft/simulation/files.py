@@ -29,6 +29,7 @@ from obspy.core.inventory.response import Response
 from phaseno_peft.contract import PHASES
 from phaseno_peft.simulation.presets import KM_PER_DEGREE, Preset
 from phaseno_peft.simulation.sources import Source
+from phaseno_peft.station_ids import station_fields
 
 _EPOCH = (UTCDateTime(2019, 1, 1), UTCDateTime(2020, 1, 1))
 
@@ -166,7 +167,7 @@ def _event(preset: Preset, campaign: str, event: SimulatedEvent) -> Event:
         if arrival.pick_time is None:
             continue
         number = f"/{len(picks) + 1:03d}"
-        network, station, _ = arrival.station_id.split(".")
+        network, station, _ = station_fields(arrival.station_id)
         waveform = WaveformStreamID(network, station, "", arrival.channel)
         picks.append(
             Pick(

@@ -6,9 +6,10 @@ import dataclasses
 
 import numpy as np
 import pytest
-from obspy import Stream
+from obspy import Stream, UTCDateTime
 
 from phaseno_peft.campaign import Campaign, Station, StationTable
+from phaseno_peft.campaign.check import check_campaign
 from phaseno_peft.errors import CampaignError
 from tests.campaign.synthetic_network import T0, catalog, network_picks, pick, record, table, trace
 
@@ -74,7 +75,7 @@ def test_files_that_follow_each_other_are_joined() -> None:
 def test_a_pick_of_an_unlisted_station_is_refused_or_dropped() -> None:
     picks = events()
     picks[1].append(pick("FRAN", "P", T0 + 1041, network="NZ"))
-    message = r"the catalogue: pick 17 is for station NZ\.FRAN: the station table does not list the station\. .*--skip-unknown"
+    message = r"the catalogue: pick 17 is for station NZ\.FRAN: the station table does not list .*--skip-unknown"
     with pytest.raises(CampaignError, match=message):
         Campaign.read(streams(), table(), catalog(picks))
     campaign = Campaign.read(streams(), table(), catalog(picks), skip_unknown=True)
@@ -159,3 +160,54 @@ def test_the_alpine_fault_campaign_is_read_whole(shared) -> None:
     assert sum(p.phase == "P" for p in picks) == 149
     assert sum(p.phase == "S" for p in picks) == 142
     assert any("ZT.WZ07" in f.text for f in campaign.findings)
+
+
+def test_stray_picks_are_sought_once_for_all_recordings(monkeypatch) -> None:
+    # Comparing every pick with every recording made a regional catalogue cost minutes: few times are compared as such.
+    campaign = Campaign.read(streams(), table(), catalog(events()))
+    late = [pick("S0", "P", T0 + 5000 + i) for i in range(50)]
+    more = Campaign.read(streams(), table(), catalog([*events(), *([p] for p in late)]))
+    compared = []
+    monkeypatch.setattr(UTCDateTime, "__lt__", lambda a, b: compared.append(1) or a.ns < b.ns)
+    monkeypatch.setattr(UTCDateTime, "__le__", lambda a, b: compared.append(1) or a.ns <= b.ns)
+    check_campaign(campaign)
+    few = len(compared)
+    found = check_campaign(more)
+    assert len(compared) - few <= few
+    assert any("50 picks lie outside every waveform" in f.text for f in found)
+
+
+def test_records_of_two_epochs_stand_at_two_places() -> None:
+    moved = StationTable(
+        [
+            Station("XX.S0.", 0.0, 10.0, 0.0, None, (T0 + 1500).ns),
+            Station("XX.S0.", 0.02, 10.0, 0.0, (T0 + 1500).ns, None),
+            *(s for s in table() if s.station_id != "XX.S0."),
+        ]
+    )
+    campaign = Campaign.read(streams(), moved, catalog(events()))
+    places = [{s.station_id: s.latitude_deg for s in r.stations}["XX.S0."] for r in campaign.recordings]
+    assert places == [0.0, 0.0, 0.02]
+    assert all(len(s.picks) == 8 for s in campaign.stretches())
+
+
+def test_picks_and_records_without_location_code_belong_to_a_site_of_two_and_far_ones_are_ambiguous() -> None:
+    site = StationTable([Station(f"XX.S0.{c}", 0.0, 10.0, 0.0) for c in ("00", "10")], source="stations.xml")
+    rng = np.random.default_rng(0)
+    both = Stream([trace("S0", "HHZ", rng.standard_normal(9000), location=c) for c in ("00", "10")])
+    one = catalog([[pick("S0", "P", T0 + 40, location=None)]])
+    assert [p.station_id for p in Campaign.read({"a": both}, site, one).catalogue.picks] == ["XX.S0.00"]
+    bare = Stream([trace("S0", "HHZ", rng.standard_normal(9000))])
+    assert Campaign.read({"a": bare}, site, one).recordings[0].station_ids == ("XX.S0.00",)
+    far = StationTable(
+        [Station(f"XX.S0.{c}", 0.01 * i, 10.0, 0.0) for i, c in enumerate(("00", "10"))], source="stations.xml"
+    )
+    with pytest.raises(CampaignError, match=r"XX\.S0: stations\.xml lists several places for it \(XX\.S0\.00 at"):
+        Campaign.read({"a": both}, far, one)
+
+
+def test_what_the_station_table_doubts_is_told_with_the_campaign() -> None:
+    doubtful = StationTable([*table(), Station("XX.ZERO.", 0.0, 0.0, 0.0)], source="stations.csv")
+    campaign = Campaign.read(streams(), doubtful, catalog(events()))
+    assert any("XX.ZERO. stands at latitude 0, longitude 0" in f.text for f in campaign.findings)
+    assert campaign.frame == Campaign.read(streams(), table(), catalog(events())).frame

@@ -17,9 +17,9 @@ from obspy.core.inventory import Channel, Inventory, Network
 from obspy.core.inventory import Station as Site
 
 from phaseno_peft.campaign import Station, StationTable, edges, read_catalogue, read_stations, scaled_coordinates
-from phaseno_peft.campaign.stations import station_fields
 from phaseno_peft.contract import Frame
 from phaseno_peft.errors import CampaignError
+from phaseno_peft.station_ids import station_fields
 
 
 def inventory(*channels: tuple[str, str, float, float | None]) -> Inventory:
