@@ -1,4 +1,4 @@
-"""Which traces of a station become E, N and Z: sensor groups, component codes, dead channels, filled gaps, clipping."""
+"""Which traces of a station become E, N and Z: sensors, component codes, conflicts, dead channels, clipping."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from phaseno_peft.campaign.padding import ABSURD_SAMPLE, padding
 from phaseno_peft.campaign.stations import StationTable
 
-FILLED_GAP_S = 2.0
-"""A constant run this long inside a moving trace is a gap that somebody filled."""
-FILLED_GAP_SAMPLES = 100
 SAME_RATE = 1e-5
 """Relative difference of rates that headers of one clock may show."""
 CLIP_RUN_SAMPLES = 3
@@ -19,8 +17,29 @@ CLIP_RUNS = 2
 CLIP_LEVELS = 100
 """A plateau counts as clipping only where the trace spans this many steps of the digitiser."""
 
-_CODE_SETS = ("ENZ", "12Z", "123", "XYZ", "RTZ")
-"""Component codes that one three-component sensor uses; a group with six channels holds two sensors."""
+MAX_SEGMENTS = 50_000
+"""Pieces a channel may lie in; a day in pieces of two seconds. Filtering each alone would take minutes."""
+CONFLICT_S = 1.0
+"""Shorter overlaps with other samples are what a clock does when it is set."""
+_STEEP_DEG, _FLAT_DEG = 45.0, 20.0
+
+# Families of component codes and their slots. Beside Z, SEED numbers horizontals 1 and 2; some archives 2 and 3.
+# Without Z: SEED 1 2 3, RefTek 0 1 2 (its channels in order), nodes of rg16 files 2 3 4, each vertical first.
+_FAMILIES: tuple[tuple[str, str], ...] = (
+    ("ZNE", "ZNE"),
+    ("UNE", "ZNE"),
+    ("Z12", "ZNE"),
+    ("Z23", "ZNE"),
+    ("123", "ZNE"),
+    ("012", "ZNE"),
+    ("234", "ZNE"),
+    ("ZYX", "ZNE"),
+    ("ZRT", "ZNE"),
+    ("12", "NE"),
+)
+_ASSUMED_VERTICAL = ("123", "012", "234")
+_NIED = {"UD": "Z", "NS": "N", "EW": "E"}
+"""K-NET; with a digit behind it KiK-net, 1 in the borehole and 2 at the surface."""
 
 
 @dataclass(slots=True, eq=False)
@@ -47,14 +66,33 @@ class Channel:
     clipped: bool = False
     filled: bool = False
 
+    conflict: str = ""
+    """What traces of this id contradict each other in; empty where none do."""
+
     @property
     def code(self) -> str:
         return self.seed_id.rsplit(".", 1)[1]
 
     @property
     def component(self) -> str:
-        """Last letter of the channel code, upper case; empty where there is no code."""
-        return self.code[-1:].upper()
+        """Last letter of the channel code, upper case; E, N, Z for K-NET's codes; empty where there is none."""
+        code = self._plain_code
+        if code[:2] in _NIED and code[2:] in ("", "1", "2"):
+            return _NIED[code[:2]]
+        return code[-1:] if len(code) <= 3 else ""
+
+    @property
+    def sensor(self) -> tuple[str, str]:
+        """What the channels of one sensor share: NET.STA.LOC, and the code without its component."""
+        code = self._plain_code
+        stem = f"NIED{code[2:]}" if code[:2] in _NIED and code[2:] in ("", "1", "2") else code[:-1]
+        return self.seed_id.rsplit(".", 1)[0], stem
+
+    @property
+    def _plain_code(self) -> str:
+        """Upper case; FDSN source identifiers (H_H_Z) without their underscores."""
+        code = self.code.upper()
+        return code.replace("_", "") if code.count("_") == 2 else code
 
     @property
     def covered_s(self) -> float:
@@ -62,10 +100,11 @@ class Channel:
         return 0.0 if self.dead else sum(len(s.samples) / s.rate_hz for s in self.segments)
 
 
-def contiguous_segments(traces: list[Any]) -> list[Segment]:
-    """Gap-free runs of the traces of one channel, in time order; no sample is invented.
+def read_channel(seed_id: str, traces: list[Any]) -> Channel:
+    """Gap-free runs of the traces of one id, in time order; no sample is invented.
 
-    Masked and non-finite samples are gaps. Where runs overlap, the one that starts first stays. Runs that follow
+    Masked, non-finite and absurdly large samples are gaps. Where runs overlap, the one that starts first stays, of
+    those that start together the longest; samples that differ there make the channel's `conflict`. Runs that follow
     within half a sample and share the rate are joined (the tolerance of libmseed), counted from the first run's clock.
     """
     pieces: list[Segment] = []
@@ -74,35 +113,64 @@ def contiguous_segments(traces: list[Any]) -> list[Segment]:
         samples = np.asarray(np.ma.getdata(trace.data))
         good = ~np.ma.getmaskarray(trace.data) if np.ma.isMaskedArray(trace.data) else np.ones(samples.shape, bool)
         if samples.dtype.kind == "f":
-            good &= np.isfinite(samples)
+            good &= np.abs(samples) < ABSURD_SAMPLE  # False for NaN
         start_ns = int(trace.stats.starttime.ns)
         for first, last in _runs(good):
             pieces.append(Segment(start_ns + round(first * 1e9 / rate_hz), rate_hz, samples[first:last]))
     pieces.sort(key=lambda s: (s.start_ns, -len(s.samples)))
     joined: list[list[Segment]] = []
+    length = 0  # samples of the last chain
+    differing_s = 0.0
     for piece in pieces:
         if joined:
             chain = joined[-1]
-            head, length = chain[0], sum(len(s.samples) for s in chain)
+            head = chain[0]
             late = (piece.start_ns - head.start_ns) * 1e-9 * head.rate_hz - length  # samples after the chain's end
             if abs(piece.rate_hz / head.rate_hz - 1.0) <= SAME_RATE:
                 skip = max(0, round(-late))
+                if skip:
+                    differing_s += _differing(chain, skip, piece.samples[:skip]) / head.rate_hz
                 if skip >= len(piece.samples):
                     continue
                 if abs(late + skip) <= 0.5:
                     chain.append(Segment(piece.start_ns, piece.rate_hz, piece.samples[skip:]))
+                    length += len(piece.samples) - skip
                     continue
             elif late < 0:
                 skip = int(np.ceil(-late / head.rate_hz * piece.rate_hz))
+                differing_s += min(skip, len(piece.samples)) / piece.rate_hz
                 if skip >= len(piece.samples):
                     continue
                 start_ns = piece.start_ns + round(skip * 1e9 / piece.rate_hz)
                 piece = Segment(start_ns, piece.rate_hz, piece.samples[skip:])
         joined.append([piece])
-    return [
-        c[0] if len(c) == 1 else Segment(c[0].start_ns, c[0].rate_hz, np.concatenate([s.samples for s in c]))
-        for c in joined
-    ]
+        length = len(piece.samples)
+    channel = Channel(
+        seed_id,
+        [
+            c[0] if len(c) == 1 else Segment(c[0].start_ns, c[0].rate_hz, np.concatenate([s.samples for s in c]))
+            for c in joined
+        ],
+    )
+    if differing_s >= CONFLICT_S:
+        channel.conflict = (
+            f"traces overlap under one id with different samples for {differing_s:g} s; where they do, the one that "
+            "starts first is used, of those that start together the longest, then the first file's"
+        )
+    return channel
+
+
+def _differing(chain: list[Segment], back: int, samples: np.ndarray) -> int:
+    """How many samples differ from those that begin `back` samples before the chain's end."""
+    tail: list[np.ndarray] = []
+    missing = back
+    for segment in reversed(chain):
+        tail.insert(0, segment.samples[-missing:] if missing < len(segment.samples) else segment.samples)
+        missing -= len(tail[0])
+        if missing <= 0:
+            break
+    before = np.concatenate(tail)[: len(samples)]
+    return int(np.count_nonzero(before != samples[: len(before)]))
 
 
 def inspect_channel(channel: Channel) -> None:
@@ -116,92 +184,179 @@ def inspect_channel(channel: Channel) -> None:
         channel.dead = True
         return
     channel.clipped = any(_clipped(s.samples, low, high) for s in channel.segments)
-    total = sum(len(s.samples) for s in channel.segments)
-    flat = [_flat_runs(s) for s in channel.segments]
-    if 0 < sum(last - first for runs in flat for first, last in runs) <= total / 2:
+    flat = padding([s.samples for s in channel.segments], [s.rate_hz for s in channel.segments])
+    if any(flat):
         channel.filled = True
         channel.segments = [
             Segment(s.start_ns + round(a * 1e9 / s.rate_hz), s.rate_hz, s.samples[a:b])
             for s, runs in zip(channel.segments, flat, strict=True)
             for a, b in _between(runs, len(s.samples))
         ]
+        spans = [(s.samples.min(), s.samples.max()) for s in channel.segments]
+        channel.dead = not any(a != b for a, b in spans)
 
 
-def choose_sensor(channels: list[Channel]) -> tuple[list[Channel], list[Channel]]:
-    """(chosen, dropped) of a station's living channels: one sensor, with the most complete set of components.
+@dataclass(slots=True, eq=False)
+class Sensor:
+    """The channels of a station that belong together, by slot E, N, Z."""
+
+    slots: dict[str, Channel]
+    unknown: list[Channel] = field(default_factory=list)
+    """Channels under the same stem whose component is not known."""
+    assumed: str = ""
+    """A sentence where a direction was taken from a convention that leaves room for doubt."""
+    preference: int = 0
+    """Place of the family; the first goes before the others of the same stem."""
+
+
+def sensors_of(channels: list[Channel], stations: StationTable) -> list[Sensor]:
+    """The sensors of a station by all its channels, dead ones too: a family is told from all its members.
+
+    The inventory's dip and azimuth go before any convention but Z, N, E itself. A stem whose codes fit no family, or
+    more than one, gives no sensor (or that of its Z, N, E), and its channels are `unknown`: nothing is guessed.
+    """
+    groups: dict[tuple[str, str], dict[str, Channel]] = {}
+    nameless: list[Channel] = []
+    for channel in channels:
+        known = groups.setdefault(channel.sensor, {}).setdefault(channel.component, channel)
+        if known is not channel:
+            nameless.append(channel)  # HHZ beside hhz
+    sensors: list[Sensor] = []
+    for _, by_letter in sorted(groups.items()):
+        found = _families(by_letter, stations)
+        used = {id(c) for sensor in found for c in sensor.slots.values()}
+        unknown = [c for c in by_letter.values() if id(c) not in used]
+        sensors += found or [Sensor({})]
+        for sensor in sensors[-max(1, len(found)) :]:
+            sensor.unknown = unknown
+    if nameless:
+        sensors.append(Sensor({}, nameless))
+    return sensors
+
+
+def _families(by_letter: dict[str, Channel], stations: StationTable) -> list[Sensor]:
+    letters = set(by_letter)
+    found: list[Sensor] = []
+    for preference, (family, slots) in enumerate(_FAMILIES):
+        members = [c for c in family if c in letters]
+        others = letters - set(family)
+        fits = {
+            "ZNE": bool(letters & set("ZNE")) and (bool(letters & set("NE")) or not letters & set("12XYRT23")),
+            "UNE": "U" in letters and bool(letters & set("NE")) and not letters & set("ZVW"),
+            "Z12": "Z" in letters and bool(letters & set("12")) and ("1" in letters or "3" not in letters),
+            "Z23": "Z" in letters and "3" in letters and "1" not in letters,
+            "123": set("123") <= letters and not letters & set("04"),
+            "012": set("012") <= letters and (not others or others == set("345")),
+            "234": set("234") <= letters and not letters & set("01Z"),
+            "ZYX": bool(letters & set("XY")) and not others & set("UVW"),
+            "ZRT": bool(letters & set("RT")) and ("R" in letters or "Z" in letters) and not others & set("LVQ"),
+            "12": set("12") <= letters and not letters & set("Z034"),
+        }[family]
+        if family == "123" and "Z" in letters and fits and not letters & set("NE"):
+            fits = False  # Z 1 2 is complete; what 3 is, nobody says
+        if not fits:
+            continue
+        named = {slot: by_letter[c] for c, slot in zip(family, slots, strict=True) if c in letters}
+        told = ""
+        if family in _ASSUMED_VERTICAL:
+            named, told = _oriented(family, by_letter, stations)
+        elif set("12") & set(members):
+            _swap_by_azimuth(named, stations)
+        elif family in ("ZYX", "ZRT"):
+            told = f"channels {', '.join(c.code for c in named.values())}: R and Y are taken as N, T and X as E"
+        found.append(Sensor(named, [], told, preference))
+    if not found:
+        directions = [(c, _orientation(c, stations)) for c in by_letter.values()]
+        known = [(c, o) for c, o in directions if o is not None]
+        if known and len(known) == len(directions) <= 3 and (slots_of := _by_direction(known)):
+            found.append(Sensor(slots_of, [], "", len(_FAMILIES)))
+    return found
+
+
+def _orientation(channel: Channel, stations: StationTable) -> tuple[float, float] | None:
+    return stations.orientation(channel.seed_id) if channel.seed_id.count(".") == 3 else None
+
+
+def _by_direction(known: list[tuple[Channel, tuple[float, float]]]) -> dict[str, Channel] | None:
+    """Slots by azimuth and dip; None where a channel is inclined or two point the same way."""
+    slots: dict[str, Channel] = {}
+    flat: list[tuple[float, Channel]] = []
+    for channel, (azimuth_deg, dip_deg) in known:
+        if abs(dip_deg) > 90.0 - _FLAT_DEG:
+            if "Z" in slots:
+                return None
+            slots["Z"] = channel
+        elif abs(dip_deg) <= _FLAT_DEG:
+            flat.append((abs(float(np.cos(np.radians(azimuth_deg)))), channel))
+        else:
+            return None
+    flat.sort(key=lambda f: -f[0])
+    if len(flat) > 2 or (len(flat) == 2 and flat[0][0] - flat[1][0] < 1e-9):
+        return None
+    if len(flat) == 2:
+        slots["N"], slots["E"] = flat[0][1], flat[1][1]
+    elif flat:
+        slots["N" if flat[0][0] >= 0.5 else "E"] = flat[0][1]
+    return slots
+
+
+def _oriented(family: str, by_letter: dict[str, Channel], stations: StationTable) -> tuple[dict[str, Channel], str]:
+    """Slots of three numbered channels: the one steep one is Z, else the first; azimuths may swap the others."""
+    channels = [by_letter[c] for c in family]
+    steep = [c for c in channels if abs((_orientation(c, stations) or (0.0, 0.0))[1]) > _STEEP_DEG]
+    vertical = steep[0] if len(steep) == 1 else channels[0]
+    north, east = (c for c in channels if c is not vertical)
+    slots = {"Z": vertical, "N": north, "E": east}
+    _swap_by_azimuth(slots, stations)
+    told = ""
+    if len(steep) != 1:
+        living = [(c.code, slot) for slot, c in slots.items() if not c.dead]
+        told = (
+            f"channels {', '.join(code for code, _ in living)} have no dip in {stations.source}; "
+            f"they are taken as {', '.join(slot for _, slot in living)} in this order"
+        )
+    return slots, told
+
+
+def _swap_by_azimuth(slots: dict[str, Channel], stations: StationTable) -> None:
+    """Exchange N and E where the inventory's azimuths say the opposite of the numbers."""
+    if "N" in slots and "E" in slots:
+        azimuths = [_orientation(slots[slot], stations) for slot in "NE"]
+        north = [abs(np.cos(np.radians(a[0]))) for a in azimuths if a is not None]
+        if len(north) == 2 and north[1] > north[0] + 1e-9:
+            slots["N"], slots["E"] = slots["E"], slots["N"]
+    else:
+        for slot, other in ("NE", "EN"):
+            orientation = _orientation(slots[slot], stations) if slot in slots else None
+            if orientation is not None:
+                is_north = abs(np.cos(np.radians(orientation[0]))) >= 0.5
+                if is_north != (slot == "N"):
+                    slots[other] = slots.pop(slot)
+                return
+
+
+def choose_sensor(sensors: list[Sensor]) -> Sensor | None:
+    """The sensor with the most complete set of living components; None where none has any.
 
     Between sensors that are equally complete, seismometers go before accelerometers (instrument code N), then the
-    longer record, then the higher rate, then Z/N/E before numbered channels.
+    longer record, then the higher rate, then Z, N, E before numbered channels.
     """
-    longest = max((c.covered_s for c in channels), default=0.0)
-    best: tuple[tuple[float, ...], list[Channel]] | None = None
-    groups: dict[tuple[str, str], list[Channel]] = {}
-    for channel in channels:
-        groups.setdefault((channel.seed_id.rsplit(".", 1)[0], channel.code[:-1]), []).append(channel)
-    for (_, band), members in sorted(groups.items()):
-        by_component = {c.component: c for c in members}
-        for preference, codes in enumerate(_CODE_SETS):
-            if codes == "123" and "3" not in by_component and "Z" in by_component:
-                continue
-            sensor = [by_component[c] for c in codes if c in by_component]
-            if not sensor:
-                continue
-            complete = sum(c.covered_s >= longest / 2 for c in sensor)
-            score = (
-                complete,
-                len(sensor),
-                band[-1:].upper() != "N",
-                sum(c.covered_s for c in sensor),
-                max(s.rate_hz for c in sensor for s in c.segments),
-                -preference,
-            )
-            if best is None or score > best[0]:
-                best = (score, sensor)
-    # Without any known component letter: one trace of unknown direction, as if vertical.
-    chosen = sorted(channels, key=lambda c: -c.covered_s)[:1] if best is None else best[1]
-    return chosen, [c for c in channels if c not in chosen]
-
-
-def assign_components(sensor: list[Channel], stations: StationTable) -> tuple[dict[str, Channel], str | None]:
-    """Slots "E", "N", "Z" of one sensor's channels, and a sentence where a direction had to be assumed.
-
-    Letters say it themselves; 1 and 2 beside Z are N and E (SEED), unless the inventory's azimuths say the opposite.
-    Of 1, 2, 3 the inventory's dip (steeper than 45 degrees) finds the vertical; else 1 is Z, 2 is N and 3 is E.
-    """
-    by_code = {c.component: c for c in sensor}
-    slots: dict[str, Channel] = {}
-    assumed: str | None = None
-    for letters, slot in (("Z", "Z"), ("NYR", "N"), ("EXT", "E")):
-        for letter in letters:
-            if letter in by_code:
-                slots.setdefault(slot, by_code[letter])
-    numbered = [by_code[c] for c in "123" if c in by_code]
-    if "Z" not in slots and numbered:
-        steep = [c for c in numbered if abs((stations.orientation(c.seed_id) or (0.0, 0.0))[1]) > 45.0]
-        if len(steep) == 1:
-            slots["Z"] = steep[0]
-        elif "3" in by_code or len(numbered) == 1:
-            slots["Z"] = numbered[0]
-            names = ", ".join(c.code for c in numbered)
-            rule = "Z" if len(numbered) == 1 else "Z, N, E"
-            assumed = f"channels {names} have no dip in {stations.source}; they are taken as {rule} in this order"
-        numbered = [c for c in numbered if c is not slots.get("Z")]
-    if numbered:
-        first, *rest = numbered
-        azimuths = [stations.orientation(c.seed_id) for c in (first, *rest)]
-        swapped = first.component == "2" and not rest
-        if all(a is not None for a in azimuths):
-            north = [abs(np.cos(np.radians(a[0]))) for a in azimuths if a is not None]
-            swapped = north[1] > north[0] + 1e-9 if rest else north[0] < 0.5
-        for channel, slot in zip((first, *rest), "EN" if swapped else "NE", strict=False):
-            slots.setdefault(slot, channel)
-    if not slots and sensor:
-        slots["Z"] = sensor[0]
-        assumed = f"channel {sensor[0].code or '(no code)'} names no component; it is taken as Z"
-    elif any(letter in by_code for letter in "RTXY"):
-        names = ", ".join(c.code for c in sensor)
-        assumed = f"channels {names}: R and Y are taken as N, T and X as E"
-    return slots, assumed
+    longest = max((c.covered_s for sensor in sensors for c in sensor.slots.values()), default=0.0)
+    best: tuple[tuple[float, ...], Sensor] | None = None
+    for sensor in sensors:
+        if not (members := list(sensor.slots.values())):
+            continue
+        score = (
+            sum(c.covered_s >= longest / 2 for c in members),
+            len(members),
+            members[0].sensor[1][-1:] != "N",
+            sum(c.covered_s for c in members),
+            max(s.rate_hz for c in members for s in c.segments),
+            -sensor.preference,
+        )
+        if best is None or score > best[0]:
+            best = (score, sensor)
+    return None if best is None else best[1]
 
 
 def _runs(good: np.ndarray) -> list[tuple[int, int]]:
@@ -216,20 +371,6 @@ def _between(runs: list[tuple[int, int]], length: int) -> list[tuple[int, int]]:
     """The non-empty half-open stretches of [0, length) outside the runs."""
     bounds = [0, *(edge for run in runs for edge in run), length]
     return [(a, b) for a, b in zip(bounds[::2], bounds[1::2], strict=True) if b > a]
-
-
-def _flat_runs(segment: Segment) -> list[tuple[int, int]]:
-    """Runs of one repeated value that last at least `FILLED_GAP_S`."""
-    least = max(FILLED_GAP_SAMPLES, round(FILLED_GAP_S * segment.rate_hz))
-    if len(segment.samples) < least:
-        return []
-    x = segment.samples
-    if not (x[:: least // 2][1:] == x[:: least // 2][:-1]).any():  # a flat run holds two neighbours of this coarse comb
-        return []
-    changes = np.flatnonzero(x[1:] != x[:-1]) + 1
-    bounds = np.concatenate([[0], changes, [len(x)]])
-    long = np.flatnonzero(np.diff(bounds) >= least)
-    return [(int(bounds[i]), int(bounds[i + 1])) for i in long]
 
 
 def _clipped(x: np.ndarray, low: float, high: float) -> bool:

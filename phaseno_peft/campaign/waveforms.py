@@ -9,8 +9,8 @@ gap, and nothing is shifted by 10 ms.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,15 +18,17 @@ import scipy.signal
 from obspy import UTCDateTime
 
 from phaseno_peft.campaign.channels import (
+    MAX_SEGMENTS,
     Channel,
     Segment,
-    assign_components,
     choose_sensor,
-    contiguous_segments,
     inspect_channel,
+    read_channel,
+    sensors_of,
 )
 from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.campaign.places import HEARING_KM, lonely_stations
+from phaseno_peft.campaign.resampling import FASTEST_RATIO, TIMING_TOLERANCE_S, resample
 from phaseno_peft.campaign.stations import Station, StationTable
 from phaseno_peft.contract import Preprocessing
 from phaseno_peft.errors import CampaignError
@@ -37,13 +39,13 @@ if TYPE_CHECKING:
 COMPONENTS = "ENZ"
 MAX_SAMPLES = 2_000_000_000
 """Largest array `prepare` builds (8 GB of float32); longer streams must come in pieces."""
-_HALF_LENGTH = 16
-"""Zero crossings of the sinc kernel on each side."""
-_KAISER_BETA = 6.0
+_SPARSE_SAMPLES = 200_000_000
+_SPARSEST = 0.02
+"""A recording larger than `_SPARSE_SAMPLES` (1 GB) must be recorded in at least this share."""
+_FIRST_YEAR, _LAST_YEAR = 1900, 2100
+"""A trace that starts outside has a header nobody can believe."""
 _SLOWEST_CORNERS = 10.0
 """Channels sampled slower than this many times the high-pass corner carry nothing the network looks at."""
-_TIMING_TOLERANCE_S = 1e-5
-"""Starts this near to the grid and clocks that drift less than this within a segment count as exact."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,9 @@ def prepare(
     """One recording of every living station of the stream, on one grid at `preprocessing.rate_hz` (campaign-v1).
 
     Takes raw counts or physical units alike; the stream is not changed. Stations without a living trace are left out.
-    What was dropped, assumed or looks wrong stands in the recording's `findings`. Raises `CampaignError` for an empty
-    stream, a bad sampling rate, traces that belong to no station, and a stream without a living trace.
+    What was dropped, assumed or looks wrong stands in the recording's `findings`: a bad trace costs only itself. Raises
+    `CampaignError` for a stream without a usable trace, traces that belong to no station or lie years apart, and
+    component codes that are not known where nothing else remains.
     """
     preprocessing = preprocessing or Preprocessing()
     findings: list[Finding] = []
@@ -118,7 +121,7 @@ def prepare(
         stations = stations.at(
             min(t.stats.starttime for t in stream if len(t)), max(t.stats.endtime for t in stream if len(t))
         )
-    by_station = _channels_by_station(stream, stations, name, findings)
+    by_station = _channels_by_station(stream, stations, preprocessing.rate_hz, name, findings)
     findings += stations.findings_of(station.station_id for station in by_station)
     slowest_hz = _SLOWEST_CORNERS * preprocessing.highpass_hz * preprocessing.time_scale
     slots: dict[Station, dict[str, Channel]] = {}
@@ -127,8 +130,11 @@ def prepare(
         if chosen:
             slots[station] = chosen
     if not slots:
+        unknown = next((f.text for f in findings if "not known to be" in f.text), "")
         raise CampaignError(
-            f"{name}: every trace is constant or sampled below {slowest_hz:g} Hz. "
+            f"{name}: no trace can be used. {unknown}"
+            if unknown
+            else f"{name}: every trace is constant or sampled below {slowest_hz:g} Hz. "
             "Check the digitisers, or leave the file out."
         )
 
@@ -142,6 +148,12 @@ def prepare(
         raise CampaignError(
             f"{name}: {len(slots)} stations over {max(n, 0) / rate_hz:.0f} s do not make one recording. "
             "Give longer records in pieces of a few hours, and shorter ones of at least one sample."
+        )
+    held = sum(len(s.samples) * rate_hz / s.rate_hz for s in segments)
+    if n * 3 * len(slots) > max(_SPARSE_SAMPLES, held / _SPARSEST):
+        raise CampaignError(
+            f"{name}: its traces hold {held / rate_hz:.0f} s within {n / rate_hz:.0f} s from "
+            f"{UTCDateTime(ns=min(s.start_ns for s in segments))}. Check the start times, or give the pieces as files."
         )
     ordered = [s for s in stations if s in slots]
     samples = np.zeros((len(ordered), 3, n), np.float32)
@@ -173,25 +185,54 @@ def prepare(
     )
 
 
+def sound_traces(traces: Iterable[Any], rate_hz: float) -> tuple[list[Any], list[Finding]]:
+    """Traces whose headers can be believed, and what was left out and why; text (log channels) goes without a word.
+
+    `rate_hz` is that of the grid the traces will be brought to.
+    """
+    sound: list[Any] = []
+    reasons: dict[str, list[str]] = {}
+    for trace in traces:
+        stats = trace.stats
+        if trace.data.dtype.kind not in "iuf":
+            continue
+        trace_hz = float(stats.sampling_rate)
+        dotted = [code for code in (stats.network, stats.station, stats.location, stats.channel) if "." in code]
+        if not (np.isfinite(trace_hz) and trace_hz > 0):
+            reason = f"their sampling rate is {trace_hz} Hz. Repair the header"
+        elif trace_hz > FASTEST_RATIO * rate_hz:
+            reason = f"their sampling rate is {trace_hz:g} Hz. Repair the header, or bring them to less than 1 MHz"
+        elif not len(trace.data):
+            reason = "they hold no samples"
+        elif not _FIRST_YEAR <= stats.starttime.year <= _LAST_YEAR:
+            reason = f"they start in the year {stats.starttime.year}. Repair the header"
+        elif dotted:
+            reason = f"{dotted[0]!r} is no code, it holds a dot. Write the code of the station file into the header"
+        else:
+            sound.append(trace)
+            continue
+        reasons.setdefault(reason, []).append(trace.id)
+    return sound, [
+        Finding("warning", f"traces {_few(dict.fromkeys(ids))} are left out: {reason}.")
+        for reason, ids in reasons.items()
+    ]
+
+
 def _channels_by_station(
-    stream: Stream, stations: StationTable, name: str, findings: list[Finding]
+    stream: Stream, stations: StationTable, rate_hz: float, name: str, findings: list[Finding]
 ) -> dict[Station, list[Channel]]:
     """Channels with their gap-free segments under the station each belongs to."""
+    sound, left_out = sound_traces(stream, rate_hz)
+    findings += left_out
     traces: dict[str, list[Any]] = {}
-    for trace in stream:
+    for trace in sound:
         stats = trace.stats
-        if not len(trace.data) or trace.data.dtype.kind not in "iuf":  # log channels hold text
-            continue
-        if not (np.isfinite(stats.sampling_rate) and stats.sampling_rate > 0):
-            raise CampaignError(
-                f"{name}: trace {trace.id} has sampling rate {stats.sampling_rate} Hz. "
-                "Repair its header, or leave it out."
-            )
         location = stats.location.strip().replace("--", "")
         seed_id = f"{stats.network.strip()}.{stats.station.strip()}.{location}.{stats.channel.strip()}"
         traces.setdefault(seed_id, []).append(trace)
     if not traces:
-        raise CampaignError(f"{name}: the stream is empty. Give at least one trace with samples.")
+        why = f"no trace can be used: {left_out[0].text}" if left_out else "the stream is empty."
+        raise CampaignError(f"{name}: {why} Give at least one trace with samples.")
     by_station: dict[Station, list[Channel]] = {}
     strangers: dict[str, str] = {}
     for seed_id, members in sorted(traces.items()):
@@ -200,7 +241,7 @@ def _channels_by_station(
         if station is None:
             strangers[station_id] = seed_id
             continue
-        by_station.setdefault(station, []).append(Channel(seed_id, contiguous_segments(members)))
+        by_station.setdefault(station, []).append(read_channel(seed_id, members))
     if not by_station and all(station_id == ".." for station_id in strangers):
         raise CampaignError(
             f"{name}: its traces carry no station code. SEG-Y, SU and SEG-2 files have none: say which trace is which "
@@ -216,44 +257,67 @@ def _channels_by_station(
     reasons: dict[str, list[str]] = {}
     for station_id in strangers:
         reasons.setdefault(stations.why_not(station_id), []).append(station_id)
-    for reason, left_out in reasons.items():
-        findings.append(Finding("warning", f"traces of {_few(left_out)} are left out: {reason}."))
+    for reason, ids in reasons.items():
+        findings.append(Finding("warning", f"traces of {_few(ids)} are left out: {reason}."))
     return by_station
 
 
 def _components_of(
     station: Station, channels: list[Channel], stations: StationTable, slowest_hz: float, findings: list[Finding]
 ) -> dict[str, Channel]:
-    """The one sensor of a station that is used, by slot; empty where nothing lives."""
+    """The one sensor of a station that is used, by slot; empty where nothing lives or nothing is known."""
+    shown = station.station_id
     for channel in channels:
+        if channel.conflict:
+            findings.append(Finding("warning", f"{shown}: {channel.code or '(no code)'}: {channel.conflict}."))
+        if len(channel.segments) > MAX_SEGMENTS:
+            text = f"{shown}: {channel.code} left out, it lies in {len(channel.segments)} pieces"
+            findings.append(Finding("warning", f"{text} and {MAX_SEGMENTS} are the most. Join its traces first."))
+            channel.dead = True
+    whole = [c for c in channels if not c.dead]
+    for channel in whole:
         inspect_channel(channel)
-    dead = [c.code for c in channels if c.dead]
+    dead = [c.code for c in whole if c.dead]
     if dead:
-        findings.append(Finding("warning", f"{station.station_id}: {', '.join(dead)} is constant and counts as dead."))
+        findings.append(Finding("warning", f"{shown}: {', '.join(dead)} is constant and counts as dead."))
     slow = [c for c in channels if not c.dead and min(s.rate_hz for s in c.segments) < slowest_hz]
     if slow:
         codes = ", ".join(_name(c, station) for c in slow)
-        findings.append(Finding("note", f"{station.station_id}: {codes} left out, sampled below {slowest_hz:g} Hz."))
+        findings.append(Finding("note", f"{shown}: {codes} left out, sampled below {slowest_hz:g} Hz."))
     living = [c for c in channels if not c.dead and c not in slow]
-    if not living:
-        return {}
-    sensor, dropped = choose_sensor(living)
-    if dropped:
+    sensors = sensors_of(channels, stations)
+    for found in sensors:
+        found.slots = {slot: c for slot, c in found.slots.items() if c in living}
+    sensor = choose_sensor(sensors)
+    slots = sensor.slots if sensor is not None else {}
+    used = sorted(slots.values(), key=lambda c: c.seed_id)
+    unknown = [c for found in sensors if sensor is None or found is sensor for c in found.unknown if c in living]
+    others = [c for c in living if c not in used and c not in unknown]
+    if unknown:
+        codes = ", ".join(f"{_name(c, station)!r}" for c in unknown)
+        findings.append(
+            Finding(
+                "warning",
+                f"{shown}: {codes} left out, not known to be Z, N or E. "
+                f"Say what they are with --channels, as in {unknown[0].code}=Z.",
+            )
+        )
+    if used and others:
         findings.append(
             Finding(
                 "note",
-                f"{station.station_id}: {', '.join(_name(c, station) for c in sensor)} used, "
-                f"{', '.join(_name(c, station) for c in dropped)} left out (one sensor a station).",
+                f"{shown}: {', '.join(_name(c, station) for c in used)} used, "
+                f"{', '.join(_name(c, station) for c in others)} left out (one sensor a station).",
             )
         )
-    slots, assumed = assign_components(sensor, stations)
-    if assumed:
-        findings.append(Finding("note", f"{station.station_id}: {assumed}."))
+    if sensor is not None and sensor.assumed:
+        findings.append(Finding("note", f"{shown}: {sensor.assumed}."))
     filled = [c.code for c in slots.values() if c.filled]
     if filled:
         findings.append(
             Finding(
-                "note", f"{station.station_id}: {', '.join(filled)} stands still for seconds; that counts as a gap."
+                "note",
+                f"{station.station_id}: {', '.join(filled)} stands still or at a fill value; that counts as a gap.",
             )
         )
     clipped = [c.code for c in slots.values() if c.clipped]
@@ -287,13 +351,13 @@ def _grid_anchor(segments: list[Segment], rate_hz: float) -> int:
 def _first_index(segment: Segment, anchor_ns: int, rate_hz: float) -> int:
     """First grid point at or after the segment's first sample."""
     start_s = (segment.start_ns - anchor_ns) * 1e-9
-    return int(np.ceil((start_s - _TIMING_TOLERANCE_S) * rate_hz))
+    return int(np.ceil((start_s - TIMING_TOLERANCE_S) * rate_hz))
 
 
 def _last_index(segment: Segment, anchor_ns: int, rate_hz: float) -> int:
     """Last grid point at or before the segment's last sample."""
     end_s = (segment.start_ns - anchor_ns) * 1e-9 + (len(segment.samples) - 1) / segment.rate_hz
-    return int(np.floor((end_s + _TIMING_TOLERANCE_S) * rate_hz))
+    return int(np.floor((end_s + TIMING_TOLERANCE_S) * rate_hz))
 
 
 def _process(segment: Segment, anchor_ns: int, preprocessing: Preprocessing) -> tuple[int, np.ndarray]:
@@ -308,7 +372,7 @@ def _process(segment: Segment, anchor_ns: int, preprocessing: Preprocessing) -> 
     lead_s = (
         first / rate_hz - (segment.start_ns - anchor_ns) * 1e-9
     )  # from the first raw sample to the first grid point
-    values = _resample(x, segment.rate_hz, rate_hz, lead_s)[:n]
+    values = resample(x, segment.rate_hz, rate_hz, lead_s)[:n]
     return first, values
 
 
@@ -323,47 +387,3 @@ def highpass(x: np.ndarray, rate_hz: float, corner_hz: float) -> np.ndarray:
 def _highpass_design(rate_hz: float, corner_hz: float) -> tuple[np.ndarray, np.ndarray]:
     sos = scipy.signal.butter(4, corner_hz, "highpass", fs=rate_hz, output="sos")
     return sos, scipy.signal.sosfilt_zi(sos)
-
-
-def _resample(x: np.ndarray, from_hz: float, to_hz: float, lead_s: float) -> np.ndarray:
-    """Values of x at times lead_s + j / to_hz after its first sample, j = 0, 1, ..."""
-    up, down = _ratio(from_hz, to_hz, len(x) / from_hz)
-    lead = lead_s * from_hz
-    whole = int(np.floor(lead + _TIMING_TOLERANCE_S * from_hz))
-    fraction = lead - whole
-    x = x[whole:]
-    if abs(fraction) <= _TIMING_TOLERANCE_S * from_hz:
-        fraction = 0.0
-        if up == down == 1:
-            return x
-    kernel = _kernel(up, down, round(fraction * 1e6))
-    centre = len(kernel) // 2
-    lead_zeros = -centre % down  # so that output samples fall on the kernel's centre
-    y = scipy.signal.upfirdn(np.pad(kernel, (lead_zeros, 0)), x, up, down, mode="symmetric")
-    return np.asarray(y[(centre + lead_zeros) // down :])
-
-
-def _ratio(from_hz: float, to_hz: float, duration_s: float) -> tuple[int, int]:
-    """Smallest up/down whose clock drifts by less than the timing tolerance within the segment."""
-    exact = Fraction(to_hz) / Fraction(from_hz)
-    for largest in (1, 2, 5, 10, 20, 50, 100, 1000, 10_000, 100_000):
-        ratio = exact.limit_denominator(largest)
-        if ratio > 0 and abs(float(ratio / exact) - 1.0) * duration_s <= _TIMING_TOLERANCE_S:
-            break
-    return ratio.numerator, ratio.denominator
-
-
-@functools.lru_cache(maxsize=64)
-def _kernel(up: int, down: int, shift_millionths: int) -> np.ndarray:
-    """Kaiser-windowed sinc at the upsampled rate, advanced by a fraction of an input sample."""
-    widest = max(up, down)
-    half = _HALF_LENGTH * widest
-    shift = shift_millionths * 1e-6 * up
-    m = (
-        np.arange(-half - up, half + up + 1, dtype=np.float64) + shift
-    )  # centred at -shift: output j sees x(t_j + shift)
-    cutoff = 1.0 if down <= up else 0.95  # of the lower of the two Nyquist frequencies
-    inside = np.clip(1.0 - (m / (half + up)) ** 2, 0.0, None)
-    taps = np.sinc(m * cutoff / widest) * np.i0(_KAISER_BETA * np.sqrt(inside)) / np.i0(_KAISER_BETA)
-    taps[np.abs(m) > half + up] = 0.0
-    return np.asarray(taps * (up / taps.sum()))

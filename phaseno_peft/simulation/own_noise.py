@@ -16,14 +16,14 @@ import scipy.signal
 from phaseno_peft.campaign.channels import (
     Channel,
     Segment,
-    assign_components,
     choose_sensor,
-    contiguous_segments,
     inspect_channel,
+    read_channel,
+    sensors_of,
 )
 from phaseno_peft.campaign.stations import StationTable
 from phaseno_peft.campaign.waveform_files import read_waveforms
-from phaseno_peft.campaign.waveforms import COMPONENTS
+from phaseno_peft.campaign.waveforms import COMPONENTS, sound_traces
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.simulation.travel_times import Array
 
@@ -54,11 +54,18 @@ def read_own_noise(path: str | Path, rate_hz: float) -> list[npt.NDArray[np.floa
     found: list[npt.NDArray[np.float32]] = []
     longest_s = 0.0
     for name, stream in sorted(read_waveforms(path).items()):
-        for station_id, channels in _channels(stream).items():
+        for station_id, channels in _channels(stream, rate_hz).items():
             for channel in channels:
                 inspect_channel(channel)
-            living = [c for c in channels if not c.dead and min(s.rate_hz for s in c.segments) >= SLOWEST_HZ]
-            slots = assign_components(choose_sensor(living)[0], StationTable([]))[0] if living else {}
+            sensors = sensors_of(channels, StationTable([]))
+            for sensor in sensors:
+                sensor.slots = {
+                    slot: c
+                    for slot, c in sensor.slots.items()
+                    if not c.dead and min(s.rate_hz for s in c.segments) >= SLOWEST_HZ
+                }
+            chosen = choose_sensor(sensors)
+            slots = chosen.slots if chosen is not None else {}
             if set(slots) != set(COMPONENTS):
                 logger.info("%s: %s has not three living components, passed over", name, station_id)
                 continue
@@ -75,15 +82,14 @@ def read_own_noise(path: str | Path, rate_hz: float) -> list[npt.NDArray[np.floa
     return found
 
 
-def _channels(stream: Stream) -> dict[str, list[Channel]]:
+def _channels(stream: Stream, rate_hz: float) -> dict[str, list[Channel]]:
     """Channels with their gap-free segments under "NET.STA.LOC"."""
     traces: dict[str, list[object]] = {}
-    for trace in stream:
-        if len(trace.data) and trace.data.dtype.kind in "iuf":
-            traces.setdefault(trace.id, []).append(trace)
+    for trace in sound_traces(stream, rate_hz)[0]:
+        traces.setdefault(trace.id, []).append(trace)
     stations: dict[str, list[Channel]] = {}
     for seed_id, members in sorted(traces.items()):
-        stations.setdefault(seed_id.rsplit(".", 1)[0], []).append(Channel(seed_id, contiguous_segments(members)))
+        stations.setdefault(seed_id.rsplit(".", 1)[0], []).append(read_channel(seed_id, members))
     return stations
 
 
