@@ -6,6 +6,7 @@ import dataclasses
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,17 @@ from phaseno_peft.campaign.station_files import read_stations
 from phaseno_peft.campaign.stations import StationTable
 from phaseno_peft.campaign.stretch import Stretch, make_stretch
 from phaseno_peft.campaign.waveform_files import read_waveforms
-from phaseno_peft.campaign.waveforms import Recording, prepare
+from phaseno_peft.campaign.waveforms import Recording, prepare, sound_traces
 from phaseno_peft.contract import Frame, Preprocessing
 from phaseno_peft.errors import CampaignError
 
 TOUCHING_S = 1.0
 """Files that follow each other within this gap are one recording, so that no window is cut at a file's end,"""
 LONGEST_JOINED_S = 7200.0
-"""unless the recording would become longer than this. Files that overlap are always joined."""
+"""unless the recording would become longer than this. Files that overlap are joined too,"""
+SPILL_S = 60.0
+"""except for this much: a day file's last record ends after midnight, where the next file has begun. The spill goes to
+the later recording."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +123,16 @@ def prepare_recordings(
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[tuple[Recording, ...], list[Finding]]:
     """Recordings of all streams in time order, those that overlap joined, and what was found on the way."""
-    groups = _time_groups(streams)
+    sound: dict[str, Stream] = {}
+    left_out: list[Finding] = []
+    for name, stream in streams.items():
+        traces, unusable = sound_traces(stream, preprocessing.rate_hz)
+        sound[name] = Stream(traces)
+        left_out += [Finding(f.severity, f"{name}: {f.text}") for f in unusable]
+    groups = _time_groups(sound)
     if not groups:
-        raise CampaignError("the waveforms hold no samples. Give files with at least one trace.")
+        why = left_out[0].text if left_out else "they hold no samples."
+        raise CampaignError(f"the waveforms cannot be used: {why} Give files with at least one trace.")
     recordings: list[Recording] = []
     failures: list[CampaignError] = []
     for done, (name, stream) in enumerate(groups, start=1):
@@ -133,11 +144,9 @@ def prepare_recordings(
             progress(done, len(groups))
     if not recordings:
         raise failures[0]
-    findings = gather([r.findings for r in recordings], len(recordings))
+    findings = left_out + gather([r.findings for r in recordings], len(recordings))
     findings += [Finding("warning", f"left out: {error}") for error in failures]
-    rates = sorted(
-        {float(t.stats.sampling_rate) for stream in streams.values() for t in stream if t.data.dtype.kind in "iuf"}
-    )
+    rates = sorted({float(t.stats.sampling_rate) for stream in sound.values() for t in stream})
     if rates != [preprocessing.rate_hz]:
         listed = ", ".join(f"{rate:g}" for rate in rates)
         findings.append(Finding("note", f"sampling rates of {listed} Hz are brought to {preprocessing.rate_hz:g} Hz."))
@@ -166,6 +175,7 @@ def _time_groups(streams: Mapping[str, Stream]) -> list[tuple[str, Stream]]:
             begin = end = start
         groups[-1].append((start, name, trace))
         end = max(end, stop)
+    groups = [piece for group in groups for piece in _without_spill(group)]
     pieces: dict[str, int] = {}
     for group in groups:
         for name in {name for _, name, _ in group}:
@@ -178,6 +188,35 @@ def _time_groups(streams: Mapping[str, Stream]) -> list[tuple[str, Stream]]:
             shown += group[0][0].strftime("_%Y%m%dT%H%M%S")
         named.append((shown, Stream([trace for _, _, trace in group])))
     return named
+
+
+def _without_spill(group: list[tuple[UTCDateTime, str, Any]]) -> list[list[tuple[UTCDateTime, str, Any]]]:
+    """A long group cut between files that overlap by no more than `SPILL_S`; what spills over the cut goes along."""
+    end = max(trace.stats.endtime for _, _, trace in group)
+    if end - group[0][0] <= LONGEST_JOINED_S:
+        return [group]
+    files: dict[str, list[UTCDateTime]] = {}
+    for start, name, trace in group:
+        span = files.setdefault(name, [start, trace.stats.endtime])
+        span[1] = max(span[1], trace.stats.endtime)
+    cuts: list[UTCDateTime] = []
+    begin = reached = group[0][0]
+    for start, stop in sorted(files.values()):
+        spill_s = min(SPILL_S, (stop - start) / 2)
+        if start > begin and reached - start <= spill_s and max(reached, stop) - begin > LONGEST_JOINED_S:
+            cuts.append(start)
+            begin = start
+        reached = max(reached, stop)
+    pieces: list[list[tuple[UTCDateTime, str, Any]]] = [[] for _ in range(len(cuts) + 1)]
+    for start, name, trace in group:
+        first = bisect_right(cuts, start)
+        bounds = [start, *(cut for cut in cuts[first:] if cut <= trace.stats.endtime), None]
+        for k, (low, high) in enumerate(pairwise(bounds)):
+            last = None if high is None else high - trace.stats.delta / 2
+            part = trace if len(bounds) == 2 else trace.slice(low, last, nearest_sample=False)
+            if part.stats.npts:
+                pieces[first + k].append((part.stats.starttime, name, part))
+    return [piece for piece in pieces if piece]
 
 
 def _with_table_ids(
