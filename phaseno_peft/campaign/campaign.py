@@ -20,7 +20,7 @@ from phaseno_peft.campaign.places import far_from_events
 from phaseno_peft.campaign.station_files import read_stations
 from phaseno_peft.campaign.stations import StationTable
 from phaseno_peft.campaign.stretch import Stretch, make_stretch
-from phaseno_peft.campaign.waveform_files import read_waveforms
+from phaseno_peft.campaign.waveform_files import ChannelMap, read_waveforms
 from phaseno_peft.campaign.waveforms import Recording, prepare, sound_traces
 from phaseno_peft.contract import Frame, Preprocessing
 from phaseno_peft.errors import CampaignError
@@ -63,6 +63,7 @@ class Campaign:
         preprocessing: Preprocessing | None = None,
         edge_limit_km: float = 30.0,
         skip_unknown: bool = False,
+        channels: ChannelMap | str | Path | None = None,
         complete: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> Campaign:
@@ -70,8 +71,9 @@ class Campaign:
 
         `waveforms` is a folder, a file, several files, or obspy streams; `stations` and `picks` are whatever
         `read_stations` and `read_catalogue` take. Picks go to recordings by their time. `skip_unknown` drops picks of
-        stations that are not listed; `complete` says that the catalogue misses no arrival. `progress(done, all)` is
-        called after each recording. Raises `CampaignError` where a file cannot be used, and where no pick lies in
+        stations that are not listed; `channels` says what unknown codes of files mean, see `read_channels`; `complete`
+        says that the catalogue misses no arrival. `progress(done, all)` is called after each recording. Raises
+        `CampaignError` where a file cannot be used, and where no pick lies in
         any record.
         """
         preprocessing = preprocessing or Preprocessing()
@@ -82,7 +84,7 @@ class Campaign:
         elif isinstance(waveforms, Mapping):
             streams = waveforms
         else:
-            streams = read_waveforms(waveforms)
+            streams = read_waveforms(waveforms, channels)
         recordings, findings = prepare_recordings(streams, table, preprocessing, progress)
         recorded = table.select({i for r in recordings for i in r.station_ids})
         places = StationTable([s for r in recordings for s in r.stations], source=table.source)

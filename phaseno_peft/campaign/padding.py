@@ -19,8 +19,10 @@ FILL_VALUES = (-(2**31), -(2**31) + 1, 2**31 - 1, -(2**15), 2**15 - 1, -12345, 9
 """What recorders and programs write for a missing sample: integer limits, SAC's undefined, nines. However short,
 such values are padding where nothing else in the trace comes near them."""
 
-_CLIP_SIGMAS = 8.0
+_USUAL_SIGMAS, _RARE_SIGMAS = 2.0, 8.0
+"""Noise has its extremes between these; a level below or above that the trace reaches is where it is clipped."""
 _FEW_VISITS = 3
+"""Shorter stays at a level that show the trace is clipped there."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -98,7 +100,8 @@ class _Everything:
         if value not in (self._low, self._high) or not near or distance == 0.0:
             return False
         visits = np.count_nonzero((self._value == value) & (self._length >= 2) & (self._length < length))
-        return bool(distance > _CLIP_SIGMAS * self._sigma or visits >= _FEW_VISITS)
+        sigmas = distance / self._sigma if self._sigma > 0 else np.inf
+        return bool(sigmas > _RARE_SIGMAS or sigmas < _USUAL_SIGMAS or visits >= _FEW_VISITS)
 
 
 def _suspicious(x: np.ndarray) -> bool:

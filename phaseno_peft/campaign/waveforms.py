@@ -131,6 +131,7 @@ def prepare(
             slots[station] = chosen
     if not slots:
         unknown = next((f.text for f in findings if "not known to be" in f.text), "")
+        unknown += next((f" {f.text}" for f in findings if unknown and "under one id" in f.text), "")
         raise CampaignError(
             f"{name}: no trace can be used. {unknown}"
             if unknown

@@ -10,6 +10,7 @@ from phaseno_peft.cli.adapters import AdapterArgument
 from phaseno_peft.cli.console import Terminal
 from phaseno_peft.cli.options import (
     BackboneOption,
+    ChannelsOption,
     JsonOption,
     PhasenetWeightsOption,
     PicksOption,
@@ -35,6 +36,7 @@ def evaluate(
     ] = None,
     phasenet_weights: PhasenetWeightsOption = None,
     skip_unknown: SkipUnknownOption = False,
+    channels: ChannelsOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -65,6 +67,7 @@ def evaluate(
             preprocessing=contract.preprocessing,
             edge_limit_km=contract.frame.edge_limit_km,
             skip_unknown=skip_unknown,
+            channels=channels,
             progress=update,
         )
     for finding in campaign.findings:

@@ -26,6 +26,14 @@ PicksOption = Annotated[
         help="P and S picks: QuakeML, another catalogue, CSV, NLLOC_OBS, or a folder of these.",
     ),
 ]
+ChannelsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--channels",
+        help="What codes mean: EH0=Z,EH1=N,EH2=E, or STATION.EH0=Z; SEG-Y by trace number, 1=STATION.Z. Or a file of "
+        "such lines.",
+    ),
+]
 SkipUnknownOption = Annotated[
     bool, typer.Option("--skip-unknown", help="Drop picks of stations that the station file does not list.")
 ]

@@ -11,6 +11,7 @@ from phaseno_peft.cli.adapters import complete_adapter
 from phaseno_peft.cli.console import Terminal
 from phaseno_peft.cli.options import (
     BackboneOption,
+    ChannelsOption,
     JsonOption,
     OverwriteOption,
     QuietOption,
@@ -47,6 +48,7 @@ def pick(
         typer.Option("--preprocessing", help="upstream-v1: with --frozen, for comparing with upstream's own picks."),
     ] = "campaign-v1",
     backbone: BackboneOption = None,
+    channels: ChannelsOption = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -67,7 +69,7 @@ def pick(
     writers = {".csv": "to_csv", ".xml": "to_quakeml", ".quakeml": "to_quakeml", ".obs": "to_nlloc"}
     check_output(out, writers, "Use .csv, .xml (QuakeML) or .obs (NLLOC_OBS).", overwrite=overwrite)
     table = read_stations(stations)
-    streams = read_waveforms(waveforms)
+    streams = read_waveforms(waveforms, channels)
     picker = Picker.load(backbone or EMBEDDED) if adapter is None else load_adapter(adapter, backbone=backbone)
     with terminal.bar("picking") as update:
         found = classify_files(

@@ -10,6 +10,7 @@ import typer
 from phaseno_peft.cli.adapters import complete_adapter
 from phaseno_peft.cli.console import Terminal
 from phaseno_peft.cli.options import (
+    ChannelsOption,
     JsonOption,
     OverwriteOption,
     PhasenetWeightsOption,
@@ -44,6 +45,7 @@ def pseudo_label(
     ] = None,
     s_threshold: Annotated[float | None, typer.Option("--s-threshold", min=0, max=1, help="As for P.")] = None,
     phasenet_weights: PhasenetWeightsOption = None,
+    channels: ChannelsOption = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -64,7 +66,7 @@ def pseudo_label(
     advice = "Use .xml or .quakeml: the catalogue is QuakeML."
     check_output(out, (".xml", ".quakeml"), advice, overwrite=overwrite)
     table = read_stations(stations)
-    streams = read_waveforms(waveforms)
+    streams = read_waveforms(waveforms, channels)
     asked = load_teacher(
         teacher,
         adapter=adapter,

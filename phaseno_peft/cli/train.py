@@ -10,6 +10,7 @@ import typer
 from phaseno_peft.cli.console import Terminal
 from phaseno_peft.cli.options import (
     BackboneOption,
+    ChannelsOption,
     DeviceOption,
     EdgeLimitOption,
     EpochsOption,
@@ -64,6 +65,7 @@ def train_adapter(
     device: DeviceOption = "cpu",
     seed: SeedOption = 0,
     skip_unknown: SkipUnknownOption = False,
+    channels: ChannelsOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -96,6 +98,7 @@ def train_adapter(
             preprocessing=Preprocessing(time_scale=time_scale),
             edge_limit_km=edge_limit_km,
             skip_unknown=skip_unknown,
+            channels=channels,
             progress=update,
         )
     for finding in campaign.findings:
