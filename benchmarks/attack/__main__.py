@@ -47,7 +47,9 @@ def run(part: str, here: Scene, seed: int, count: int, stop_at: float, number: i
     if part in ("adapters", "inputs"):
         start: Callable[[Scene, int], Attempt] = {"adapters": adapters, "inputs": inputs}[part]
         numbers = iter(range(count) if number is None else [number])
-        attacks: Iterator[tuple[int | str, Verdict]] = bounded(lambda: start(here, seed), numbers, Limits(), stop_at)
+        attacks: Iterator[tuple[int | str, Verdict]] = bounded(
+            lambda: start(here, seed), numbers, Limits(), stop_at, here.doing
+        )
     elif part == "kills":
         from benchmarks.attack.kills import kill_attacks
 

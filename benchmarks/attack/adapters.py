@@ -93,6 +93,7 @@ class AdapterAttack:
             (folder / name).write_bytes(content)
         self.mark.unlink(missing_ok=True)
         done = alter(folder, rng, self.scene.adapters[NAMES[2]], self.mark)
+        self.scene.doing.write_text("; ".join(done.what), errors="replace")
         outcome, seen = self._verdict(done, from_pretrained=bool(rng.random() < 0.5))
         if self.mark.exists():
             outcome = "executed"

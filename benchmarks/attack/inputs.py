@@ -95,6 +95,7 @@ class InputAttack:
         self.mark.unlink(missing_ok=True)
         path = self._put("tried", stored[-200:], content)
         way = str(rng.choice(["alone", "folder", "campaign"]))
+        self.scene.doing.write_text(f"{what} ({kind}, {way})")
         outcome, seen = self._verdict(kind, path, way, self.right.get((kind, name)) if same else None)
         return Verdict("executed" if self.mark.exists() else outcome, f"{what} ({kind}, {way}) -> {seen}")
 

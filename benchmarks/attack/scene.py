@@ -48,6 +48,11 @@ class Scene:
     """[station, component, sample], the stream as the network sees it."""
     graph: StationGraph
 
+    @property
+    def doing(self) -> Path:
+        """Where an attack notes what it does."""
+        return self.scratch / "doing"
+
 
 @contextmanager
 def scene(seed: int) -> Iterator[Scene]:

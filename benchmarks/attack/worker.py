@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from benchmarks.attack.report import Verdict
 
@@ -30,12 +31,12 @@ class Limits:
 
 
 def bounded(
-    start: Callable[[], Attempt], numbers: Iterator[int], limits: Limits, stop_at: float
+    start: Callable[[], Attempt], numbers: Iterator[int], limits: Limits, stop_at: float, doing: Path
 ) -> Iterator[tuple[int, Verdict]]:
     """(number, verdict) of every attack that begins before `stop_at` (time.monotonic).
 
     start: called in the new process, returns what makes attack `number`. After a hang, a death or too much memory the
-    next attacks are made by a new process.
+    next attacks are made by a new process. doing: a file where an attack may note what it does, for those that never end.
     """
     context = multiprocessing.get_context("fork")
     number = next(numbers, None)
@@ -50,7 +51,7 @@ def bounded(
             verdict: Verdict | None = None
             while number is not None and time.monotonic() < stop_at:
                 here.send(number)
-                verdict, is_spent = _answer(here, limits)
+                verdict, is_spent = _answer(here, limits, doing)
                 yield number, verdict
                 number = next(numbers, None)
                 if is_spent:
@@ -64,19 +65,23 @@ def bounded(
             here.close()
 
 
-def _answer(here: Connection, limits: Limits) -> tuple[Verdict, bool]:
+def _answer(here: Connection, limits: Limits, doing: Path) -> tuple[Verdict, bool]:
     """What the process says, and whether it is of no more use."""
     if not here.poll(limits.seconds * _WAITS):
-        return Verdict("hang", f"more than {limits.seconds * _WAITS:.0f} s"), True
+        return Verdict("hang", f"more than {limits.seconds * _WAITS:.0f} s; {_noted(doing)}"), True
     try:
         verdict, cpu_s, memory_bytes = here.recv()
     except (EOFError, OSError):
-        return Verdict("raw error", "the process died"), True
+        return Verdict("raw error", f"the process died; {_noted(doing)}"), True
     if memory_bytes > limits.memory_bytes:
         return Verdict("memory", f"{memory_bytes >> 20} MiB, {cpu_s:.1f} s; {verdict.what}"), True
     if cpu_s > limits.seconds:
         return Verdict("hang", f"{cpu_s:.1f} s; {verdict.what}"), False
     return verdict, False
+
+
+def _noted(doing: Path) -> str:
+    return doing.read_text() if doing.exists() else ""
 
 
 def _serve(start: Callable[[], Attempt], there: Connection, limits: Limits) -> None:
