@@ -36,7 +36,7 @@ def bounded(
     """(number, verdict) of every attack that begins before `stop_at` (time.monotonic).
 
     start: called in the new process, returns what makes attack `number`. After a hang, a death or too much memory the
-    next attacks are made by a new process. doing: a file where an attack may note what it does, for those that never end.
+    next attacks are made by a new process. doing: where an attack notes what it does, for those that never end.
     """
     context = multiprocessing.get_context("fork")
     number = next(numbers, None)
