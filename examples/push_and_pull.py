@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--backbone")
     asked = parser.parse_args()
 
-    pushed = push_adapter(asked.adapter, asked.repo, tag=asked.tag, private=True)
+    pushed = push_adapter(asked.adapter, asked.repo, tag=asked.tag)
     print(f"pushed: {pushed.url}")
     for version in list_versions(asked.repo):
         print(f"{version.name}: {version.commit}")

@@ -34,6 +34,7 @@ BACKBONE = Kind(
     marker=CONFIG,
     weights=WEIGHTS,
     largest_bytes={MANIFEST: 1 << 20, CONFIG: 1 << 20, WEIGHTS: 1 << 28, CARD: 1 << 20},
+    largest_sum_bytes=260 << 20,
 )
 _CARD_METADATA = """---
 library_name: phaseno-peft
@@ -158,13 +159,14 @@ def push_backbone(
     repository: str,
     *,
     tag: str | None = None,
-    private: bool = False,
+    public: bool = False,
     overwrite: bool = False,
 ) -> Published:
     """Push a backbone of this machine to the Hub in one commit: weights, `config.json`, card and manifest.
 
-    A repository that does not exist is made; one that holds another backbone is refused unless `overwrite`. Others
-    load it by `load_backbone("org/repo@tag")`. Raises `BackboneError` and `HubError`.
+    A repository that does not exist is made, private unless `public`; one that everybody sees is refused unless
+    `public`, one that holds another backbone unless `overwrite`. Others load it by `load_backbone("org/repo@tag")`.
+    Raises `BackboneError` and `HubError`.
     """
     card = read_card(name_or_path)
     load_backbone(card.folder)  # nothing damaged is sent
@@ -176,7 +178,7 @@ def push_backbone(
         if not text.startswith("---\n"):
             (folder / CARD).write_text(f"{_CARD_METADATA}{text}", encoding="utf-8")
         write_manifest(folder, card.name, (CONFIG, WEIGHTS, CARD))
-        return publish(folder, repository, BACKBONE, overwrite=overwrite, private=private, tag=tag)
+        return publish(folder, repository, BACKBONE, overwrite=overwrite, public=public, tag=tag)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

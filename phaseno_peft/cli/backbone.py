@@ -10,7 +10,7 @@ import typer
 
 from phaseno_peft.cli.console import Terminal, plain
 from phaseno_peft.cli.options import JsonOption
-from phaseno_peft.cli.share import NextVersionOption, PrivateOption, RepositoryOption, TagOption
+from phaseno_peft.cli.share import NextVersionOption, PublicOption, RepositoryOption, TagOption
 
 app = typer.Typer(help="Frozen backbones: list, inspect, fetch, convert, push.", no_args_is_help=True)
 
@@ -94,7 +94,7 @@ def push(
     name: Annotated[str, typer.Argument(help="Name or folder.")],
     repository: RepositoryOption,
     tag: TagOption = None,
-    private: PrivateOption = False,
+    public: PublicOption = False,
     overwrite: NextVersionOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -104,7 +104,7 @@ def push(
     """
     from phaseno_peft.backbone import push_backbone
 
-    made = push_backbone(name, repository, tag=tag, private=private, overwrite=overwrite)
+    made = push_backbone(name, repository, tag=tag, public=public, overwrite=overwrite)
     terminal = Terminal()
     if as_json:
         terminal.show_json(dataclasses.asdict(made))

@@ -13,7 +13,9 @@ from phaseno_peft.cli.options import JsonOption
 
 RepositoryOption = Annotated[str, typer.Option("--repo", help="Repository on the Hub, as organisation/name.")]
 TagOption = Annotated[str | None, typer.Option("--tag", help="Name this version, for example v1.")]
-PrivateOption = Annotated[bool, typer.Option("--private", help="Make a new repository private.")]
+PublicOption = Annotated[
+    bool, typer.Option("--public", help="For everybody to see. Without it a new repository is private.")
+]
 NextVersionOption = Annotated[
     bool, typer.Option("--overwrite", help="Make this the next version of a repository that has another one.")
 ]
@@ -23,7 +25,7 @@ def push(
     name: AdapterArgument,
     repository: RepositoryOption,
     tag: TagOption = None,
-    private: PrivateOption = False,
+    public: PublicOption = False,
     force: Annotated[bool, typer.Option("--force", help="Also an adapter that was never evaluated.")] = False,
     overwrite: NextVersionOption = False,
     as_json: JsonOption = False,
@@ -36,7 +38,7 @@ def push(
     """
     from phaseno_peft.library import push_adapter
 
-    made = push_adapter(name, repository, tag=tag, private=private, force=force, overwrite=overwrite)
+    made = push_adapter(name, repository, tag=tag, public=public, force=force, overwrite=overwrite)
     terminal = Terminal()
     if as_json:
         terminal.show_json(dataclasses.asdict(made))

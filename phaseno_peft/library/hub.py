@@ -36,7 +36,7 @@ def push_adapter(
     repository: str,
     *,
     tag: str | None = None,
-    private: bool = False,
+    public: bool = False,
     force: bool = False,
     overwrite: bool = False,
 ) -> Published:
@@ -74,7 +74,7 @@ def push_adapter(
             ADAPTER,
             known_commit=origin.commit if origin is not None and is_same_place else None,
             overwrite=overwrite,
-            private=private,
+            public=public,
             tag=tag,
         )
     if found.place in ("library", "folder"):

@@ -28,6 +28,7 @@ ADAPTER = Kind(
         EVALUATION: LARGEST_JSON_BYTES,
         "figures/*.png": 8 << 20,
     },
+    largest_sum_bytes=128 << 20,
 )
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 # Words of PEFT and of the network's module tree: as adapter names they corrupt other adapters' files in stock PEFT.

@@ -38,7 +38,7 @@ def test_a_push_is_one_commit_with_adapter_contract_card_scores_and_figures(
     hub: StandInHub, machine: Machine, tiny: Path
 ) -> None:
     machine.own(tiny, "tiny-ohio")
-    made = push_adapter("tiny-ohio", REPO, tag="v1", private=True)
+    made = push_adapter("tiny-ohio", REPO, tag="v1")
     there = hub.repositories[REPO]
     assert there.private
     assert len(hub.asked("POST /api/models/lab/phaseno-tiny-ohio/commit/")) == 1
@@ -368,7 +368,7 @@ def test_names_that_are_taken_are_not_written_over(hub: StandInHub, machine: Mac
 
 def test_missing_rights_are_told_apart(hub: StandInHub, machine: Machine, tiny: Path) -> None:
     folder = machine.own(tiny, "tiny-ohio")
-    push_adapter("tiny-ohio", REPO, private=True)
+    push_adapter("tiny-ohio", REPO)
     edit_evaluation(folder, "next")
     machine.use(token=None)
     with pytest.raises(HubError, match=r"no token for the Hub.*hf auth login"):
@@ -437,7 +437,7 @@ def test_push_and_pull_on_the_real_hub(machine: Machine, tiny: Path, monkeypatch
     machine.own(tiny, "tiny-ohio")
     repository = f"{organisation}/phaseno-peft-test-{os.getpid()}"
     try:
-        made = push_adapter("tiny-ohio", repository, tag="v1", private=True)
+        made = push_adapter("tiny-ohio", repository, tag="v1")
         machine.use("second", token=token)
         pulled = pull_adapter(f"{repository}@v1")
         assert read_adapter("tiny-ohio").contract == read_adapter(tiny).contract
