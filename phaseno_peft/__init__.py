@@ -59,6 +59,7 @@ _WHERE = {
     "remove_adapter": "library",
     "train_adapter": "training",
     "verify_adapters": "library",
+    "what_push_reveals": "library",
 }
 
 __all__ = [
@@ -88,6 +89,7 @@ __all__ = [
     "remove_adapter",
     "train_adapter",
     "verify_adapters",
+    "what_push_reveals",
 ]
 
 

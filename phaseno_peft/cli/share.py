@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,6 +12,10 @@ from phaseno_peft.cli.console import Terminal
 from phaseno_peft.cli.options import JsonOption
 
 RepositoryOption = Annotated[str, typer.Option("--repo", help="Repository on the Hub, as organisation/name.")]
+ShareOption = Annotated[
+    Literal["minimal", "scores", "all"],
+    typer.Option("--share", help="What picks; also scores, without waveforms, times and stations; or all there is."),
+]
 TagOption = Annotated[str | None, typer.Option("--tag", help="Name this version, for example v1.")]
 PublicOption = Annotated[
     bool, typer.Option("--public", help="For everybody to see. Without it a new repository is private.")
@@ -25,21 +29,37 @@ def push(
     name: AdapterArgument,
     repository: RepositoryOption,
     tag: TagOption = None,
+    share: ShareOption = "minimal",
     public: PublicOption = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be visible to whom.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Also an adapter that was never evaluated.")] = False,
     overwrite: NextVersionOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Push an adapter with its contract, card, scores and figures to the Hub, in one commit.
+    """Push an adapter to the Hub, in one commit; first it lists what will be visible to whom.
 
-    Needs a token with write access: `hf auth login`, or HF_TOKEN. A push that broke off is finished by the same push.
+    By default the repository is private and holds what picks, without stations, events, times, waveforms, exact place
+    and scores. Needs a token with write access: `hf auth login`, or HF_TOKEN. A push that broke off is finished by the
+    same push.
 
-    Example: phaseno-peft push samba-nz --repo my-lab/phaseno-samba-nz --tag v1
+    Example: phaseno-peft push samba-nz --repo my-lab/phaseno-samba-nz --share scores --tag v1
     """
-    from phaseno_peft.library import push_adapter
+    from phaseno_peft.library import push_adapter, what_push_reveals
 
-    made = push_adapter(name, repository, tag=tag, public=public, force=force, overwrite=overwrite)
     terminal = Terminal()
+    told = what_push_reveals(name, repository, share=share, public=public, force=force)
+    for line in (
+        f"visible to {told.visible_to} in {told.repository} (--share {told.share}):",
+        *(f"  {file}, {n_bytes:,} bytes" for file, n_bytes in told.files.items()),
+        "they tell:",
+        *(f"  {each}" for each in told.reveals),
+    ):
+        terminal.say(line)
+    if dry_run:
+        if as_json:
+            terminal.show_json(dataclasses.asdict(told))
+        return
+    made = push_adapter(name, repository, share=share, public=public, tag=tag, force=force, overwrite=overwrite)
     if as_json:
         terminal.show_json(dataclasses.asdict(made))
         return

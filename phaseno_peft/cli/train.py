@@ -41,6 +41,9 @@ def train_adapter(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder to put the adapter's folder in. Default: your library.")
     ] = None,
+    confidential: Annotated[
+        bool, typer.Option("--confidential", help="Keep stations, times, exact place and waveforms out of its folder.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an adapter of this name.")] = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Forget a stopped training of this name and begin anew.")
@@ -117,6 +120,7 @@ def train_adapter(
             label_source=label_source,
             seed=seed,
             device=device,
+            confidential=confidential,
             overwrite=overwrite,
             restart=restart,
             on_stage=terminal.say,

@@ -69,9 +69,15 @@ def judge(
     else:
         windows = fixed_windows(campaign.stretches(), campaign.frame, preprocessing, made.seed)
         n_events = len({event for stretch in campaign.stretches() for event in stretch.event_ids})
+        which = (
+            "a campaign that differs from the adapter's training campaign"
+            if made.split_sha256
+            else "a campaign, and the adapter does not tell which events it was trained on: if they are among these, "
+            "these scores flatter"
+        )
         events = (
-            f"all {n_events} events of a campaign that differs from the adapter's training campaign; the frozen "
-            f"backbone uses its default thresholds{', and so do the rivals' if rivals else ''}"
+            f"all {n_events} events of {which}; the frozen backbone uses its default thresholds"
+            f"{', and so do the rivals' if rivals else ''}"
         )
         if set(made.stations) & set(campaign.stations.station_ids):
             events += ". It shares stations with the training campaign: if it shares events too, these scores flatter"

@@ -95,8 +95,9 @@ def _facts(settings: CRLoraSettings, contract: Contract) -> dict[str, object]:
         "train_windows": made.train_windows,
         "noise_windows": made.train_noise_windows,
         "train_picks": ", ".join(f"{made.train_picks.get(phase, 0)} {phase}" for phase in PHASES),
-        "n_stations": len(made.stations),
-        "stations": ", ".join(made.stations),
+        "stations": f"{len(made.stations)} stations: {', '.join(made.stations)}."
+        if made.stations
+        else "Stations: not named here.",
         "seed": made.seed,
         "convention": contract.label_convention,
         "offsets": "\n".join(offsets),

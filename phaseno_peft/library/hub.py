@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from pathlib import Path
 
 from phaseno_peft.errors import AdapterError, HubError
-from phaseno_peft.library.card import metadata, with_metadata
-from phaseno_peft.library.names import ADAPTER, CARD, EVALUATION, check_name
+from phaseno_peft.library.names import ADAPTER, check_name
 from phaseno_peft.library.resolve import (
     REPOSITORY_PREFIX,
     default_organisation,
@@ -16,17 +14,9 @@ from phaseno_peft.library.resolve import (
     find_on_hub,
     library_folder,
 )
-from phaseno_peft.library.store import (
-    Origin,
-    copy_listed,
-    install,
-    listed_files,
-    read_evaluation_json,
-    read_located,
-    read_origin,
-    write_origin,
-)
-from phaseno_peft.manifest import MANIFEST, altered_files, write_manifest
+from phaseno_peft.library.sharing import Disclosure, Share, check_share, disclosure, shared_folder
+from phaseno_peft.library.store import Origin, install, read_located, read_origin, write_origin
+from phaseno_peft.manifest import altered_files
 from phaseno_peft.remote import HubName, Published, Version, hub_name, publish
 from phaseno_peft.remote import list_versions as remote_versions
 
@@ -35,39 +25,29 @@ def push_adapter(
     name_or_path: str | Path,
     repository: str,
     *,
-    tag: str | None = None,
+    share: Share = "minimal",
     public: bool = False,
+    tag: str | None = None,
     force: bool = False,
     overwrite: bool = False,
 ) -> Published:
-    """Push an adapter of this machine to the Hub: adapter, contract, card, figures and scores in one commit.
+    """Push an adapter of this machine to the Hub in one commit; what lies here stays as it is.
 
-    The commit is the version that others pin; `tag` names it. A repository that does not exist is made. One that has
-    a newer commit than the one this adapter was pulled from or pushed to is refused unless `overwrite`, an adapter
-    without evaluation unless `force`. Pushing again after a break continues; pushing the same content commits nothing.
+    share: `minimal` sends what picks (weights, contract, card) without stations, events, times, waveforms and exact
+    place; `scores` also scores and figures without waveforms; `all` everything the folder holds.
+    `what_push_reveals` tells before.
+
+    The commit is the version that others pin; `tag` names it. A repository that does not exist is made, private unless
+    `public`; one that everybody sees is refused unless `public`, one that has a newer commit than the one this adapter
+    was pulled from or pushed to unless `overwrite`, an adapter without evaluation unless `force`. Pushing again after a
+    break continues; pushing the same content commits nothing.
 
     Raises `AdapterError` for an adapter that is altered or not evaluated, `HubError` for what the Hub refuses.
     """
     found = find_adapter(name_or_path, remote=False)
-    stored = read_located(found)
-    written = set(listed_files(found.folder)) - {MANIFEST, CARD}  # the card is for people, who may have edited it
-    if altered := altered_files(found.folder, written):
-        raise AdapterError(f"{altered[0]} It was altered after it was written; train it again, or remove the file.")
-    evaluation = read_evaluation_json(found.folder)
-    if evaluation is None and not force:
-        raise AdapterError(
-            f"adapter {found.name!r} has no {EVALUATION}: nobody knows how it picks. Train it with train-adapter, "
-            "which evaluates it, or push it all the same with --force."
-        )
     origin = read_origin(found.folder)
     is_same_place = origin is not None and origin.repository == repository
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        copy_listed(found.folder, folder)
-        prose = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else f"# {found.name}\n"
-        block = metadata(found.name, stored.contract, evaluation)
-        (folder / CARD).write_text(with_metadata(prose, block, repository), encoding="utf-8")
-        write_manifest(folder, found.name, _files(folder))
+    with shared_folder(found, repository, check_share(share), force=force) as folder:
         published = publish(
             folder,
             repository,
@@ -80,6 +60,18 @@ def push_adapter(
     if found.place in ("library", "folder"):
         write_origin(found.folder, Origin(repository, tag, published.commit))
     return published
+
+
+def what_push_reveals(
+    name_or_path: str | Path, repository: str, *, share: Share = "minimal", public: bool = False, force: bool = False
+) -> Disclosure:
+    """The files that `push_adapter` with the same arguments would send, what they tell, and who could see it.
+
+    Sends nothing and asks nobody. Raises `AdapterError` and `HubError` as the push would, before anything is sent.
+    """
+    found = find_adapter(name_or_path, remote=False)
+    with shared_folder(found, HubName(repository).repository, check_share(share), force=force) as folder:
+        return disclosure(folder, repository, share, public=public)
 
 
 def pull_adapter(name: str, *, as_name: str | None = None, overwrite: bool = False) -> Path:
@@ -125,14 +117,11 @@ def _on_hub(name: str) -> HubName:
     if hub is not None:
         return hub
     bare, _, revision = name.partition("@")
+    if "/" in bare:
+        return HubName(bare.removeprefix("hf://"), revision)  # says what is wrong with it
     organisation = default_organisation()
     if organisation is None:
         raise HubError(
             f"{name!r} is not the name of a repository. Write organisation/name, or set $PHASENO_PEFT_HUB_ORG."
         )
     return HubName(f"{organisation}/{REPOSITORY_PREFIX}{check_name(bare)}", revision or None)
-
-
-def _files(folder: Path) -> list[str]:
-    files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    return sorted(file for file in files if file != MANIFEST)

@@ -75,9 +75,9 @@ def find_adapter(name_or_path: str | Path, *, remote: bool = True) -> Located:
     text = str(name_or_path)
     path = Path(name_or_path).expanduser()
     settle(path)
-    if (path / CONFIG).is_file():
+    if os.path.isfile(path / CONFIG):  # False, not an error, for names that no file can have
         return Located(path.resolve().name, "folder", path)
-    if path.is_dir() and not (path.name == text and is_name(text)):
+    if os.path.isdir(path) and not (path.name == text and is_name(text)):
         raise AdapterError(f"{path}: not an adapter, it has no {CONFIG}. Give the folder that train-adapter wrote.")
     if path.name == text and not text.startswith("."):
         name, at, revision = check_name(text.partition("@")[0]), "@" in text, text.partition("@")[2]

@@ -23,6 +23,7 @@ from phaseno_peft.errors import AdapterError
 from phaseno_peft.evaluation import Evaluation, Scores, calibrate_uncertainty, comparison_markdown, write_evaluation
 from phaseno_peft.library import check_name, library_folder, write_adapter
 from phaseno_peft.library.card import write_card
+from phaseno_peft.library.sharing import SCORE_FIGURES, discreet_card, discreet_contract, discreet_evaluation
 from phaseno_peft.library.store import EVALUATION, refuse_existing
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.training import record
@@ -75,6 +76,7 @@ def train_adapter(
     label_convention: LabelConvention | None = None,
     seed: int = 0,
     device: str | torch.device = "cpu",
+    confidential: bool = False,
     overwrite: bool = False,
     restart: bool = False,
     on_stage: Callable[[str], None] | None = None,
@@ -91,7 +93,8 @@ def train_adapter(
     says automatic. `labels` uses so many of the training events, drawn with the seed. Each epoch is kept in
     `folder`/.training: called again with the same arguments, a training that was stopped goes on and ends with the same
     adapter; `restart` begins anew. `quick` gives a usable adapter within five minutes on two cores and notes on the
-    card what it gave up.
+    card what it gave up. A `confidential` adapter's folder tells no station, event, time or exact place and has no
+    figure of waveforms; its scores stay, but `evaluate` cannot recognise its test events again.
 
     Raises `AdapterError` for a bad or taken name, a recipe that makes no adapter or another stopped training of this
     name, and `CampaignError` for data that cannot be trained on, before anything is written.
@@ -176,6 +179,8 @@ def train_adapter(
         provenance=record.provenance(material, labels, label_source, fitted.training),
         versions=record.versions(),
     )
+    if confidential:
+        contract = discreet_contract(contract, name)
     trained = TrainedAdapter(
         name,
         target,
@@ -190,7 +195,7 @@ def train_adapter(
         [_seed_facts(one) for one in fits],
         quick,
     )
-    _write(trained, fitted, material, frozen, adapter, labels, overwrite=overwrite)
+    _write(trained, fitted, material, frozen, adapter, labels, confidential=confidential, overwrite=overwrite)
     for path in stores.values():
         Checkpoint(path, {}).forget()
     return trained
@@ -241,6 +246,7 @@ def _write(
     adapter: Verdict,
     labels: int | None,
     *,
+    confidential: bool,
     overwrite: bool,
 ) -> None:
     """Figures, card, evaluation, tensors: the adapter's folder, whole or not at all."""
@@ -286,6 +292,9 @@ def _write(
     )
     with tempfile.TemporaryDirectory() as scratch:
         files = record.draw(Path(scratch), material, fitted, frozen, adapter)
+        if confidential:
+            card, files = discreet_card(card, "scores"), {f: path for f, path in files.items() if f in SCORE_FIGURES}
+            about = discreet_evaluation({"about": about}, trained.name)["about"]
         files[EVALUATION] = Path(scratch) / EVALUATION
         write_evaluation(files[EVALUATION], Evaluation(trained.scores, about))
         tensors = _tensors(fitted.model)

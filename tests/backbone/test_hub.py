@@ -21,11 +21,11 @@ REPO = "lab/small-backbone"
 def test_a_backbone_is_pushed_and_loaded_elsewhere_by_tag_and_commit(
     hub: StandInHub, machine: Machine, small_backbone: Path, tiny: Path
 ) -> None:
-    made = push_backbone(small_backbone, REPO, tag="v1")
+    made = push_backbone(small_backbone, REPO, tag="v1", public=True)
     files = hub.repositories[REPO].files
     assert set(files) == {".gitattributes", "README.md", "config.json", "model.safetensors", "manifest.json"}
     assert files["README.md"].startswith(b"---\nlibrary_name: phaseno-peft\n")
-    assert not push_backbone(small_backbone, REPO, tag="v1").is_new_commit
+    assert not push_backbone(small_backbone, REPO, tag="v1", public=True).is_new_commit
     machine.use("second", token=None)
     for name in (REPO, f"{REPO}@v1", f"{REPO}@{made.commit}"):
         assert fingerprint(load_backbone(name)) == read_card(small_backbone).fingerprint
@@ -34,7 +34,7 @@ def test_a_backbone_is_pushed_and_loaded_elsewhere_by_tag_and_commit(
 
 
 def test_altered_weights_are_caught(hub: StandInHub, machine: Machine, small_backbone: Path) -> None:
-    push_backbone(small_backbone, REPO)
+    push_backbone(small_backbone, REPO, public=True)
     weights = hub.repositories[REPO].files["model.safetensors"]
     hub.altered["model.safetensors"] = weights[:-8] + bytes(8)
     machine.use("second")
@@ -47,13 +47,13 @@ def test_another_backbone_is_not_written_over_and_an_adapter_is_no_backbone(
 ) -> None:
     from phaseno_peft.library import push_adapter
 
-    push_backbone(small_backbone, REPO)
+    push_backbone(small_backbone, REPO, public=True)
     other = Path(shutil.copytree(small_backbone, tmp_path / "other"))
     config = json.loads((other / "config.json").read_text())
     (other / "config.json").write_text(json.dumps(config | {"thresholds": {"P": 0.5, "S": 0.5}}))
     with pytest.raises(HubError, match="exists already"):
-        push_backbone(other, REPO)
-    assert push_backbone(other, REPO, overwrite=True).is_new_commit
+        push_backbone(other, REPO, public=True)
+    assert push_backbone(other, REPO, overwrite=True, public=True).is_new_commit
     with pytest.raises(HubError, match=r"something else than an adapter"):
         push_adapter(tiny, REPO, overwrite=True)
     push_adapter(tiny, "lab/tiny")

@@ -51,11 +51,11 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 def test_a_newcomer_pushes_and_a_second_machine_pulls(run: Run, hub: StandInHub, machine: Machine, tiny: Path) -> None:
     machine.own(tiny, "tiny-ohio")
     assert "tiny-ohio" in run("adapters", "list").out
-    done = run("push", "tiny-ohio", "--repo", REPO, "--tag", "v1", "--json")
+    done = run("push", "tiny-ohio", "--repo", REPO, "--public", "--tag", "v1", "--json")
     assert done.code == 0, done.err
     commit = done.json["commit"]
     assert hub.repositories[REPO].tags == {"v1": commit}
-    assert "the Hub has this already" in run("push", "tiny-ohio", "--repo", REPO, "--tag", "v1").out
+    assert "the Hub has this already" in run("push", "tiny-ohio", "--repo", REPO, "--public", "--tag", "v1").out
 
     machine.use("second", token=None)
     assert run("adapters", "list", "--json").json == []
@@ -136,7 +136,7 @@ def test_a_mistake_in_sharing_is_one_sentence_and_exit_code_2(
 
 
 def test_a_backbone_travels_too(run: Run, hub: StandInHub, machine: Machine, tiny: Path, small_backbone: Path) -> None:
-    done = run("backbone", "push", small_backbone, "--repo", "lab/backbone", "--tag", "v1", "--json")
+    done = run("backbone", "push", small_backbone, "--repo", "lab/backbone", "--public", "--tag", "v1", "--json")
     assert done.code == 0, done.err
     machine.use("second", token=None)
     facts = run("backbone", "info", "lab/backbone@v1", "--json").json

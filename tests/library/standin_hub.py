@@ -80,6 +80,10 @@ class StandInHub(ThreadingHTTPServer):
         """Method and part of the path ("POST /commit/") -> status."""
         self.before_commit: Any = None
         """Called when a commit arrives: somebody else may be faster."""
+        self.hostile: dict[str, Any] = {}
+        """Part of a path -> called with the handler instead of an honest answer to a GET."""
+        self.bodies: list[bytes] = []
+        """What was sent with requests, headers included."""
 
     @property
     def url(self) -> str:
@@ -137,6 +141,10 @@ class Handler(BaseHTTPRequestHandler):
         address = urlsplit(self.path)
         path, query = unquote(address.path), parse_qs(address.query)
         self.server.requests.append(f"{self.command} {path}")
+        self.server.bodies.append(str(self.headers).encode() + body)
+        for part, answer in self.server.hostile.items():
+            if self.command == "GET" and part in path:
+                return answer(self)
         for asked, status in self.server.refuse.items():
             method, part = asked.split()
             if self.command == method and part in path:
@@ -183,6 +191,14 @@ class Handler(BaseHTTPRequestHandler):
         return found, commit
 
     # answers
+
+    def send(self, content: bytes = b"", status: int = 200, **headers: str) -> None:
+        """A whole answer; `X_Y="z"` is the header X-Y, and a length that is given is announced in place of the true."""
+        self.send_response(status)
+        for name, value in {"Content_Length": str(len(content)), **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(content)
 
     def _json(self, value: Any, status: int = 200) -> None:
         content = json.dumps(value).encode()

@@ -38,7 +38,7 @@ def test_a_push_is_one_commit_with_adapter_contract_card_scores_and_figures(
     hub: StandInHub, machine: Machine, tiny: Path
 ) -> None:
     machine.own(tiny, "tiny-ohio")
-    made = push_adapter("tiny-ohio", REPO, tag="v1")
+    made = push_adapter("tiny-ohio", REPO, tag="v1", share="all")
     there = hub.repositories[REPO]
     assert there.private
     assert len(hub.asked("POST /api/models/lab/phaseno-tiny-ohio/commit/")) == 1
@@ -59,7 +59,7 @@ def test_a_push_is_one_commit_with_adapter_contract_card_scores_and_figures(
 
 def test_the_card_on_the_hub_is_read_by_the_hubs_own_parser(hub: StandInHub, machine: Machine, tiny: Path) -> None:
     machine.own(tiny, "tiny-ohio")
-    push_adapter("tiny-ohio", REPO)
+    push_adapter("tiny-ohio", REPO, share="all", public=True)
     card = ModelCard(hub.repositories[REPO].files["README.md"].decode())
     assert card.data.library_name == "phaseno-peft"
     assert card.data.base_model == "small-backbone"
@@ -77,7 +77,7 @@ def test_a_second_machine_pulls_what_was_pushed_and_picks_alike(
     hub: StandInHub, machine: Machine, tiny: Path, small_backbone: Path
 ) -> None:
     machine.own(tiny, "tiny-ohio")
-    made = push_adapter("tiny-ohio", REPO, tag="v1")
+    made = push_adapter("tiny-ohio", REPO, tag="v1", share="all", public=True)
     machine.use("second", token=None)
     assert list_adapters() == []
     folder = pull_adapter(f"{REPO}@v1")
@@ -100,7 +100,7 @@ def test_an_adapter_is_loaded_straight_from_the_hub_and_from_the_default_organis
     hub: StandInHub, machine: Machine, tiny: Path, small_backbone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine.own(tiny, "tiny-ohio")
-    push_adapter("tiny-ohio", REPO, tag="v1")
+    push_adapter("tiny-ohio", REPO, tag="v1", share="all", public=True)
     machine.use("second")
     for name in (REPO, f"hf://{REPO}", f"{REPO}@v1"):
         assert load_adapter(name, backbone=small_backbone).active_adapter == "tiny-ohio"
@@ -117,9 +117,9 @@ def test_an_adapter_is_loaded_straight_from_the_hub_and_from_the_default_organis
 
 def test_versions_are_tags_and_commits_are_pins(hub: StandInHub, machine: Machine, tiny: Path) -> None:
     folder = machine.own(tiny, "tiny-ohio")
-    first = push_adapter("tiny-ohio", REPO, tag="v1")
+    first = push_adapter("tiny-ohio", REPO, tag="v1", share="all", public=True)
     edit_evaluation(folder, "second version")
-    second = push_adapter("tiny-ohio", REPO, tag="v2")
+    second = push_adapter("tiny-ohio", REPO, tag="v2", share="all", public=True)
     assert first.commit != second.commit
     found = {version.name: version.commit for version in list_versions(REPO)}
     assert found == {"v1": first.commit, "v2": second.commit, "main": second.commit}
@@ -133,12 +133,12 @@ def test_versions_are_tags_and_commits_are_pins(hub: StandInHub, machine: Machin
 
 def test_a_moved_tag_is_refused_until_the_user_takes_it(hub: StandInHub, machine: Machine, tiny: Path) -> None:
     folder = machine.own(tiny, "tiny-ohio")
-    first = push_adapter("tiny-ohio", REPO, tag="v1")
+    first = push_adapter("tiny-ohio", REPO, tag="v1", share="all", public=True)
     machine.use("second")
     pull_adapter(f"{REPO}@v1")
     machine.use("first")
     edit_evaluation(folder, "another one under the old name")
-    second = push_adapter("tiny-ohio", REPO)
+    second = push_adapter("tiny-ohio", REPO, share="all", public=True)
     hub.repositories[REPO].tags["v1"] = second.commit
     machine.use("second")
     for use in (pull_adapter, read_adapter):
@@ -152,7 +152,7 @@ def test_a_moved_tag_is_refused_until_the_user_takes_it(hub: StandInHub, machine
     machine.use("first")
     edit_evaluation(folder, "a third one")
     with pytest.raises(HubError, match="tag v1 stands for commit"):  # and a push does not move one either
-        push_adapter("tiny-ohio", REPO, tag="v1")
+        push_adapter("tiny-ohio", REPO, tag="v1", share="all", public=True)
 
 
 @pytest.mark.parametrize("file", ["adapter_model.safetensors", "adapter_config.json", "evaluation.json", "README.md"])
@@ -160,7 +160,7 @@ def test_a_file_altered_on_the_way_to_the_same_size_is_caught(
     hub: StandInHub, machine: Machine, tiny: Path, file: str
 ) -> None:
     machine.own(tiny, "tiny-ohio")
-    push_adapter("tiny-ohio", REPO)
+    push_adapter("tiny-ohio", REPO, share="all", public=True)
     good = hub.repositories[REPO].files[file]
     hub.altered[file] = good[:-20] + bytes([good[-20] ^ 1]) + good[-19:]
     machine.use("second")
@@ -175,7 +175,7 @@ def test_a_file_altered_on_the_way_to_the_same_size_is_caught(
 
 def test_a_file_altered_in_the_cache_is_caught(hub: StandInHub, machine: Machine, tiny: Path) -> None:
     machine.own(tiny, "tiny-ohio")
-    push_adapter("tiny-ohio", REPO)
+    push_adapter("tiny-ohio", REPO, share="all", public=True)
     machine.use("second")
     weights = read_adapter(REPO).folder / "adapter_model.safetensors"
     content = bytearray(weights.read_bytes())
@@ -190,7 +190,7 @@ def test_size_and_kind_are_checked_in_the_listing_before_anything_is_downloaded(
     hub: StandInHub, machine: Machine, tiny: Path
 ) -> None:
     machine.own(tiny, "tiny-ohio")
-    push_adapter("tiny-ohio", REPO)
+    push_adapter("tiny-ohio", REPO, share="all", public=True)
     machine.use("second")
     hub.announced_sizes["adapter_model.safetensors"] = 10**12
     with pytest.raises(HubError, match=r"adapter_model.safetensors has 1000000000000 bytes, more than .* Nothing was"):
@@ -209,7 +209,7 @@ def test_size_and_kind_are_checked_in_the_listing_before_anything_is_downloaded(
 
 def test_files_that_are_none_of_ours_are_not_downloaded(hub: StandInHub, machine: Machine, tiny: Path) -> None:
     machine.own(tiny, "tiny-ohio")
-    push_adapter("tiny-ohio", REPO)
+    push_adapter("tiny-ohio", REPO, share="all", public=True)
     hub.repositories[REPO].commit(hub.repositories[REPO].files | {"setup.py": b"evil()", "adapter_model.bin": b"x"})
     machine.use("second")
     folder = pull_adapter(REPO)
@@ -221,7 +221,7 @@ def test_a_warm_cache_works_offline_and_a_cold_one_says_so(
     hub: StandInHub, machine: Machine, tiny: Path, small_backbone: Path
 ) -> None:
     machine.own(tiny, "tiny-ohio")
-    made = push_adapter("tiny-ohio", REPO, tag="v1")
+    made = push_adapter("tiny-ohio", REPO, tag="v1", share="all", public=True)
     machine.use("rig")
     read_adapter(f"{REPO}@v1")
     machine.use("rig", offline=True, token=None)
@@ -233,13 +233,13 @@ def test_a_warm_cache_works_offline_and_a_cold_one_says_so(
         read_adapter(REPO)  # main was never fetched there
     machine.use("rig", offline=True)
     with pytest.raises(HubError, match="cannot be reached"):
-        push_adapter("tiny-ohio", REPO)
+        push_adapter("tiny-ohio", REPO, share="all", public=True)
     assert len(hub.requests) == asked
 
 
 def test_a_pinned_commit_in_the_cache_asks_nobody(hub: StandInHub, machine: Machine, tiny: Path) -> None:
     machine.own(tiny, "tiny-ohio")
-    made = push_adapter("tiny-ohio", REPO)
+    made = push_adapter("tiny-ohio", REPO, share="all", public=True)
     machine.use("second")
     read_adapter(f"{REPO}@{made.commit}")
     asked = len(hub.requests)
@@ -251,12 +251,12 @@ def test_a_stale_cache_is_renewed_online_and_used_offline(
     hub: StandInHub, machine: Machine, tiny: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = machine.own(tiny, "tiny-ohio")
-    first = push_adapter("tiny-ohio", REPO)
+    first = push_adapter("tiny-ohio", REPO, share="all", public=True)
     machine.use("second")
     assert adapter_info(REPO).folder.name == first.commit
     machine.use("first")
     edit_evaluation(folder, "newer")
-    second = push_adapter("tiny-ohio", REPO)
+    second = push_adapter("tiny-ohio", REPO, share="all", public=True)
     machine.use("second", offline=True)
     assert adapter_info(REPO).folder.name == first.commit
     machine.use("second")
@@ -269,7 +269,7 @@ def test_a_stale_cache_is_renewed_online_and_used_offline(
 
 def test_a_slow_hub_is_waited_for(hub: StandInHub, machine: Machine, tiny: Path) -> None:
     machine.own(tiny, "tiny-ohio")
-    push_adapter("tiny-ohio", REPO)
+    push_adapter("tiny-ohio", REPO, share="all", public=True)
     machine.use("second")
     hub.pause_s = 0.01
     assert pull_adapter(REPO).is_dir()
@@ -283,7 +283,7 @@ def test_a_silent_or_vanished_hub_is_one_sentence(
         pull_adapter(REPO)
     machine.own(tiny, "tiny-ohio")
     with pytest.raises(HubError, match="the connection failed"):
-        push_adapter("tiny-ohio", REPO)
+        push_adapter("tiny-ohio", REPO, share="all", public=True)
 
 
 def test_a_hub_that_dies_in_a_file_leaves_nothing_and_the_next_pull_goes_on(
@@ -291,7 +291,7 @@ def test_a_hub_that_dies_in_a_file_leaves_nothing_and_the_next_pull_goes_on(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda _: None)
     machine.own(tiny, "tiny-ohio")
-    push_adapter("tiny-ohio", REPO)
+    push_adapter("tiny-ohio", REPO, share="all", public=True)
     machine.use("second")
     hub.die_after_bytes = 2000
     with pytest.raises(HubError, match="the connection failed"):
@@ -310,13 +310,13 @@ def test_a_push_that_broke_off_is_finished_by_the_same_push(hub: StandInHub, mac
     machine.own(tiny, "tiny-ohio")
     hub.refuse["POST /commit/"] = 500
     with pytest.raises(HubError, match="answers 500"):
-        push_adapter("tiny-ohio", REPO, tag="v1")
+        push_adapter("tiny-ohio", REPO, tag="v1", share="all", public=True)
     assert len(hub.repositories[REPO].commits) == 1  # made, and still as empty as it was
     hub.refuse = {"POST /tag/": 500}
     with pytest.raises(HubError, match="answers 500"):
-        push_adapter("tiny-ohio", REPO, tag="v1")
+        push_adapter("tiny-ohio", REPO, tag="v1", share="all", public=True)
     hub.refuse.clear()
-    made = push_adapter("tiny-ohio", REPO, tag="v1")
+    made = push_adapter("tiny-ohio", REPO, tag="v1", share="all", public=True)
     assert not made.is_new_commit
     assert hub.repositories[REPO].tags == {"v1": made.commit}
     assert len(hub.repositories[REPO].commits) == 2
@@ -324,21 +324,21 @@ def test_a_push_that_broke_off_is_finished_by_the_same_push(hub: StandInHub, mac
 
 def test_a_newer_commit_is_not_overwritten_by_accident(hub: StandInHub, machine: Machine, tiny: Path) -> None:
     mine = machine.own(tiny, "tiny-ohio")
-    push_adapter("tiny-ohio", REPO)
+    push_adapter("tiny-ohio", REPO, share="all", public=True)
     machine.use("colleague")
     theirs = pull_adapter(REPO)
     edit_evaluation(theirs, "theirs")
-    newer = push_adapter("tiny-ohio", REPO)
+    newer = push_adapter("tiny-ohio", REPO, share="all", public=True)
     assert newer.is_new_commit  # it descends from what is there
     machine.use("first")
     edit_evaluation(mine, "mine")
     with pytest.raises(HubError, match=rf"is at commit {newer.commit[:12]}, newer than .*--overwrite"):
-        push_adapter("tiny-ohio", REPO)
+        push_adapter("tiny-ohio", REPO, share="all", public=True)
     hub.before_commit = lambda: hub.repositories[REPO].commit(hub.repositories[REPO].files | {"x.txt": b"x"})
     with pytest.raises(HubError, match="someone else pushed meanwhile"):
-        push_adapter("tiny-ohio", REPO, overwrite=True)
+        push_adapter("tiny-ohio", REPO, overwrite=True, share="all", public=True)
     hub.before_commit = None
-    push_adapter("tiny-ohio", REPO, overwrite=True)
+    push_adapter("tiny-ohio", REPO, overwrite=True, share="all", public=True)
     there = hub.repositories[REPO].files
     assert b'"note": "mine"' in there["evaluation.json"]
     assert there["x.txt"] == b"x"  # what is none of ours stays
@@ -349,36 +349,36 @@ def test_names_that_are_taken_are_not_written_over(hub: StandInHub, machine: Mac
     hub.repositories["lab/other"] = Repository()
     hub.repositories["lab/other"].commit({"pytorch_model.bin": b"x", "config.json": b"{}"})
     with pytest.raises(HubError, match=r"holds something else than an adapter.*config\.json"):
-        push_adapter("tiny-ohio", "lab/other", overwrite=True)
-    push_adapter("tiny-ohio", REPO)
+        push_adapter("tiny-ohio", "lab/other", overwrite=True, share="all", public=True)
+    push_adapter("tiny-ohio", REPO, share="all", public=True)
     other = machine.own(tiny, "other-ohio")
     edit_evaluation(other, "other")
     with pytest.raises(HubError, match="exists already, at commit"):
-        push_adapter("other-ohio", REPO)
-    push_adapter("tiny-ohio", "lab/copy")
+        push_adapter("other-ohio", REPO, share="all", public=True)
+    push_adapter("tiny-ohio", "lab/copy", share="all", public=True)
     machine.use("second")
     pull_adapter(REPO)
     with pytest.raises(AdapterError, match=r"is lab/phaseno-tiny-ohio at commit .*--name"):
         pull_adapter("lab/copy")
     assert pull_adapter("lab/copy", as_name="copy-of-it").name == "copy-of-it"
-    push_adapter("copy-of-it", "lab/copy-of-copy")
+    push_adapter("copy-of-it", "lab/copy-of-copy", share="all", public=True)
     assert 'load_adapter("lab/copy-of-copy")' in hub.repositories["lab/copy-of-copy"].files["README.md"].decode()
     assert list_adapters() == ["copy-of-it", "tiny-ohio"]
 
 
 def test_missing_rights_are_told_apart(hub: StandInHub, machine: Machine, tiny: Path) -> None:
     folder = machine.own(tiny, "tiny-ohio")
-    push_adapter("tiny-ohio", REPO)
+    push_adapter("tiny-ohio", REPO, share="all")
     edit_evaluation(folder, "next")
     machine.use(token=None)
     with pytest.raises(HubError, match=r"no token for the Hub.*hf auth login"):
-        push_adapter("tiny-ohio", REPO)
+        push_adapter("tiny-ohio", REPO, share="all")
     machine.use(token="reader")
     with pytest.raises(HubError, match="refuses this to the token in use"):
-        push_adapter("tiny-ohio", REPO)
+        push_adapter("tiny-ohio", REPO, share="all")
     machine.use(token="expired")
     with pytest.raises(HubError, match="does not accept the token"):
-        push_adapter("tiny-ohio", REPO)
+        push_adapter("tiny-ohio", REPO, share="all")
     machine.use()
     with pytest.raises(HubError, match="refuses this to the token in use"):
         push_adapter("tiny-ohio", "somebody/phaseno-tiny-ohio")
@@ -397,19 +397,19 @@ def test_an_adapter_that_was_never_judged_or_is_altered_is_not_pushed(
     (folder / "manifest.json").unlink()
     (folder / "evaluation.json").rename(folder / "kept.json")
     with pytest.raises(AdapterError, match=r"no evaluation\.json.*--force"):
-        push_adapter("tiny-ohio", REPO)
+        push_adapter("tiny-ohio", REPO, share="all", public=True)
     assert not hub.requests
-    push_adapter("tiny-ohio", REPO, force=True)
+    push_adapter("tiny-ohio", REPO, force=True, share="all", public=True)
     assert "model-index" not in hub.repositories[REPO].files["README.md"].decode()
     assert "kept.json" not in hub.repositories[REPO].files
     second = machine.own(tiny, "second-ohio")
     (second / "README.md").write_text("# My words\n")  # the card is for people
-    push_adapter("second-ohio", "lab/second")
+    push_adapter("second-ohio", "lab/second", share="all", public=True)
     assert b"base_model" in hub.repositories["lab/second"].files["README.md"]
     assert b"# My words" in hub.repositories["lab/second"].files["README.md"]
     (second / "evaluation.json").write_text("{}")
     with pytest.raises(AdapterError, match="altered after it was written"):
-        push_adapter("second-ohio", "lab/third")
+        push_adapter("second-ohio", "lab/third", share="all", public=True)
     assert "lab/third" not in hub.repositories
 
 

@@ -1,0 +1,221 @@
+"""How much of a campaign an adapter's folder tells, and what a push would show to whom.
+
+What leaves is taken from a list of what may: numbers, and words of our own. What the list does not name stays here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import struct
+import tempfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from phaseno_peft.contract import PHASES, Contract
+from phaseno_peft.errors import AdapterError
+from phaseno_peft.files import write_file
+from phaseno_peft.library.card import Card, metadata, with_metadata
+from phaseno_peft.library.names import CARD, CARD_SOURCE, EVALUATION
+from phaseno_peft.library.resolve import Located
+from phaseno_peft.library.store import (
+    copy_listed,
+    listed_files,
+    read_contract,
+    read_evaluation_json,
+    read_json,
+    read_located,
+    write_adapter,
+)
+from phaseno_peft.manifest import MANIFEST, altered_files, write_manifest
+
+Share = Literal["minimal", "scores", "all"]
+"""minimal: what picks, and counts. scores: also how well, in numbers and figures without waveforms. all: the folder."""
+CENTRE_STEP_DEG = 0.5
+"""Centres are rounded to this; the network hardly notices where the middle of its coordinates lies."""
+SCORE_FIGURES = {
+    "figures/scores.png": "Scores on the held-out windows",
+    "figures/residuals.png": "Residuals on the held-out windows",
+    "figures/tolerance.png": "F1 against tolerance on the held-out windows",
+    "figures/training.png": "Training",
+}
+"""Figures without waveforms, times and names -> caption."""
+SECTION = "figures/record_section.png"
+_TABLES = ("Scores on held-out events", "What was forgotten")
+_ABOUT = ("seed", "labelled_events", "quick", "epoch_kept", "history", "training", "seeds", "n_trainable", "forgetting")
+_VERSIONS = ("phaseno-peft", "peft")
+_UNTOLD = (
+    "Which events, which stations and where exactly is not told here: the centre is rounded to 0.5 degrees, and "
+    "`phaseno-peft evaluate` cannot tell the events it was trained on from others."
+)
+_NO_SCORES = "Its scores are not shared: measure it on labelled records of your own."
+_TIME = re.compile(r"\b(?:19|20)\d\d-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """What a push makes visible, and to whom."""
+
+    repository: str
+    share: Share
+    visible_to: str
+    """"everybody", or who may see a private repository."""
+    files: dict[str, int]
+    """Path -> bytes."""
+    reveals: tuple[str, ...]
+    """What these files say of the campaign, one phrase each."""
+
+
+def discreet_contract(contract: Contract, name: str) -> Contract:
+    """A contract without stations, events, names and exact place; it still loads and picks."""
+    frame, made = contract.frame, contract.provenance
+    return dataclasses.replace(
+        contract,
+        frame=dataclasses.replace(
+            frame,
+            center_latitude_deg=_rounded(frame.center_latitude_deg),
+            center_longitude_deg=_rounded(frame.center_longitude_deg),
+        ),
+        provenance=dataclasses.replace(made, campaign=name, split="Split by event.", split_sha256={}, stations=[]),
+        versions={key: contract.versions[key].partition("+")[0] for key in _VERSIONS if key in contract.versions},
+    )
+
+
+def discreet_evaluation(raw: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """`evaluation.json` with its scores, and of what else it tells only numbers of the training."""
+    about = {key: value for key, value in raw.get("about", {}).items() if key in _ABOUT}
+    return {**raw, "about": {"adapter": name, "campaign": name, "side": "test", **about}}
+
+
+def discreet_card(card: Card, share: Share) -> Card:
+    """A card of tables and figures without waveforms (`scores`), or without any (`minimal`)."""
+    has_scores = share == "scores" and bool(card.tables)
+    return dataclasses.replace(
+        card,
+        contract=discreet_contract(card.contract, card.name),
+        tables={heading: card.tables[heading] for heading in _TABLES if heading in card.tables and has_scores},
+        figures={SCORE_FIGURES[file]: file for file in SCORE_FIGURES if file in card.figures.values() and has_scores},
+        notes=[_UNTOLD] if has_scores else [_UNTOLD, _NO_SCORES],
+    )
+
+
+def check_share(share: str) -> Share:
+    """Return `share` if it is one, else raise `AdapterError`."""
+    for known in get_args(Share):
+        if share == known:
+            return known  # type: ignore[no-any-return]  # one of the literals
+    raise AdapterError(f"--share {share!r} is none of {', '.join(get_args(Share))}.")
+
+
+@contextmanager
+def shared_folder(found: Located, repository: str, share: Share, *, force: bool = False) -> Iterator[Path]:
+    """Yield a folder that holds what a push of this adapter to `repository` would send.
+
+    Raises `AdapterError` for an adapter that is altered, or was never evaluated unless `force`.
+    """
+    stored = read_located(found)
+    written = set(listed_files(found.folder)) - {MANIFEST, CARD}  # the card is for people, who may have edited it
+    if altered := altered_files(found.folder, written):
+        raise AdapterError(f"{altered[0]} It was altered after it was written; train it again, or remove the file.")
+    evaluation = read_evaluation_json(found.folder)
+    if evaluation is None and not force:
+        raise AdapterError(
+            f"adapter {found.name!r} has no {EVALUATION}: nobody knows how it picks. Train it with train-adapter, "
+            "which evaluates it, or push it all the same with --force."
+        )
+    with tempfile.TemporaryDirectory() as scratch:
+        folder, contract = Path(scratch) / found.name, stored.contract
+        if share == "all":
+            folder.mkdir()
+            copy_listed(found.folder, folder)
+        else:
+            source = read_json(found.folder / CARD_SOURCE) if (found.folder / CARD_SOURCE).is_file() else {}
+            tables, figures = source.get("tables", {}), source.get("figures", {})
+            whole = Card(found.name, stored.settings, contract, tables, figures, [])
+            card = discreet_card(whole, share)
+            contract, files = card.contract, {}
+            evaluation = discreet_evaluation(evaluation, found.name) if evaluation and share == "scores" else None
+            if evaluation is not None:
+                files = {file: found.folder / file for file in SCORE_FIGURES if file in written}
+                files[EVALUATION] = write_file(Path(scratch) / EVALUATION, json.dumps(evaluation, indent=1) + "\n")
+            write_adapter(folder, stored.settings, contract, stored.tensors, card, files)
+        for figure in folder.glob("figures/*.png"):
+            write_file(figure, bare_png(figure.read_bytes(), str(found.folder / "figures" / figure.name)))
+        prose = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else f"# {found.name}\n"
+        write_file(folder / CARD, with_metadata(prose, metadata(found.name, contract, evaluation), repository))
+        write_manifest(folder, found.name, [file for file in _sizes(folder) if file != MANIFEST])
+        yield folder
+
+
+def disclosure(folder: Path, repository: str, share: Share, *, public: bool) -> Disclosure:
+    """What the files in `folder`, made by `shared_folder`, tell."""
+    organisation = repository.partition("/")[0]
+    who = "everybody" if public else f"who may see private repositories of {organisation}"
+    return Disclosure(repository, share, who, _sizes(folder), tuple(_reveals(folder)))
+
+
+def bare_png(content: bytes, name: str) -> bytes:
+    """A PNG's picture without what else the file carries: text, dates, colour profiles, anything behind its end.
+
+    Raises `AdapterError` for what is no PNG.
+    """
+    kept, at = [content[:8]], 8
+    while content[:8] == b"\x89PNG\r\n\x1a\n" and len(content) >= at + 12:
+        length, kind = struct.unpack(">I4s", content[at : at + 8])
+        chunk = content[at : at + 12 + length]
+        if len(chunk) != 12 + length or zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:], "big"):
+            break
+        if kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"):
+            kept.append(chunk)
+        if kind == b"IEND":
+            return b"".join(kept)
+        at += len(chunk)
+    raise AdapterError(f"{name}: not a whole PNG. Train the adapter again, or remove the figure.")
+
+
+def _reveals(folder: Path) -> Iterator[str]:
+    contract = read_contract(folder)
+    made, frame = contract.provenance, contract.frame
+    yield f"the names of the adapter ({folder.name}) and of its backbone ({contract.backbone_name})"
+    if made.campaign != folder.name:
+        yield f"the campaign's name ({made.campaign})"
+    picks = " and ".join(f"{made.train_picks.get(phase, 0)} {phase}" for phase in PHASES)
+    yield (
+        f"counts: {made.train_events}, {made.validation_events} and {made.test_events} events for training, validation "
+        f"and testing, {picks} picks; who made the picks ({made.label_source}) and how they lie to the onsets"
+    )
+    if made.stations:
+        few = ", ".join(made.stations[:4])
+        yield f"{len(made.stations)} station codes ({few}{', ...' if made.stations[4:] else ''})"
+    is_rounded = not made.stations and frame.center_latitude_deg % CENTRE_STEP_DEG == 0
+    yield (
+        f"the network's centre, {frame.center_latitude_deg:g} N {frame.center_longitude_deg:g} E"
+        f"{f', rounded to {CENTRE_STEP_DEG:g} degrees' if is_rounded else ''}"
+    )
+    if made.split_sha256:
+        yield "digests of the event ids: whoever has the catalogue can recognise its events"
+    if (folder / EVALUATION).is_file():
+        yield "scores on the held-out events, with counts of picks and residuals window by window"
+    texts = {file: (folder / file).read_text(encoding="utf-8") for file in _sizes(folder) if not _is_binary(file)}
+    for file, text in texts.items():
+        if times := _TIME.findall(text):
+            yield f"times in {file} ({times[0]}{f' and {len(times) - 1} more' if times[1:] else ''})"
+    if (folder / SECTION).is_file():
+        yield f"waveforms, station codes and the time of a held-out event in {SECTION}"
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    return {p.relative_to(folder).as_posix(): p.stat().st_size for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def _is_binary(file: str) -> bool:
+    return file.endswith((".png", ".safetensors"))
+
+
+def _rounded(degrees: float) -> float:
+    return round(degrees / CENTRE_STEP_DEG) * CENTRE_STEP_DEG
