@@ -148,7 +148,9 @@ def test_a_push_tells_nothing_of_the_campaign(
     import phaseno_peft.cr_lora.model  # noqa: F401  # registers the method
 
     PeftModel.from_pretrained(load_backbone(small_backbone), folder)
-    again = push_adapter("basin", "lab/again", share="all")  # has no more than what was shared
+    again = push_adapter(
+        "basin", "lab/again", share="all", force=share == "minimal"
+    )  # has no more than what was shared
     assert again.is_new_commit
     assert told(hub.repositories["lab/again"].files) == {}
 
