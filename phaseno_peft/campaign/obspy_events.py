@@ -140,8 +140,9 @@ def _picks_of(
     """Complete P and S picks of an event, each with its standing; the event's id is filled in later."""
     chosen = {a.pick_id.id: a for a in (origin.arrivals if origin is not None else []) if a.pick_id}
     superseded = {a.pick_id.id: a for o in event.origins if o is not origin for a in o.arrivals if a.pick_id}
+    # NonLinLoc rejects a location (too few readings, too wide a gap), an analyst an event.
     is_discarded = str(event.event_type or "") == "not existing" or (
-        origin is not None and str(origin.evaluation_status or "") == "rejected"
+        format_name != "NLLOC_HYP" and origin is not None and str(origin.evaluation_status or "") == "rejected"
     )
     picks = []
     for pick in event.picks:

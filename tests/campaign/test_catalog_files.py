@@ -16,6 +16,7 @@ from obspy.io.nordic.core import write_select
 
 from phaseno_peft.campaign import read_catalogue
 from phaseno_peft.campaign.catalog import UNASSOCIATED_ID
+from phaseno_peft.campaign.obspy_events import Tally, labelled_events
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.picking.picks import Pick, PickList
 from tests.campaign.synthetic_network import T0, catalog, network_picks, pick
@@ -259,3 +260,13 @@ def test_of_two_readings_the_heavier_is_kept_but_pn_before_pg() -> None:
     assert [p.time - T0 for p in read_catalogue(same).picks] == [0.2]
     crossing = catalog([[pick("S0", "Pn", T0), pick("S0", "Pg", T0 + 0.2)]], weights={1: 0.2, 2: 0.9})
     assert [p.time - T0 for p in read_catalogue(crossing).picks] == [0.0]
+
+
+def test_picks_of_an_event_the_analyst_rejects_are_unknown() -> None:
+    events = catalog([[pick("S0", "P", T0)], [pick("S0", "P", T0 + 60)], [pick("S0", "P", T0 + 120)]])
+    events[0].origins[0].evaluation_status = "rejected"
+    events[1].event_type = "not existing"
+    assert [p.usable for p in read_catalogue(events).picks] == [False, False, True]
+    # NonLinLoc's own "REJECTED" is about the location only: its readings stay labels.
+    located = labelled_events(events, Tally(), format_name="NLLOC_HYP")
+    assert [e.picks[0].usable for e in located] == [True, False, True]
