@@ -13,10 +13,11 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -61,6 +62,10 @@ class StandInHub(ThreadingHTTPServer):
     """Tokens: `writer` may write to the organisation, `reader` may only read. Start it with `running()`."""
 
     daemon_threads = True
+    hostile: Mapping[str, Any] = MappingProxyType({})
+    """Part of a path -> called with the handler instead of an honest answer to a GET."""
+    bodies: list[bytes] | None = None
+    """What was sent with requests, headers included."""
 
     def __init__(self, organisation: str = "lab") -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -80,10 +85,8 @@ class StandInHub(ThreadingHTTPServer):
         """Method and part of the path ("POST /commit/") -> status."""
         self.before_commit: Any = None
         """Called when a commit arrives: somebody else may be faster."""
-        self.hostile: dict[str, Any] = {}
-        """Part of a path -> called with the handler instead of an honest answer to a GET."""
-        self.bodies: list[bytes] = []
-        """What was sent with requests, headers included."""
+        self.hostile = {}
+        self.bodies = []
 
     @property
     def url(self) -> str:
@@ -141,7 +144,8 @@ class Handler(BaseHTTPRequestHandler):
         address = urlsplit(self.path)
         path, query = unquote(address.path), parse_qs(address.query)
         self.server.requests.append(f"{self.command} {path}")
-        self.server.bodies.append(str(self.headers).encode() + body)
+        if self.server.bodies is not None:
+            self.server.bodies.append(str(self.headers).encode() + body)
         for part, answer in self.server.hostile.items():
             if self.command == "GET" and part in path:
                 return answer(self)
