@@ -289,3 +289,36 @@ def test_a_bare_png_shows_the_same_picture(tiny: Path) -> None:
     for bad in (b"", b"GIF89a", png[:-5], png[:60] + b"\0" + png[61:]):
         with pytest.raises(AdapterError, match=r"scores\.png: not a whole PNG"):
             bare_png(bad, "scores.png")
+
+
+@pytest.mark.slow
+def test_a_rounded_centre_leaves_the_picks_where_they_were(campaign_folder: Path) -> None:
+    from obspy import read
+
+    from phaseno_peft.library import read_adapter
+    from phaseno_peft.picking import Picker
+
+    stored = read_adapter(Path(__file__).resolve().parents[2] / "adapters" / "ohio-frac")
+    frame, picker = stored.contract.frame, Picker.load()
+    stream = read(str(campaign_folder / "continuous" / "*.mseed"))
+    found = []
+    for shift_deg in (0.0, 0.25):  # as far as rounding can move it
+        moved = dataclasses.replace(
+            frame,
+            center_latitude_deg=frame.center_latitude_deg + shift_deg,
+            center_longitude_deg=frame.center_longitude_deg - shift_deg,
+        )
+        contract = dataclasses.replace(stored.contract, frame=moved)
+        name = picker.add_adapter(
+            dataclasses.replace(stored, contract=contract), name=f"at-{shift_deg}".replace(".", "-")
+        )
+        picker.set_adapter(name)
+        found.append(list(picker.classify(stream, str(campaign_folder / "stations.xml"))))
+    before, after = found
+    assert len(before) > 10
+    for pick in before:
+        if pick.probability > stored.contract.thresholds[pick.phase] + 0.05:  # the weakest may come and go
+            assert any(
+                (pick.trace_id, pick.phase) == (other.trace_id, other.phase) and abs(pick.time - other.time) < 0.02
+                for other in after
+            )
