@@ -37,8 +37,8 @@ from phaseno_peft.manifest import MANIFEST, altered_files, write_manifest
 Share = Literal["minimal", "scores", "all"]
 """minimal: what picks, and counts. scores: also how well, in numbers and figures without waveforms. all: the folder."""
 CENTRE_STEP_DEG = 0.5
-"""Centres are rounded to this. On two minutes of a simulated campaign a centre 0.25 degrees off in latitude and longitude
-moved none of 19 picks of ohio-frac by more than 3 ms, no probability by more than 0.01, and let one weak pick in."""
+"""Centres are rounded to this. On two minutes of a simulated campaign a centre 0.25 degrees off on both axes moved none
+of 19 picks of ohio-frac by more than 3 ms, no probability by more than 0.01, and let one weak pick in."""
 SCORE_FIGURES = {
     "figures/scores.png": "Scores on the held-out windows",
     "figures/residuals.png": "Residuals on the held-out windows",
