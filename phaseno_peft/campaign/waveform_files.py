@@ -29,6 +29,8 @@ FORMATS = frozenset((
 """Formats of obspy that are read: every one that takes its samples from the file itself and runs nothing."""
 POINTER_FORMATS = frozenset({"CSS", "NNSA_KB_CORE"})
 """Lists of other files, by any path: such a list could show a stranger's choice of your files."""
+_LONGEST_GSE_LINE = 82
+"""obspy copies each line of samples and a zero into 83 bytes, whatever its length: more writes over other memory."""
 _MAX_SAMPLES_PER_BYTE = 8
 """More samples than this a byte of the file are a lie of its header; Steim and WIN reach 2 to 4."""
 
@@ -189,6 +191,11 @@ def _read_plain(path: Path, shown: str) -> Any:
                 "Convert the waveforms to MiniSEED, or move the list out of the folder."
             )
         return None
+    if name in ("GSE1", "GSE2") and (longest := _longest_gse_line(path)) > _LONGEST_GSE_LINE:
+        raise CampaignError(
+            f"{shown}: damaged, a line of {longest} characters among the samples is no {name}. "
+            "Fetch it again, or leave it out."
+        )
     options = {"format": name, "check_compression": False}
     source = glob.escape(str(path))
     try:
@@ -204,3 +211,13 @@ def _read_plain(path: Path, shown: str) -> Any:
     if not len(stream):
         raise CampaignError(f"{shown}: holds no trace. Leave it out.")
     return stream
+
+
+def _longest_gse_line(path: Path) -> int:
+    """Bytes of the longest line between a DAT1 or DAT2 and its checksum."""
+    longest, among_samples = 0, False
+    with path.open("rb") as file:
+        for line in file:
+            among_samples = (among_samples and not line.startswith((b"CHK1", b"CHK2"))) or b"DAT" in line
+            longest = max(longest, len(line) if among_samples else 0)
+    return longest

@@ -210,3 +210,13 @@ def test_traces_of_a_segy_file_are_used_by_their_numbers(tmp_path) -> None:
     recording = prepare(named, stations)
     assert recording.station_ids == ("XX.G01.", "XX.G02.00")
     assert recording.components == ("ENZ", "Z")
+
+
+def test_a_gse2_line_that_would_overflow_the_decoder_is_refused_before_it_runs(tmp_path) -> None:
+    path = tmp_path / "day.gse2"
+    Stream([trace("XX.A", "Z", np.arange(4000, dtype=np.int32) % 977)]).write(str(path), format="GSE2")
+    assert len(next(iter(read_waveforms(path).values()))[0]) == 4000
+    header, samples = path.read_bytes().split(b"DAT2\n")
+    path.write_bytes(header + b"DAT2\n" + samples.replace(b"\n", b"+", 3))  # four lines in one
+    with pytest.raises(CampaignError, match=r"day\.gse2: damaged, a line of 32\d characters among the samples"):
+        read_waveforms(path)
