@@ -7,8 +7,6 @@ look like, and says nothing about accuracy on real records.
 from __future__ import annotations
 
 import csv
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from phaseno_peft.contract import PHASES
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.evaluation import comparison_markdown, match
 from phaseno_peft.evaluation.sections import continuous_section
+from phaseno_peft.files import settle, write_file, write_folder
 from phaseno_peft.picking import PickList, load_adapter
 from phaseno_peft.simulation import simulate_campaign
 from phaseno_peft.training import Epoch, TrainedAdapter, TrainingSettings, train_adapter
@@ -77,19 +76,11 @@ def run_demo(
     Raises `PhasenoPeftError` if the folder exists and `overwrite` is False.
     """
     folder = Path(folder)
+    settle(folder)
     if folder.exists() and not overwrite:
         raise PhasenoPeftError(f"{folder}: exists already. Choose another with --out, or replace it with --overwrite.")
-    folder.absolute().parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.absolute().parent))
-    try:
-        part.chmod(0o755)
-        demo = _run(part, seed, events, continuous_minutes, training, on_stage, on_epoch)
-        if folder.exists():
-            shutil.rmtree(folder)
-        part.rename(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return demo
+    with write_folder(folder, "making the demo", overwrite=overwrite) as part:
+        return _run(part, seed, events, continuous_minutes, training, on_stage, on_epoch)
 
 
 def _run(
@@ -137,7 +128,7 @@ def _run(
         for phase in PHASES
         for model, found in (("frozen", frozen), ("adapter", picks))
     )
-    (folder / "report.md").write_text(_report(trained, continuous, seed), encoding="utf-8")
+    write_file(folder / "report.md", _report(trained, continuous, seed))
     return Demo(folder, trained, picks, continuous)
 
 

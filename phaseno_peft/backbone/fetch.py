@@ -15,6 +15,7 @@ from pathlib import Path
 from phaseno_peft.backbone.convert import convert_checkpoint
 from phaseno_peft.backbone.weights import user_backbones
 from phaseno_peft.errors import BackboneError
+from phaseno_peft.files import lock, settle
 
 log = logging.getLogger(__name__)
 
@@ -44,23 +45,25 @@ def fetch_backbone(
     for `timeout_s` in `attempts` tries that brought nothing, or sends another file.
     """
     folder = Path(folder) if folder is not None else user_backbones() / UPSTREAM_NAME
+    part = folder.with_name(folder.name + ".ckpt.part")
+    settle(folder)
     if (folder / "config.json").is_file():
+        part.unlink(missing_ok=True)  # of a process that was killed once the backbone stood
         return folder
     if not base_url.startswith(("https://", "http://")):
         raise BackboneError(f"backbone fetch: {base_url!r} should begin with https:// or http://.")
-    part = folder.with_name(folder.name + ".ckpt.part")
-    part.parent.mkdir(parents=True, exist_ok=True)
     url = f"{base_url.rstrip('/')}/{UPSTREAM_COMMIT}/{urllib.parse.quote(UPSTREAM_FILE)}"
-    _download(url, part, timeout_s, attempts, progress)
-    if (seen := git_blob(part)) != blob:
-        size = part.stat().st_size
+    with lock(folder, "fetching"):
+        _download(url, part, timeout_s, attempts, progress)
+        if (seen := git_blob(part)) != blob:
+            size = part.stat().st_size
+            part.unlink()
+            raise BackboneError(
+                f"{url}: sent {size} bytes with git hash {seen[:12]}, expected {blob[:12]}. The file was altered on "
+                "the way or at its source; it was removed. Try again, or from another network."
+            )
+        converted = convert_checkpoint(part, folder, UPSTREAM_NAME)
         part.unlink()
-        raise BackboneError(
-            f"{url}: sent {size} bytes with git hash {seen[:12]}, expected {blob[:12]}. The file was altered on the "
-            "way or at its source; it was removed. Try again, or from another network."
-        )
-    converted = convert_checkpoint(part, folder, UPSTREAM_NAME)
-    part.unlink()
     return converted
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from torch import Tensor
 from phaseno_peft.backbone.config import PhaseNOConfig
 from phaseno_peft.backbone.network import PhaseNO
 from phaseno_peft.errors import BackboneError
+from phaseno_peft.files import settle, sweep, write_file, write_folder
 from phaseno_peft.manifest import MANIFEST, write_manifest
 from phaseno_peft.places import ASSETS, user_folder
 from phaseno_peft.remote import Kind, Published, fetch, hub_name, publish
@@ -63,8 +63,10 @@ def user_backbones() -> Path:
 
 def list_backbones() -> list[str]:
     """Names of the backbones shipped inside the package and of those the user has fetched."""
+    sweep(user_backbones())
     folders = [*ASSETS.iterdir(), *(user_backbones().iterdir() if user_backbones().is_dir() else [])]
-    return sorted({folder.name for folder in folders if (folder / "config.json").is_file()})
+    named = (folder for folder in folders if not folder.name.startswith("."))
+    return sorted({folder.name for folder in named if (folder / "config.json").is_file()})
 
 
 def backbone_folder(name_or_path: str | Path) -> Path:
@@ -76,6 +78,7 @@ def backbone_folder(name_or_path: str | Path) -> Path:
     if Path(name_or_path).name == str(name_or_path):
         folders += [ASSETS / str(name_or_path), user_backbones() / str(name_or_path)]
     for folder in folders:
+        settle(folder)
         if (folder / "config.json").is_file():
             return folder
     if (hub := hub_name(str(name_or_path))) is not None:
@@ -126,11 +129,22 @@ def load_backbone(name_or_path: str | Path = EMBEDDED, device: str | torch.devic
 
 
 def save_backbone(
-    model: PhaseNO, folder: str | Path, name: str, thresholds: Mapping[str, float], card: str = ""
+    model: PhaseNO,
+    folder: str | Path,
+    name: str,
+    thresholds: Mapping[str, float],
+    card: str = "",
+    *,
+    overwrite: bool = False,
+    also: Callable[[Path], object] = lambda _: None,
 ) -> Path:
-    """Write `model.safetensors`, `config.json` and `README.md`; the folder appears whole or not at all."""
+    """Write `model.safetensors`, `config.json` and `README.md`; the folder appears whole or not at all.
+
+    also: writes further files into it. Raises `BackboneError` if the folder exists and `overwrite` is False.
+    """
     folder = Path(folder)
-    if folder.exists():
+    settle(folder)
+    if folder.exists() and not overwrite:
         raise BackboneError(f"{folder}: exists already. Remove it, or choose another folder.")
     tensors = {}
     for key, tensor in model.state_dict().items():
@@ -144,13 +158,15 @@ def save_backbone(
         "fingerprint": fingerprint(model),
         "thresholds": dict(thresholds),
     }
-    part = folder.with_name(folder.name + ".part")
-    part.mkdir(parents=True)
-    save_file(tensors, part / "model.safetensors", metadata={"format": "pt"})
-    (part / "model.safetensors").chmod(0o644)  # safetensors writes files only their owner can read
-    (part / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    (part / "README.md").write_text(card or f"# {name}\n", encoding="utf-8")
-    os.replace(part, folder)
+    with write_folder(folder, overwrite=overwrite) as part:
+        try:
+            save_file(tensors, part / "model.safetensors", metadata={"format": "pt"})
+        except SafetensorError as error:  # a full disk is one
+            raise BackboneError(f"{folder}: cannot be written ({error}). Make room on its disk.") from error
+        (part / "model.safetensors").chmod(0o644)  # safetensors writes files only their owner can read
+        write_file(part / "config.json", json.dumps(config, indent=2) + "\n")
+        write_file(part / "README.md", card or f"# {name}\n")
+        also(part)
     return folder
 
 

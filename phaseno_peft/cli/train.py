@@ -87,9 +87,11 @@ def train_adapter(
     from phaseno_peft.library.store import refuse_existing
     from phaseno_peft.training import QUICK, find_recipe
     from phaseno_peft.training import train_adapter as train
+    from phaseno_peft.training.adapter import was_stopped_after_writing
 
     terminal = Terminal(quiet=quiet)
-    refuse_existing(Path(out or library_folder()).expanduser() / check_name(name), overwrite=overwrite)
+    target = Path(out or library_folder()).expanduser() / check_name(name)
+    refuse_existing(target, overwrite=overwrite or (not restart and was_stopped_after_writing(target)))
     chosen = find_recipe(recipe)
     settings = (QUICK if quick else chosen.training).changed(epochs=epochs, max_minutes=max_minutes)
     with terminal.bar("reading") as update:

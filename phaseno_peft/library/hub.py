@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from phaseno_peft.errors import AdapterError, HubError
+from phaseno_peft.errors import AdapterError, HubError, PhasenoPeftError
 from phaseno_peft.library.names import ADAPTER, check_name
 from phaseno_peft.library.resolve import (
     REPOSITORY_PREFIX,
@@ -58,7 +58,13 @@ def push_adapter(
             tag=tag,
         )
     if found.place in ("library", "folder"):
-        write_origin(found.folder, Origin(repository, tag, published.commit))
+        try:
+            write_origin(found.folder, Origin(repository, tag, published.commit))
+        except PhasenoPeftError as error:
+            raise AdapterError(
+                f"{repository}: the adapter was pushed, as commit {published.commit[:12]}, but this could not be noted "
+                f"beside it. {error} A second push of it then sends nothing and notes the commit."
+            ) from error
     return published
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from phaseno_peft.contract import Contract, tensors_sha256
 from phaseno_peft.errors import AdapterError
-from phaseno_peft.files import write_file, write_folder
+from phaseno_peft.files import settle, version_of, write_file, write_folder
 from phaseno_peft.library.card import Card, metadata
 from phaseno_peft.library.names import (
     ADAPTER,
@@ -62,6 +62,10 @@ __all__ = [
     "write_adapter",
     "write_origin",
 ]
+
+
+REREADS = 5
+"""So often an adapter is read again that another process replaces meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,22 @@ def read_adapter(name_or_path: str | Path) -> StoredAdapter:
 
 
 def read_located(found: Located) -> StoredAdapter:
-    """`read_adapter` of one that was found already. Config and weights must be as the folder's manifest lists them."""
+    """`read_adapter` of one that was found already. Config and weights must be as the folder's manifest lists them.
+
+    Read again where the folder was replaced meanwhile: its config and its weights are of one adapter.
+    """
+    for _ in range(REREADS):
+        before = version_of(found.folder)
+        try:
+            return _read_located(found)
+        except AdapterError:
+            settle(found.folder)
+            if version_of(found.folder) == before:
+                raise
+    return _read_located(found)
+
+
+def _read_located(found: Located) -> StoredAdapter:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -260,6 +279,7 @@ def read_evaluation_json(folder: Path) -> dict[str, Any] | None:
 
 def refuse_existing(folder: Path, *, overwrite: bool) -> None:
     """Raise `AdapterError` if `folder` is taken; asked before training, not after."""
+    settle(folder)
     if folder.exists() and not overwrite:
         raise AdapterError(f"{folder}: exists already. Choose another name, or replace it with --overwrite.")
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import shutil
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,10 +18,11 @@ import torch
 from torch import Tensor
 
 from phaseno_peft.errors import PhasenoPeftError
+from phaseno_peft.files import remove_folder, write_file, write_folder
 
 FORMAT = "phaseno-peft-pretraining/1"
 LARGEST_FILE_BYTES = 15_000_000
-PREFIX, PART = "checkpoint-", ".part"
+PREFIX = "checkpoint-"
 COMPLEX = ".real_imag"
 
 
@@ -87,20 +86,14 @@ def save_checkpoint(run: Path, progress: Progress, tensors: Tensors) -> Path:
     from safetensors.torch import save
 
     target = run / f"{PREFIX}{progress.step:09d}"
-    part = run / f"{target.name}{PART}"
+    older = [path for path in checkpoints(run) if path != target]
     try:
-        _remove_parts(run)
-        part.mkdir(parents=True)
-        for group, content in tensors.items():
-            for number, shard in enumerate(shards(content)):
-                (part / f"{group}-{number}.safetensors").write_bytes(save(shard))
-        (part / "progress.json").write_text(json.dumps(progress.to_json()), encoding="utf-8")
-        older = [path for path in checkpoints(run) if path != target]
-        if target.exists():  # a second save of the same step
-            os.replace(target, run / f"{target.name}.old{PART}")
-        os.replace(part, target)
-    except OSError as error:
-        shutil.rmtree(part, ignore_errors=True)
+        with write_folder(target, overwrite=True) as part:  # there may be one, of a second save of the same step
+            for group, content in tensors.items():
+                for number, shard in enumerate(shards(content)):
+                    write_file(part / f"{group}-{number}.safetensors", save(shard))
+            write_file(part / "progress.json", json.dumps(progress.to_json()))
+    except PhasenoPeftError as error:
         last = checkpoints(run)
         kept = f"the checkpoint of step {int(last[-1].name.removeprefix(PREFIX))} is intact" if last else "none is kept"
         raise PhasenoPeftError(
@@ -108,8 +101,7 @@ def save_checkpoint(run: Path, progress: Progress, tensors: Tensors) -> Path:
             "command again."
         ) from error
     for path in older:
-        shutil.rmtree(path, ignore_errors=True)
-    _remove_parts(run)
+        remove_folder(path)
     return target
 
 
@@ -148,8 +140,8 @@ def checkpoints(run: Path) -> list[Path]:
 def forget(run: Path) -> None:
     """Remove a run's checkpoints and pseudo-labels; its results stay until they are replaced."""
     for path in (*checkpoints(run), run / "pseudo-labels"):
-        shutil.rmtree(path, ignore_errors=True)
-    _remove_parts(run)
+        if path.exists():
+            remove_folder(path)
 
 
 def shards(tensors: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
@@ -167,11 +159,6 @@ def shards(tensors: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
         made[-1][key] = tensor
         size += tensor.nbytes
     return made
-
-
-def _remove_parts(run: Path) -> None:
-    for path in run.glob(f"{PREFIX}*{PART}"):
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def _finite(value: float) -> float | None:

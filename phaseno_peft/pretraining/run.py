@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
-import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ import torch
 from phaseno_peft.backbone import EMBEDDED, PhaseNO, PhaseNOConfig, fingerprint, load_backbone, read_card, save_backbone
 from phaseno_peft.backbone.parallel import usable_cores
 from phaseno_peft.errors import BackboneError, CampaignError, PhasenoPeftError
+from phaseno_peft.files import lock, sweep
 from phaseno_peft.pretraining.archive import Archive
 from phaseno_peft.pretraining.labelled import LabelledSet
 from phaseno_peft.pretraining.loop import Precision, Trainee, train
@@ -82,9 +81,10 @@ def pretrain(
         raise PhasenoPeftError("a stretch needs an end: give either `minutes` (of this stretch) or `steps` (in all).")
     precision = _set_up(device, precision)
     _make_folder(run)
-    if restart:
-        forget(run)
-    with tempfile.TemporaryDirectory(prefix="phaseno-peft-") as scratch:
+    with lock(run, "pre-training"), tempfile.TemporaryDirectory(prefix="phaseno-peft-") as scratch:
+        sweep(run)
+        if restart:
+            forget(run)
         on_stage("reading the sources")
         asked = None if teacher is None else ModelTeacher(teacher, phasenet_weights, device, run / "pseudo-labels")
         sources = read_sources(labelled, archives, asked, Path(scratch), settings.seed)
@@ -120,7 +120,7 @@ def pretrain(
             except KeyboardInterrupt:
                 keep()
                 raise
-    folder = write_backbone(run, progress, trainee)
+        folder = write_backbone(run, progress, trainee)
     return Pretrained(run, folder, progress)
 
 
@@ -189,24 +189,22 @@ def write_backbone(run: Path, progress: Progress, trainee: Trainee) -> Path:
     """Replace `run`/backbone by the best average so far, with card and curve."""
     model = PhaseNO(trainee.model.phaseno_config)
     model.load_state_dict(trainee.best or trainee.average.state_dict())
-    folder, new, old = run / RESULT, run / f"{RESULT}.new", run / f"{RESULT}.old"
-    for path in (new, old, run / f"{RESULT}.new.part"):
-        shutil.rmtree(path, ignore_errors=True)
-    name = run.resolve().name
+    folder, name = run / RESULT, run.resolve().name
     try:
-        save_backbone(model, new, name, progress.thresholds or {"P": 0.3, "S": 0.3}, card(name, progress, versions()))
-        write_curve(new, progress.curve, progress.best_step)
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(new, folder)
-    except (OSError, RuntimeError) as error:  # safetensors turns a full disk into its own error
-        if not folder.exists() and old.exists():
-            os.replace(old, folder)
+        save_backbone(
+            model,
+            folder,
+            name,
+            progress.thresholds or {"P": 0.3, "S": 0.3},
+            card(name, progress, versions()),
+            overwrite=True,
+            also=lambda part: write_curve(part, progress.curve, progress.best_step),
+        )
+    except PhasenoPeftError as error:
         raise PhasenoPeftError(
             f"{folder}: the backbone cannot be written ({error}); the checkpoint holds everything. Make room for some "
             "30 MB and run the same command again."
         ) from error
-    shutil.rmtree(old, ignore_errors=True)
     log.info("%s: fingerprint %s", folder, fingerprint(model))
     return folder
 

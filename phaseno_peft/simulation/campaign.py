@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from obspy import UTCDateTime
 
 from phaseno_peft.contract import PHASES
 from phaseno_peft.errors import CampaignError
+from phaseno_peft.files import settle, write_folder
 from phaseno_peft.simulation import files, noise
 from phaseno_peft.simulation.analyst import Reading, read_event
 from phaseno_peft.simulation.files import SimulatedEvent, TruthArrival
@@ -144,6 +144,7 @@ def simulate_campaign(
         share = chosen.false_trigger_fraction
         false_triggers = round(events * share / (1 - share))
     target = Path(folder)
+    settle(target)
     if not force and target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise CampaignError(
             f"{target}: exists and is not an empty folder. Choose another one, or replace an earlier simulation in it "
@@ -154,12 +155,7 @@ def simulate_campaign(
     if own_noise is not None:
         check_own_noise(own_noise, chosen.rate_hz)
     total = events + false_triggers + (continuous_events if continuous_minutes else 0)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
-    except OSError as error:
-        raise CampaignError(f"{target}: cannot be written ({error.strerror}). Choose another folder.") from error
-    try:
+    with write_folder(target, "simulating", overwrite=force) as partial:
         (partial / "waveforms").mkdir()
         done = 0
 
@@ -189,18 +185,13 @@ def simulate_campaign(
             stream_name, in_stream = _write_continuous(
                 stream_seed, network, start, continuous_minutes, continuous_events, partial / "continuous", step
             )
-        files.to_inventory(chosen).write(str(partial / "stations.xml"), format="STATIONXML")
-        files.to_catalog(chosen, re.sub(r"[^\w-]+", "-", target.name), simulated).write(
-            str(partial / "picks.xml"), format="QUAKEML"
-        )
+        files.write_xml(partial / "stations.xml", files.to_inventory(chosen), "STATIONXML")
+        name = re.sub(r"[^\w-]+", "-", target.name)
+        files.write_xml(partial / "picks.xml", files.to_catalog(chosen, name, simulated), "QUAKEML")
         files.write_events(partial / "events.csv", chosen, simulated, false)
         files.write_truth(partial / "truth.csv", (a for e in simulated for a in e.arrivals))
         files.write_sensors(partial / "sensors.csv", chosen, network.azimuth_error_deg)
-        _move_into_place(partial, target)
-    except OSError as error:
-        raise CampaignError(f"{target}: cannot be written ({error.strerror}). Choose another folder.") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        _keep_the_rest(target, partial)
     return SimulatedCampaign(
         folder=target,
         preset=chosen,
@@ -353,23 +344,19 @@ def _write_continuous(
     return name, events
 
 
-def _move_into_place(partial: Path, target: Path) -> None:
-    """One rename where the folder is new or empty; with ``force``, item by item over an earlier simulation's."""
-    if not target.exists() or not any(target.iterdir()):
-        partial.chmod(0o777 & ~_umask())  # mkdtemp makes it private
-        os.replace(partial, target)
-        return
-    for name in OWNED:
-        old, new = target / name, partial / name
-        if old.is_dir():
-            shutil.rmtree(old)
-        elif old.exists():
-            old.unlink()
-        if new.exists():
-            os.replace(new, old)
+def _keep_the_rest(target: Path, partial: Path) -> None:
+    """With ``force``: what lies in the folder beside an earlier simulation goes along, as links where that works."""
+    for item in target.iterdir() if target.is_dir() else ():
+        if item.name in OWNED:
+            continue
+        if item.is_dir() and not item.is_symlink():
+            shutil.copytree(item, partial / item.name, symlinks=True, copy_function=_link)
+        else:
+            _link(item, partial / item.name)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _link(source: str | Path, target: str | Path) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(source, target, follow_symlinks=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from obspy.core.inventory import Channel, Inventory, Network, Site, Station
 from obspy.core.inventory.response import Response
 
 from phaseno_peft.contract import PHASES
+from phaseno_peft.files import write_file
 from phaseno_peft.simulation.presets import KM_PER_DEGREE, Preset
 from phaseno_peft.simulation.sources import Source
 from phaseno_peft.station_ids import station_fields
@@ -89,7 +91,16 @@ def to_stream(preset: Preset, counts: npt.NDArray[np.int32], start: UTCDateTime)
 
 def write_waveforms(path: Path, stream: Stream) -> None:
     """STEIM2, 4096-byte records."""
-    stream.write(str(path), format="MSEED", encoding="STEIM2", reclen=4096)
+    content = io.BytesIO()
+    stream.write(content, format="MSEED", encoding="STEIM2", reclen=4096)
+    write_file(path, content.getvalue())
+
+
+def write_xml(path: Path, what: Inventory | Catalog, form: str) -> None:
+    """StationXML or QuakeML."""
+    content = io.BytesIO()
+    what.write(content, format=form)
+    write_file(path, content.getvalue())
 
 
 def to_inventory(preset: Preset) -> Inventory:
@@ -256,7 +267,8 @@ def write_sensors(path: Path, preset: Preset, azimuth_error_deg: npt.NDArray[np.
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_file(path, text.getvalue())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
+import inspect
 import logging
 import resource
 import sys
@@ -11,23 +14,24 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 import numpy as np
 import torch
 
 from phaseno_peft.backbone import EMBEDDED, fingerprint, load_backbone
 from phaseno_peft.campaign import Campaign, measure_label_offset
-from phaseno_peft.contract import BackboneDefaults, Contract, LabelConvention, LabelOffset
+from phaseno_peft.contract import BackboneDefaults, Contract, LabelConvention, LabelOffset, tensors_sha256
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.evaluation import Evaluation, Scores, calibrate_uncertainty, comparison_markdown, write_evaluation
-from phaseno_peft.library import check_name, library_folder, write_adapter
+from phaseno_peft.files import lock, remove_folder, write_file
+from phaseno_peft.library import check_name, library_folder, read_contract, write_adapter
 from phaseno_peft.library.card import write_card
 from phaseno_peft.library.sharing import SCORE_FIGURES, discreet_card, discreet_contract, discreet_evaluation
 from phaseno_peft.library.store import EVALUATION, refuse_existing
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.training import record
-from phaseno_peft.training.checkpoint import FOLDER, Checkpoint
+from phaseno_peft.training.checkpoint import FOLDER
 from phaseno_peft.training.course import Epoch, best_epoch
 from phaseno_peft.training.fit import Fitted, Listeners, Verdict, check_switched_off, fit, judge_model, summary
 from phaseno_peft.training.home import HOME, judge_at_home
@@ -61,6 +65,23 @@ class TrainedAdapter:
     quick: bool = False
 
 
+P = ParamSpec("P")
+
+
+def _one_at_a_time(train: Callable[P, TrainedAdapter]) -> Callable[P, TrainedAdapter]:
+    """Another process that trains, pulls or removes an adapter of this name is told of this one, and this one of it."""
+    signature = inspect.signature(train)
+
+    @functools.wraps(train)
+    def alone(*args: P.args, **options: P.kwargs) -> TrainedAdapter:
+        given = signature.bind(*args, **options).arguments
+        with lock(_target(given["name"], given.get("folder")), "training"):
+            return train(*args, **options)
+
+    return alone
+
+
+@_one_at_a_time
 def train_adapter(
     name: str,
     campaign: Campaign,
@@ -100,7 +121,8 @@ def train_adapter(
     name, and `CampaignError` for data that cannot be trained on, before anything is written.
     """
     started = time.monotonic()
-    target = Path(folder or library_folder()).expanduser() / check_name(name)
+    target = _target(name, folder)
+    overwrite = overwrite or (not restart and was_stopped_after_writing(target))
     refuse_existing(target, overwrite=overwrite)
     recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
     if recipe.method is None:
@@ -196,9 +218,35 @@ def train_adapter(
         quick,
     )
     _write(trained, fitted, material, frozen, adapter, labels, confidential=confidential, overwrite=overwrite)
-    for path in stores.values():
-        Checkpoint(path, {}).forget()
+    _forget(target)
     return trained
+
+
+def was_stopped_after_writing(target: Path) -> bool:
+    """Whether the adapter in `target` was written by a training that was killed before it could remove its checkpoints.
+
+    The same training, repeated, then ends with the same adapter instead of refusing because there is one.
+    """
+    try:
+        return _note(target).read_text(encoding="utf-8") == read_contract(target).tensors_sha256
+    except (OSError, ValueError, AdapterError):
+        return False
+
+
+def _target(name: str, folder: str | Path | None) -> Path:
+    return Path(folder or library_folder()).expanduser() / check_name(name)
+
+
+def _note(target: Path) -> Path:
+    """Beside the checkpoints: SHA-256 of the tensors that are about to be written to `target`."""
+    return target.parent / FOLDER / target.name / "written.sha256"
+
+
+def _forget(target: Path) -> None:
+    """Remove checkpoints and note together."""
+    remove_folder(_note(target).parent)
+    with contextlib.suppress(OSError):  # another training is kept there
+        (target.parent / FOLDER).rmdir()
 
 
 def peak_memory_bytes() -> int:
@@ -298,6 +346,9 @@ def _write(
         files[EVALUATION] = Path(scratch) / EVALUATION
         write_evaluation(files[EVALUATION], Evaluation(trained.scores, about))
         tensors = _tensors(fitted.model)
+        note = _note(trained.folder)
+        note.parent.mkdir(parents=True, exist_ok=True)
+        write_file(note, tensors_sha256(tensors))
         write_adapter(trained.folder, method, trained.contract, tensors, card, files, overwrite=overwrite)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import multiprocessing
-import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -26,7 +25,7 @@ from phaseno_peft.backbone import EMBEDDED, PhaseNO, fingerprint, load_backbone,
 from phaseno_peft.backbone.parallel import usable_cores
 from phaseno_peft.campaign import Campaign
 from phaseno_peft.errors import AdapterError, PhasenoPeftError
-from phaseno_peft.files import write_file
+from phaseno_peft.files import lock, remove_folder, write_file
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.training.checkpoint import FOLDER, Checkpoint
 from phaseno_peft.training.compare_report import draw_figures, write_tables
@@ -127,21 +126,22 @@ def compare(
     frozen = load_backbone(backbone, device)
     witness = window_probabilities(frozen, material.test[:2], material.edge_limit_km)
     bench = Bench(material, folder, backbone, fingerprint(frozen), device, witness, save_backbones)
-    settings = [_training(job, epochs, max_minutes) for job in jobs]
-    _check_folder(bench, restart=restart)
-    finished = [_read(bench, job, training) for job, training in zip(jobs, settings, strict=True)]
-    comparison = Comparison(name, material.split.how, str(frozen.name_or_path), bench.fingerprint, [])
-    missing = [(job, training) for job, training, run in zip(jobs, settings, finished, strict=True) if run is None]
-    with _running(bench, missing, at_once, listeners) as made:
-        for number, (job, run) in enumerate(zip(jobs, finished, strict=True), 1):
-            events = "all" if job.labels is None else job.labels
-            say(f"run {number} of {len(jobs)}: {job.recipe.name}, seed {job.seed}, {events} labelled events")
-            say("finished earlier" if run else f"training {job.recipe.trains}")
-            run = run or next(made)
-            say(f"validation F1 {run.validation.mean_f1(0.5):.3f}, test F1 {run.test.mean_f1(0.5):.3f}")
-            comparison.runs.append(run)
-            write_tables(comparison, folder)
-    draw_figures(comparison, folder)
+    with lock(folder, "comparing in"):
+        settings = [_training(job, epochs, max_minutes) for job in jobs]
+        _check_folder(bench, restart=restart)
+        finished = [_read(bench, job, training) for job, training in zip(jobs, settings, strict=True)]
+        comparison = Comparison(name, material.split.how, str(frozen.name_or_path), bench.fingerprint, [])
+        missing = [(job, training) for job, training, run in zip(jobs, settings, finished, strict=True) if run is None]
+        with _running(bench, missing, at_once, listeners) as made:
+            for number, (job, run) in enumerate(zip(jobs, finished, strict=True), 1):
+                events = "all" if job.labels is None else job.labels
+                say(f"run {number} of {len(jobs)}: {job.recipe.name}, seed {job.seed}, {events} labelled events")
+                say("finished earlier" if run else f"training {job.recipe.trains}")
+                run = run or next(made)
+                say(f"validation F1 {run.validation.mean_f1(0.5):.3f}, test F1 {run.test.mean_f1(0.5):.3f}")
+                comparison.runs.append(run)
+                write_tables(comparison, folder)
+        draw_figures(comparison, folder)
     return comparison
 
 
@@ -263,11 +263,12 @@ def _run(bench: Bench, job: Job, training: TrainingSettings, listeners: Listener
 
 def _save_backbone(bench: Bench, job: Job, fitted: Fitted, thresholds: dict[str, float]) -> None:
     target = bench.backbone_of(job)
-    shutil.rmtree(target, ignore_errors=True)  # of a run that was stopped before it was noted as finished
     model = fitted.model
     if not isinstance(model, PhaseNO):
         raise AdapterError(f"recipe {job.recipe.name!r} leaves no backbone to save. Please report this as a bug.")
-    save_backbone(model, target, f"{bench.material.campaign.name}-{job.key}", thresholds)
+    name = f"{bench.material.campaign.name}-{job.key}"
+    # one may be there, of a run that was stopped before it was noted as finished
+    save_backbone(model, target, name, thresholds, overwrite=True)
 
 
 def _read(bench: Bench, job: Job, training: TrainingSettings) -> Run | None:
@@ -290,6 +291,7 @@ def _read(bench: Bench, job: Job, training: TrainingSettings) -> Run | None:
         )
     if bench.save_backbones and job.recipe.changes_backbone and not bench.backbone_of(job).is_dir():
         return None
+    Checkpoint(bench.checkpoint(job), {}).forget()  # of a process that was killed between the two
     return run
 
 
@@ -301,4 +303,5 @@ def _check_folder(bench: Bench, *, restart: bool) -> None:
         raise AdapterError(f"{bench.folder}: exists and holds no comparison. Choose another folder with --out.")
     if restart:
         for part in (runs, bench.folder / FOLDER, bench.folder / "backbones"):
-            shutil.rmtree(part, ignore_errors=True)
+            if part.exists():
+                remove_folder(part)

@@ -12,7 +12,7 @@ import obspy
 import pytest
 from obspy import UTCDateTime
 
-from phaseno_peft.errors import CampaignError
+from phaseno_peft.errors import CampaignError, PhasenoPeftError
 from phaseno_peft.simulation import PRESETS, SimulatedCampaign, noise, simulate_campaign
 from phaseno_peft.simulation.campaign import P_EARLIEST_S, P_LATEST_S
 
@@ -297,7 +297,7 @@ def test_a_folder_in_use_is_left_alone_unless_forced_and_then_only_our_files(tmp
 
 def test_an_unwritable_place_is_named_and_nothing_stays(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(CampaignError, match="cannot be written"):
+    with pytest.raises(PhasenoPeftError, match="cannot be written"):
         simulate_campaign("ohio-frac", tmp_path / "file" / "campaign", seed=1, events=1)
 
 
