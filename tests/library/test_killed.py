@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from phaseno_peft.remote import HubName
 @pytest.fixture
 def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PHASENO_PEFT_HOME", str(tmp_path))
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # called, and killed at, but without waiting for the disk
     return tmp_path / "adapters"
 
 
@@ -78,17 +80,16 @@ def test_removing_an_adapter(library: Path, stored: StoredAdapter, tmp_path: Pat
         put_back(library, good)
 
 
-def test_installing_what_was_pulled(library: Path, stored: StoredAdapter, tiny: Path, tmp_path: Path) -> None:
+def test_installing_what_was_pulled(library: Path, stored: StoredAdapter, tmp_path: Path) -> None:
+    write(tmp_path / "cache", stored, 0.5)
     write(library, stored, 0.25)
     good = shutil.copytree(library, tmp_path / "good")
-    found = Located("bc", "hub", tiny, HubName("lab/bc"), "0" * 40)
-    wanted = stored.contract.tensors_sha256
+    found = Located("bc", "hub", tmp_path / "cache" / "bc", HubName("lab/bc"), "0" * 40)
     for number in kills(lambda: install(found, "bc", overwrite=True)):
-        is_new = read_adapter("bc").contract.tensors_sha256 == wanted
-        assert (read_origin(library / "bc") is not None) == is_new, number
-        assert is_new or value_of("bc") == 0.25
+        assert (value := value_of("bc")) in (0.25, 0.5), number
+        assert (read_origin(library / "bc") is not None) == (value == 0.5), number
         install(found, "bc", overwrite=True)
-        assert read_adapter("bc").contract.tensors_sha256 == wanted
+        assert value_of("bc") == 0.5
         assert not verify_adapters(["bc"])[0].problems
         assert [path.name for path in library.iterdir()] == ["bc"], number
         put_back(library, good)
@@ -116,11 +117,8 @@ def test_a_full_disk_keeps_the_old_origin(
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    with (
-        monkeypatch.context() as patch,
-        pytest.raises(PhasenoPeftError, match=r"origin\.json: cannot be written: No sp"),
-    ):
-        patch.setattr("phaseno_peft.files.os.write", full)
+    monkeypatch.setattr("phaseno_peft.files.os.write", full)
+    with pytest.raises(PhasenoPeftError, match=r"origin\.json: cannot be written: No space"):
         write_origin(library / "bc", Origin("lab/bc", "v2", "2" * 40))
     assert read_origin(library / "bc") == old
 
