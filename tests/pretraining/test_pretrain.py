@@ -104,15 +104,15 @@ def test_a_full_disk_loses_nothing(
 ) -> None:
     folder = tmp_path / "run"
     run(folder, small_backbone, lean, steps=3)
-    write = Path.write_bytes
+    replace = os.replace
 
-    def full(path: Path, content: bytes) -> int:
-        if path.suffix == ".safetensors" and "moment2" in path.name:
+    def full(part: Path, target: Path) -> None:
+        if target.suffix == ".safetensors" and "moment2" in target.name:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return write(path, content)
+        replace(part, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", full)
+        patch.setattr(os, "replace", full)
         with pytest.raises(PhasenoPeftError, match=r"No space left.*checkpoint of step 3 is intact.*same command"):
             run(folder, small_backbone, lean, steps=5)
     assert [p.name for p in folder.glob("checkpoint-*")] == ["checkpoint-000000003"]
