@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import shutil
 import warnings
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.attack.altered_adapters import Alteration, alter
+from benchmarks.attack.altered_adapters import CONFIG, Alteration, alter
 from benchmarks.attack.report import Outcome, Verdict
 from benchmarks.attack.scene import NAMES, Scene
 from phaseno_peft.backbone import PhaseNO, load_backbone
@@ -163,7 +164,10 @@ class AdapterAttack:
                 return None, ("resident in part", f"PEFT's door, after: {_one_line(error)}")
             return None, _one_line(error)
         except Exception as error:  # what is looked for
+            same = self.model_state(target) == before
             self._new_model()
+            if same and not _is_ours(folder):
+                return None, f"PEFT does not take it for ours: {_one_line(error)}"
             return None, ("raw error", f"PEFT's door: {_one_line(error)}")
         try:
             model = loaded if from_pretrained else self.model
@@ -189,6 +193,15 @@ class AdapterAttack:
 
 def _tree(model: PhaseNO | Any) -> list[tuple[str, str]]:
     return [(path, type(module).__name__) for path, module in model.named_modules()]
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether PEFT finds this package's method in the folder; what it raises for others is its own."""
+    try:
+        config = json.loads((folder / CONFIG).read_bytes())
+        return bool(config["peft_type"] == "CRLORA")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def _one_line(error: BaseException) -> str:
