@@ -106,7 +106,6 @@ def told(files: dict[str, bytes], words: list[str] = WORDS) -> dict[str, list[st
 @pytest.fixture
 def secret(machine: Machine, tiny: Path) -> Path:
     folder = machine.own(tiny, "basin")
-    (folder / "origin.json").unlink(missing_ok=True)  # other tests push `tiny` itself
     plant(folder)
     return folder
 
