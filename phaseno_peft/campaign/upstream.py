@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from obspy import Stream
 
+from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.campaign.stations import Station, StationTable
 from phaseno_peft.campaign.stations import edges as edges_within
 from phaseno_peft.campaign.waveforms import Recording
@@ -70,7 +71,7 @@ def upstream_windows(
     accelerometers: ids of stations in m/s**2, integrated to velocity. The stream is not changed. Raises `CampaignError`
     for a stream without traces of known stations, another sampling rate, or more than three channels of a station.
     """
-    ordered, traces = _filtered(stream, stations)
+    ordered, traces, findings = _filtered(stream, stations)
     unique = {id(trace): trace for channels in traces for trace in channels}
     first = min(trace.stats.starttime for trace in unique.values())
     last = max(trace.stats.endtime for trace in unique.values())
@@ -104,6 +105,7 @@ def upstream_windows(
         samples=samples.astype(np.float32),
         recorded=np.ones(samples.shape, bool),
         components=tuple("".join(trace.stats.channel[-1] for trace in channels) for channels in traces),
+        findings=findings,
     )
     return UpstreamWindows(
         recording, starts, complete, waveforms, coordinates, edges_within(coordinates, edge_limit_km)
@@ -120,13 +122,16 @@ def merge_upstream(starts: tuple[int, ...], probabilities: np.ndarray) -> np.nda
     return np.asarray(total / count, np.float32)
 
 
-def _filtered(stream: Stream, stations: StationTable) -> tuple[list[Station], list[list[Trace]]]:
+def _filtered(stream: Stream, stations: StationTable) -> tuple[list[Station], list[list[Trace]], tuple[Finding, ...]]:
     """Stations in the table's order and their three traces, high-passed; one trace stands three times where need be."""
     by_station: dict[Station, list[Trace]] = {}
+    strangers: list[str] = []
     for trace in stream:
         station = stations.find(".".join((trace.stats.network, trace.stats.station, trace.stats.location)))
         if station is not None:
             by_station.setdefault(station, []).append(trace)
+        else:
+            strangers.append(".".join((trace.stats.network, trace.stats.station, trace.stats.location)))
         if trace.stats.sampling_rate != RATE_HZ:
             raise CampaignError(
                 f"{trace.id}: {trace.stats.sampling_rate:g} Hz, upstream-v1 takes 100 Hz only. Use campaign-v1."
@@ -149,7 +154,11 @@ def _filtered(stream: Stream, stations: StationTable) -> tuple[list[Station], li
         traces = list(merged)
         traces += [traces[0]] * (3 - len(traces))
         channels.append(traces)
-    return ordered, channels
+    left_out = "left out: {} does not list the station, or not under one location code."
+    findings = [
+        Finding("warning", f"{station_id}: {left_out.format(stations.source)}") for station_id in sorted({*strangers})
+    ]
+    return ordered, channels, tuple(findings)
 
 
 def _normalised(x: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from phaseno_peft.cli.console import Terminal, plain
+from phaseno_peft.cli.console import Terminal, findings_json
 from phaseno_peft.cli.options import (
     BackboneOption,
     JsonOption,
@@ -61,7 +61,7 @@ def list_(
         if as_json:
             terminal.show_json(names)
         for name in names if not as_json else []:
-            terminal.show(plain(name))
+            terminal.show(name)
         return
     found = {name: describe(name) for name in list_adapters()}
     if as_json:
@@ -69,7 +69,7 @@ def list_(
     elif not found:
         terminal.show(f"no adapters in {library_folder()} yet. Train one with `phaseno-peft train-adapter`.")
     else:
-        _table(terminal, [_row(name, known) for name, known in found.items()])
+        terminal.show_rows([_row(name, known) for name, known in found.items()])
 
 
 @app.command("show")
@@ -82,8 +82,6 @@ def show(
 
     Example: phaseno-peft adapters show samba-nz
     """
-    from rich.table import Table
-
     from phaseno_peft.evaluation import comparison_table, read_evaluation
     from phaseno_peft.library import adapter_info
     from phaseno_peft.library.names import CARD, EVALUATION
@@ -92,17 +90,17 @@ def show(
     known = adapter_info(name)
     if card:
         path = known.folder / CARD
-        terminal.show(plain(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else "no card")
+        terminal.show(path.read_text(encoding="utf-8", errors="replace") if path.is_file() else "no card")
         return
     if as_json:
         terminal.show_json(known.contract.to_json())
         return
-    table = Table("field", "value", title=plain(f"{known.name}  ({known.folder})"))
-    for field, value in known.contract.to_json().items():
-        nested = value if isinstance(value, dict) else {"": value}
-        for key, inner in nested.items():
-            table.add_row(plain(f"{field}.{key}" if key else field), plain(str(inner)))
-    terminal.show(table)
+    rows = [
+        {"field": f"{field}.{key}" if key else field, "value": inner}
+        for field, value in known.contract.to_json().items()
+        for key, inner in (value if isinstance(value, dict) else {"": value}).items()
+    ]
+    terminal.show_rows(rows, title=f"{known.name}  ({known.folder})")
     if (known.folder / EVALUATION).is_file():
         terminal.show(comparison_table(read_evaluation(known.folder / EVALUATION).scores))
 
@@ -123,7 +121,7 @@ def versions(name: AdapterArgument, as_json: JsonOption = False) -> None:
     if as_json:
         terminal.show_json(rows)
     else:
-        _table(terminal, rows)
+        terminal.show_rows(rows)
 
 
 @app.command("remove")
@@ -142,7 +140,7 @@ def remove(
         if not sys.stdin.isatty():
             raise AdapterError(f"{library_folder() / name}: nothing removed. Say that you mean it with --yes.")
         typer.confirm(f"Remove {library_folder() / name}?", abort=True, err=True)
-    Terminal().show(f"removed: {plain(str(remove_adapter(name)))}")
+    Terminal().show(f"removed: {remove_adapter(name)}")
 
 
 @app.command("verify")
@@ -164,9 +162,9 @@ def verify(
         terminal.show_json([{"name": r.name, "folder": str(r.folder), "problems": r.problems} for r in results])
     else:
         for result in results:
-            terminal.show(f"{plain(result.name)}: {'whole' if not result.problems else 'did not pass'}")
+            terminal.show(f"{result.name}: {'whole' if not result.problems else 'did not pass'}")
             for problem in result.problems:
-                terminal.show(f"  {plain(problem)}")
+                terminal.show(f"  {problem}")
     if bad:
         raise AdapterError(
             f"{len(bad)} of {len(results)} adapters did not pass: {', '.join(bad)}. Fetch or train again."
@@ -199,7 +197,7 @@ def blend(
     except ValueError as error:
         raise AdapterError(f"--weights {weights!r} should be numbers with commas between, such as 0.7,0.3.") from error
     folder = blend_adapters(adapters, shares, name, overwrite=overwrite)
-    Terminal().show(f"wrote {plain(str(folder))}, which has not been judged yet")
+    Terminal().show(f"wrote {folder}, which has not been judged yet")
 
 
 @app.command("suggest")
@@ -240,15 +238,16 @@ def suggest(
             skip_unknown=skip_unknown,
             progress=update,
         )
+    terminal.tell(campaign.findings)
     picker = Picker.load(backbone or EMBEDDED)
     ranking, left_out = rank(
         picker, campaign, names or list_adapters(), on_adapter=lambda name: terminal.say(f"trying {name}")
     )
     if as_json:
-        terminal.show_json({"ranking": [asdict(each) for each in ranking], "left_out": left_out})
+        made = {"ranking": [asdict(each) for each in ranking], "left_out": left_out}
+        terminal.show_json({**made, **findings_json(campaign.findings)})
         return
-    _table(
-        terminal,
+    terminal.show_rows(
         [
             {
                 "adapter": each.name,
@@ -286,12 +285,3 @@ def _row(name: str, known: AdapterInfo | str) -> dict[str, Any]:
         "training events": made.train_events,
         "backbone": known.contract.backbone_name,
     }
-
-
-def _table(terminal: Terminal, rows: list[dict[str, Any]]) -> None:
-    from rich.table import Table
-
-    table = Table(*(rows[0] if rows else ("none",)))
-    for row in rows:
-        table.add_row(*(plain(str(value)) for value in row.values()))
-    terminal.show(table)

@@ -23,6 +23,7 @@ from phaseno_peft.cli import (
     simulate,
     train,
 )
+from phaseno_peft.cli.console import LogFormatter, spelled_out
 from phaseno_peft.errors import PhasenoPeftError
 
 _ADAPT, _SHARE = "Train, judge, pick", "Keep and share"
@@ -64,9 +65,9 @@ def root(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what the library does.")] = False,
 ) -> None:
     """Options before the command."""
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
 
 
 def main() -> None:
@@ -74,13 +75,13 @@ def main() -> None:
     try:
         app()
     except PhasenoPeftError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {spelled_out(str(error))}\n")
         sys.exit(2)
     except BrokenPipeError:  # the reader, `head` for example, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:  # no rights, no space, a folder where a file should be
-        sys.stderr.write(f"error: {error}. Check the path, its rights and the space on its disk.\n")
+        sys.stderr.write(f"error: {spelled_out(str(error))}. Check the path, its rights and the space on its disk.\n")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write("stopped\n")

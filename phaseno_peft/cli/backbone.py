@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from phaseno_peft.cli.console import Terminal, plain
+from phaseno_peft.cli.console import Terminal
 from phaseno_peft.cli.options import JsonOption
 from phaseno_peft.cli.share import NextVersionOption, PublicOption, RepositoryOption, TagOption
 
@@ -28,7 +28,7 @@ def list_(as_json: JsonOption = False) -> None:
         terminal.show_json(list_backbones())
         return
     for name in list_backbones():
-        terminal.show(plain(name))
+        terminal.show(name)
 
 
 @app.command("info")
@@ -58,7 +58,7 @@ def info(
         terminal.show_json(facts)
         return
     for key, value in facts.items():
-        terminal.show(plain(f"{key}: {value}"))
+        terminal.show(f"{key}: {value}")
 
 
 @app.command("convert")

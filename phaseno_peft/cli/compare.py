@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from phaseno_peft.cli.console import Terminal
+from phaseno_peft.cli.console import Terminal, findings_json
 from phaseno_peft.cli.options import (
     BackboneOption,
     DeviceOption,
@@ -96,8 +96,7 @@ def compare(
             skip_unknown=skip_unknown,
             progress=update,
         )
-    for finding in campaign.findings:
-        (terminal.warn if finding.severity == "warning" else terminal.say)(finding.text)
+    terminal.tell(campaign.findings)
     with terminal.bar("training") as update:
         comparison = run(
             name,
@@ -117,7 +116,7 @@ def compare(
             listeners=Listeners(terminal.say, lambda epoch: terminal.say(epoch_line(epoch)), update),
         )
     if as_json:
-        terminal.show_json({"folder": str(folder), **to_json(comparison)})
+        terminal.show_json({"folder": str(folder), **to_json(comparison), **findings_json(campaign.findings)})
         return
     terminal.show(comparison_table(comparison))
     terminal.show(f"tables, figures and every run: {folder}")

@@ -21,8 +21,6 @@ def demo(
 
     Example: phaseno-peft demo --out my-first-demo
     """
-    from rich.table import Table
-
     from phaseno_peft.cli.train import epoch_line
     from phaseno_peft.demo import run_demo
     from phaseno_peft.evaluation import comparison_table
@@ -36,10 +34,20 @@ def demo(
         on_epoch=lambda epoch: terminal.say(epoch_line(epoch)),
     )
     terminal.show(comparison_table(made.trained.scores))
-    table = Table("phase", "model", "picked", "missed", "false", "precision", "recall", title="Continuous record")
-    for s in made.continuous:
-        counts = (s.found, s.missed, s.false)
-        table.add_row(s.phase, s.model, *(str(n) for n in counts), f"{s.precision:.3f}", f"{s.recall:.3f}")
-    terminal.show(table)
+    terminal.show_rows(
+        [
+            {
+                "phase": s.phase,
+                "model": s.model,
+                "picked": s.found,
+                "missed": s.missed,
+                "false": s.false,
+                "precision": f"{s.precision:.3f}",
+                "recall": f"{s.recall:.3f}",
+            }
+            for s in made.continuous
+        ],
+        title="Continuous record",
+    )
     terminal.show(f"Look at {out / 'report.md'}, {out / 'continuous.png'} and {out / 'adapters' / made.trained.name}")
     terminal.say("done")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from phaseno_peft.cli.adapters import AdapterArgument
-from phaseno_peft.cli.console import Terminal
+from phaseno_peft.cli.console import Terminal, findings_json
 from phaseno_peft.cli.options import (
     BackboneOption,
     ChannelsOption,
@@ -70,12 +70,12 @@ def evaluate(
             channels=channels,
             progress=update,
         )
-    for finding in campaign.findings:
-        (terminal.warn if finding.severity == "warning" else terminal.say)(finding.text)
+    terminal.tell(campaign.findings)
     judged = judge(picker, campaign, on_stage=terminal.say, rivals=others)
     if as_json:
         summary = {model: scores.to_json()["summary"] for model, scores in judged.scores.items()}
-        terminal.show_json({"adapter": picker.active_adapter, "events": judged.events, "scores": summary})
+        made = {"adapter": picker.active_adapter, "events": judged.events, "scores": summary}
+        terminal.show_json({**made, **findings_json(campaign.findings)})
         return
     terminal.show(comparison_table(judged.scores))
     terminal.show(judged.events)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from phaseno_peft.cli.adapters import complete_adapter
-from phaseno_peft.cli.console import Terminal
+from phaseno_peft.cli.console import Terminal, findings_json
 from phaseno_peft.cli.options import (
     BackboneOption,
     ChannelsOption,
@@ -82,10 +82,13 @@ def pick(
             merge=merge,
             preprocessing=preprocessing,
             progress=update,
+            on_findings=terminal.tell,
         )
     getattr(found, writers[out.suffix.lower()])(out)
     counts = {phase: len(found.select(phase=phase)) for phase in ("P", "S")}
     if as_json:
-        terminal.show_json({"picks": counts, "creator": found.creator, "out": str(out)})
+        terminal.show_json(
+            {"picks": counts, "creator": found.creator, "out": str(out), **findings_json(found.findings)}
+        )
         return
     terminal.show(f"{counts['P']} P and {counts['S']} S picks by {found.creator}: {out}")

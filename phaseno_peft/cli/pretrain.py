@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from phaseno_peft.cli.console import Terminal, plain
+from phaseno_peft.cli.console import Terminal
 from phaseno_peft.cli.options import DeviceOption, JsonOption, PhasenetWeightsOption, QuietOption
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def pretrain(
         precision=precision,
         workers=workers,
         restart=restart,
-        on_stage=lambda text: terminal.say(plain(text)),
+        on_stage=terminal.say,
         on_row=lambda row: terminal.say(row_line(row)),
     )
     progress = made.progress
@@ -137,13 +137,11 @@ def pretrain(
         return
     rate = progress.seen / progress.seconds if progress.seconds else 0.0
     for name, windows, stations, p, s in volumes(progress.counts):
-        terminal.show(plain(f"{name}: {windows:,} windows, {stations:,} station-windows, {p:,} P, {s:,} S"))
+        terminal.show(f"{name}: {windows:,} windows, {stations:,} station-windows, {p:,} P, {s:,} S")
     terminal.show(
-        plain(
-            f"step {progress.step:,}, {progress.seen:,} station-windows in {progress.seconds / 60:.1f} minutes "
-            f"({rate:.1f} a second); best after step {progress.best_step} (score {progress.best_score:.3f})\n"
-            f"backbone: {made.backbone}"
-        )
+        f"step {progress.step:,}, {progress.seen:,} station-windows in {progress.seconds / 60:.1f} minutes "
+        f"({rate:.1f} a second); best after step {progress.best_step} (score {progress.best_score:.3f})\n"
+        f"backbone: {made.backbone}"
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from phaseno_peft.cli.adapters import complete_adapter
-from phaseno_peft.cli.console import Terminal
+from phaseno_peft.cli.console import Terminal, findings_json
 from phaseno_peft.cli.options import (
     ChannelsOption,
     JsonOption,
@@ -75,9 +75,15 @@ def pseudo_label(
         S_threshold=s_threshold,
     )
     with terminal.bar("picking") as update:
-        found = label(streams, table, asked, associator=associator, on_stage=terminal.say, progress=update)
-    for finding in found.findings:
-        (terminal.warn if finding.severity == "warning" else terminal.say)(finding.text)
+        found = label(
+            streams,
+            table,
+            asked,
+            associator=associator,
+            on_stage=terminal.say,
+            progress=update,
+            on_findings=terminal.tell,
+        )
     write_catalog(out, found.to_catalog())
     if as_json:
         terminal.show_json(
@@ -89,6 +95,7 @@ def pseudo_label(
                 "teacher": found.teacher,
                 "associator": found.associator,
                 "out": str(out),
+                **findings_json(found.findings),
             }
         )
         return

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from phaseno_peft.cli.console import Terminal
+from phaseno_peft.cli.console import Terminal, findings_json
 from phaseno_peft.cli.options import (
     BackboneOption,
     ChannelsOption,
@@ -26,6 +27,7 @@ from phaseno_peft.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from phaseno_peft.campaign import Finding
     from phaseno_peft.training import Epoch, TrainedAdapter
 
 
@@ -106,8 +108,7 @@ def train_adapter(
             channels=channels,
             progress=update,
         )
-    for finding in campaign.findings:
-        (terminal.warn if finding.severity == "warning" else terminal.say)(finding.text)
+    terminal.tell(campaign.findings)
     with terminal.bar("training") as update:
         trained = train(
             name,
@@ -129,7 +130,7 @@ def train_adapter(
             on_epoch=lambda epoch: terminal.say(epoch_line(epoch)),
             on_step=update,
         )
-    report(terminal, trained, as_json=as_json)
+    report(terminal, trained, campaign.findings, as_json=as_json)
 
 
 def epoch_line(epoch: Epoch) -> str:
@@ -141,7 +142,7 @@ def epoch_line(epoch: Epoch) -> str:
     )
 
 
-def report(terminal: Terminal, trained: TrainedAdapter, *, as_json: bool) -> None:
+def report(terminal: Terminal, trained: TrainedAdapter, findings: Sequence[Finding], *, as_json: bool) -> None:
     """Scores and costs of a new adapter."""
     from phaseno_peft.evaluation import comparison_table
 
@@ -162,6 +163,7 @@ def report(terminal: Terminal, trained: TrainedAdapter, *, as_json: bool) -> Non
                 "forgetting": {name: scores.to_json()["summary"] for name, scores in trained.home.items()},
                 "seeds": trained.seeds,
                 "quick": trained.quick,
+                **findings_json(findings),
             }
         )
         return

@@ -64,12 +64,13 @@ def comparison_rows(scores: Mapping[str, Scores], tolerances_s: Sequence[float] 
 def comparison_table(scores: Mapping[str, Scores], tolerances_s: Sequence[float] | None = None) -> Table:
     """Return the comparison as a rich table; the better F1 of each phase and tolerance is bold."""
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=header(scores), title_justify="left", title_style="", pad_edge=False)
+    table = Table(title=Text(header(scores)), title_justify="left", title_style="", pad_edge=False)
     for name in ("phase", "within", "model"):
         table.add_column(name, no_wrap=True)
     for name in COLUMNS:
-        table.add_column(name.replace("[", r"\["), justify="right", no_wrap=True)
+        table.add_column(Text(name), justify="right", no_wrap=True)
     rows = comparison_rows(scores, tolerances_s)
     for number, row in enumerate(rows):
         group = number // len(scores)
@@ -78,10 +79,10 @@ def comparison_table(scores: Mapping[str, Scores], tolerances_s: Sequence[float]
         is_best = len(scores) > 1 and f1.split()[0] == max(rivals) and min(rivals) != max(rivals)
         cells = [row[name] for name in ("phase", "within")] if number % len(scores) == 0 else ["", ""]
         cells += [row["model"]] + [row[name] for name in COLUMNS]
-        escaped = [cell.replace("[", r"\[") for cell in cells]
+        texts = [Text(cell) for cell in cells]  # not markup: a confidence interval is in square brackets
         if is_best:
-            escaped[3 + COLUMNS.index("F1 [95 %]")] = f"[bold]{f1.replace('[', chr(92) + '[')}[/bold]"
-        table.add_row(*escaped, end_section=(number + 1) % len(scores) == 0)
+            texts[3 + COLUMNS.index("F1 [95 %]")].stylize("bold")
+        table.add_row(*texts, end_section=(number + 1) % len(scores) == 0)
     return table
 
 

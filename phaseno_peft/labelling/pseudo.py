@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Literal
 
 from obspy import Stream
 
-from phaseno_peft.campaign import Finding, StationTable, prepare_recordings
+from phaseno_peft.campaign import Finding, StationTable
 from phaseno_peft.contract import PHASES
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.labelling.catalogue import to_catalog
 from phaseno_peft.labelling.coincidence import Coincidence, LabelledEvent, coincide, kept_and_left
 from phaseno_peft.labelling.teachers import Teacher
 from phaseno_peft.picking.picks import PickList
+from phaseno_peft.picking.streams import OnFindings, Progress, pick_recordings
 
 if TYPE_CHECKING:
     from obspy.core.event import Catalog
@@ -36,7 +37,7 @@ class PseudoLabels:
     """All of the teacher's."""
     hours: float
     findings: tuple[Finding, ...] = ()
-    """What was seen while the records were prepared."""
+    """What was left out or assumed, warnings first."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -62,9 +63,13 @@ def pseudo_label(
     associator: Associator = "coincidence",
     rule: Coincidence | None = None,
     on_stage: Callable[[str], None] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
+    on_findings: OnFindings | None = None,
 ) -> PseudoLabels:
     """Return the events of all streams, those that overlap or touch taken as one record.
+
+    What could not be used is left out and stands in the result's `findings`; `on_findings` gets them as soon as they
+    are known.
 
     Raises `CampaignError` for streams and stations that do not fit, and `PhasenoPeftError` where no event is left: the
     message says what the teacher found.
@@ -72,13 +77,7 @@ def pseudo_label(
     say = on_stage or log.info
     k = teacher.preprocessing.time_scale
     rule = rule or Coincidence().for_time_scale(k)
-    recordings, findings = prepare_recordings(streams, stations, teacher.preprocessing)
-    picks = PickList(creator=teacher.name)
-    for done, recording in enumerate(recordings, start=1):
-        picks.extend(teacher.picks(recording, progress if len(recordings) == 1 else None))
-        if progress is not None and len(recordings) > 1:
-            progress(done, len(recordings))
-    picks = picks.sorted()
+    picks, recordings = pick_recordings(teacher.picks, streams, stations, teacher.preprocessing, progress, on_findings)
     found = Counter(pick.phase for pick in picks)
     said = f"{found['P']} P and {found['S']} S picks"
     say(f"{teacher.name}: {said} in {len(recordings)} recordings; associating by {associator}")
@@ -95,4 +94,4 @@ def pseudo_label(
             "another teacher."
         )
     hours = sum(recording.duration_s for recording in recordings) / 3600.0
-    return PseudoLabels(teacher.name, associator, tuple(events), picks, hours, tuple(findings))
+    return PseudoLabels(teacher.name, associator, tuple(events), picks, hours, picks.findings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -22,6 +23,7 @@ from phaseno_peft.campaign import (
     read_stations,
     upstream_windows,
 )
+from phaseno_peft.campaign.findings import condense, warnings_first
 from phaseno_peft.contract import PHASES, BackboneDefaults, Contract, Preprocessing
 from phaseno_peft.cr_lora import attach, selected_adapter
 from phaseno_peft.errors import AdapterError
@@ -34,6 +36,7 @@ from phaseno_peft.station_ids import station_fields
 if TYPE_CHECKING:
     from obspy import Inventory, Stream
 
+log = logging.getLogger(__name__)
 TAPER_S = 2.0
 """Window ends (network's time) count less and less where another window covers them: context is missing there."""
 
@@ -55,7 +58,8 @@ def picks_of(
     creator: str,
 ) -> PickList:
     """Picks of an annotation at one threshold a phase, in time order."""
-    recording, picks = annotation.recording, PickList(creator=creator)
+    recording = annotation.recording
+    picks = PickList(creator=creator, findings=warnings_first(recording.findings))
     for station, curves in zip(recording.stations, annotation.probabilities, strict=True):
         for phase, curve in zip(PHASES, curves, strict=True):
             positions, heights, half_widths = find_picks(curve, thresholds[phase], min_distance_samples)
@@ -224,12 +228,16 @@ class Picker:
         merge: Literal["mean", "median", "max"] = "mean",
         progress: Callable[[int, int], None] | None = None,
     ) -> Annotation:
-        """Probabilities as arrays, with the prepared record they belong to."""
+        """Probabilities as arrays, with the prepared record they belong to; its warnings are logged."""
         table = read_stations(stations)
         contract = self.contract()
         preprocessing = contract.preprocessing if contract else Preprocessing()
         recording = prepare(stream, table, preprocessing)
-        return self.annotate_recording(recording, stride_s=stride_s, merge=merge, progress=progress)
+        annotation = self.annotate_recording(recording, stride_s=stride_s, merge=merge, progress=progress)
+        for finding in condense(annotation.recording.findings):
+            if finding.severity == "warning":
+                log.warning("%s", finding.text)
+        return annotation
 
     def annotation_as_upstream(
         self,

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex, overload
 
 from obspy import UTCDateTime
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import pandas
     from obspy.core.event import Catalog
     from obspy.core.event import Pick as QuakemlPick
+
+    from phaseno_peft.campaign.findings import Finding
 
 CSV_HEADER = ("trace_id", "phase", "time", "probability", "uncertainty_s")
 FALLBACK_UNCERTAINTY_S = 0.1
@@ -48,16 +50,31 @@ class Pick:
 
 
 class PickList(list[Pick]):
-    """A list of `Pick` that can be filtered, sorted and written; `creator` names the adapter (or "frozen")."""
+    """A list of `Pick` that can be filtered, sorted and written.
 
-    def __init__(self, picks: Iterable[Pick] = (), *, creator: str = "frozen") -> None:
+    `creator` names the adapter (or "frozen"). `findings` says what was left out or assumed while the records were
+    prepared, warnings first; it goes along with parts and joins of the list, not into files.
+    """
+
+    findings: tuple[Finding, ...] = ()
+
+    def __init__(
+        self, picks: Iterable[Pick] = (), *, creator: str = "frozen", findings: Iterable[Finding] = ()
+    ) -> None:
         super().__init__(picks)
         self.creator = creator
+        self.findings = tuple(findings)
 
     def __repr__(self) -> str:
         counts = Counter(pick.phase for pick in self)
         numbers = ", ".join(f"{counts[phase]} {phase}" for phase in sorted(counts)) or "none"
-        return f"PickList({len(self)} picks by {self.creator!r}: {numbers})"
+        warnings = sum(finding.severity == "warning" for finding in self.findings)
+        more = f"; {warnings} warnings in .findings" if warnings else ""
+        return f"PickList({len(self)} picks by {self.creator!r}: {numbers}{more})"
+
+    def _of(self, picks: Iterable[Pick]) -> PickList:
+        """Other picks of the same making."""
+        return PickList(picks, creator=self.creator, findings=self.findings)
 
     @overload
     def __getitem__(self, index: SupportsIndex) -> Pick: ...
@@ -65,8 +82,28 @@ class PickList(list[Pick]):
     def __getitem__(self, index: slice) -> PickList: ...
     def __getitem__(self, index: SupportsIndex | slice) -> Pick | PickList:
         if isinstance(index, slice):
-            return PickList(super().__getitem__(index), creator=self.creator)
+            return self._of(super().__getitem__(index))
         return super().__getitem__(index)
+
+    def extend(self, picks: Iterable[Pick]) -> None:
+        """Append picks; those of another `PickList` bring its findings along."""
+        super().extend(picks)
+        if isinstance(picks, PickList):
+            joined = dict.fromkeys((*self.findings, *picks.findings))
+            self.findings = tuple(sorted(joined, key=lambda finding: finding.severity != "warning"))
+
+    def __iadd__(self, picks: Iterable[Pick]) -> Self:  # type: ignore[override]  # as list's, which typeshed narrows
+        self.extend(picks)
+        return self
+
+    def __add__(self, picks: Iterable[Pick]) -> PickList:  # type: ignore[override]  # of picks only
+        joined = self.copy()
+        joined.extend(picks)
+        return joined
+
+    def copy(self) -> PickList:
+        """The same picks in another list."""
+        return self._of(self)
 
     def select(
         self, trace_id: str | None = None, phase: str | None = None, min_probability: float | None = None
@@ -81,20 +118,17 @@ class PickList(list[Pick]):
             raise PhasenoPeftError(
                 f"`trace_id` should be a regular expression but is {trace_id!r}: {error}. For any station write '.*'."
             ) from error
-        return PickList(
-            (
-                pick
-                for pick in self
-                if pattern.fullmatch(pick.trace_id)
-                and (phase is None or pick.phase == phase)
-                and (min_probability is None or pick.probability >= min_probability)
-            ),
-            creator=self.creator,
+        return self._of(
+            pick
+            for pick in self
+            if pattern.fullmatch(pick.trace_id)
+            and (phase is None or pick.phase == phase)
+            and (min_probability is None or pick.probability >= min_probability)
         )
 
     def sorted(self) -> PickList:
         """Return the picks in order of time, then trace id, then phase."""
-        return PickList(sorted(self, key=lambda p: (p.time.ns, p.trace_id, p.phase)), creator=self.creator)
+        return self._of(sorted(self, key=lambda p: (p.time.ns, p.trace_id, p.phase)))
 
     def to_dataframe(self) -> pandas.DataFrame:
         """Return a table with columns station, time (datetime64, UTC without zone), probability, uncertainty_s, phase.

@@ -81,6 +81,12 @@ def test_rich_table_shows_every_number_and_its_brackets(two: dict[str, Scores]) 
     assert console.export_text().count("frozen") == 4
 
 
+def test_a_models_name_is_no_markup(two: dict[str, Scores]) -> None:
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(comparison_table({f"[/x]{name}": scores for name, scores in two.items()}))
+    assert "[/x]frozen" in console.export_text()
+
+
 def test_scores_of_different_windows_are_not_compared(two: dict[str, Scores]) -> None:
     other = score(WINDOWS[:1], [probability()], THRESHOLDS)
     with pytest.raises(PhasenoPeftError, match="frozen and other were not scored on the same windows"):
