@@ -10,9 +10,12 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, MaxLen
 
 from phaseno_peft.errors import AdapterError
+from phaseno_peft.schema import Count, Digest, DigestOrEmpty, Line, Rule, Seed, Word, checked, strict
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,25 +24,29 @@ CONTRACT_VERSION = 1
 PHASES = ("P", "S")
 """Order of the two channels of targets, probabilities and logits everywhere."""
 
+_PhaseCount = Annotated[dict[str, Count], Rule(lambda phases: set(phases) <= set(PHASES), "be of P and S")]
+_PerPhase = Rule(lambda phases: set(phases) == set(PHASES), "have P and S and nothing else")
+Second = Annotated[float, Ge(-1e4), Le(1e4)]
 LabelConvention = Literal["onset", "peak", "trough", "unknown"]
 
 
+@strict
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
     """How recorded samples become network input. All times and rates are real unless said to be the network's."""
 
     id: Literal["campaign-v1", "upstream-v1"] = "campaign-v1"
-    network_rate_hz: float = 100.0
+    network_rate_hz: Annotated[float, Gt(0), Le(1e5)] = 100.0
     """Rate the network was trained at."""
-    window_samples: int = 3000
+    window_samples: Annotated[int, Ge(1), Le(10**6)] = 3000
     """Samples of one window at the network's rate: 30 s for the network, 30/time_scale s in reality."""
-    highpass_hz: float = 1.0
+    highpass_hz: Annotated[float, Gt(0), Le(1e5)] = 1.0
     """Butterworth corner in the network's time; the real corner is highpass_hz * time_scale."""
     component_order: Literal["ENZ"] = "ENZ"
     normalisation: Literal["window-std-over-10"] = "window-std-over-10"
     """Each trace of a window: (x - mean) / std / 10."""
     resampler: Literal["polyphase"] = "polyphase"
-    time_scale: float = 1.0
+    time_scale: Annotated[float, Gt(0), Le(1e6)] = 1.0
     """k: the data are declared k times slower and k times larger than they are (DESIGN section 4)."""
 
     @property
@@ -53,95 +60,91 @@ class Preprocessing:
         return self.window_samples / self.rate_hz
 
 
+@strict
 @dataclass(frozen=True, slots=True)
 class Frame:
     """Where the network's coordinates come from: local kilometres around a centre, 222 km to the unit square."""
 
-    center_latitude_deg: float
-    center_longitude_deg: float
-    edge_limit_km: float = 30.0
+    center_latitude_deg: Annotated[float, Ge(-90), Le(90)]
+    center_longitude_deg: Annotated[float, Ge(-360), Le(360)]
+    edge_limit_km: Annotated[float, Ge(0), Le(4e4)] = 30.0
     """Stations farther apart than this (after time scaling) exchange no messages; upstream's default."""
 
 
+@strict
 @dataclass(frozen=True, slots=True)
 class LabelOffset:
     """Median of (AIC onset - catalogue pick) on clear arrivals: positive where the picks are early."""
 
-    n: int
-    median_s: float | None
-    quartiles_s: tuple[float, float] | None
+    n: Count
+    median_s: Second | None
+    quartiles_s: tuple[Second, Second] | None
 
 
+@strict
 @dataclass(frozen=True, slots=True)
 class Provenance:
     """Counts and origins of what an adapter was trained on; never waveforms."""
 
-    campaign: str
+    campaign: Line
     label_source: Literal["analyst", "automatic", "simulated", "unknown"]
-    seed: int
-    train_events: int
-    validation_events: int
-    test_events: int
-    train_windows: int
-    train_noise_windows: int
-    train_picks: dict[str, int]
-    split: str
+    seed: Seed
+    train_events: Count
+    validation_events: Count
+    test_events: Count
+    train_windows: Count
+    train_noise_windows: Count
+    train_picks: _PhaseCount
+    split: Line
     """How the split was made, in a sentence."""
-    split_sha256: dict[str, str]
+    split_sha256: Annotated[dict[Word, DigestOrEmpty], MaxLen(8)]
     """Digest of the sorted event ids of each side."""
-    stations: list[str]
+    stations: Annotated[list[Word], MaxLen(10_000)]
 
 
+@strict
 @dataclass(frozen=True, slots=True)
 class Contract:
     """Everything an adapter must agree on with the data and the backbone it meets (DESIGN section 4)."""
 
-    backbone_name: str
-    backbone_fingerprint: str
-    preprocessing: Preprocessing
+    backbone_name: Word
+    backbone_fingerprint: Digest
+    preprocessing: Annotated[
+        Preprocessing, Rule(lambda p: 2 * p.highpass_hz < p.network_rate_hz, "have its corner below half its rate")
+    ]
     frame: Frame
     label_convention: LabelConvention
-    label_offset: dict[str, LabelOffset]
-    thresholds: dict[str, float]
+    label_offset: Annotated[dict[str, LabelOffset], Rule(lambda phases: set(phases) <= set(PHASES), "be of P and S")]
+    thresholds: Annotated[dict[str, Annotated[float, Ge(0), Le(1)]], _PerPhase]
     """Probability above which a peak is a pick, per phase, chosen on validation."""
-    min_distance_s: float
+    min_distance_s: Annotated[float, Ge(0), Le(3600)]
     """Two picks of one phase on one station are at least this far apart, in the network's time."""
-    uncertainty_factor: dict[str, float]
+    uncertainty_factor: Annotated[dict[str, Annotated[float, Ge(0), Le(1e6)]], _PerPhase]
     """One-sigma pick uncertainty = factor * half width at half height of the probability peak."""
     provenance: Provenance
-    versions: dict[str, str]
-    tensors_sha256: str = ""
+    versions: Annotated[dict[Word, Word], MaxLen(100)]
+    tensors_sha256: DigestOrEmpty = ""
     """Digest of the adapter's tensors: names, kinds, shapes, bytes; filled in when the adapter is written."""
     contract_version: int = CONTRACT_VERSION
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON types only."""
-        return dataclasses.asdict(self)
+        """Plain JSON types only. Raises `AdapterError` for what `from_json` would refuse."""
+        raw = dataclasses.asdict(self)
+        Contract.from_json(raw)
+        return raw
 
     @classmethod
-    def from_json(cls, raw: dict[str, Any]) -> Contract:
-        """Inverse of `to_json`. Raises `AdapterError` on an unknown version, a missing or a left-over field."""
-        version = raw.get("contract_version")
+    def from_json(cls, raw: object) -> Contract:
+        """Inverse of `to_json`. Raises `AdapterError` for an unknown version, and the first field that cannot be."""
+        version = raw.get("contract_version") if isinstance(raw, dict) else None
         if version != CONTRACT_VERSION:
             raise AdapterError(
                 f"adapter contract version is {version!r}, this phaseno-peft reads version {CONTRACT_VERSION}. "
                 "Install the phaseno-peft version named on the adapter's card, or train the adapter again."
             )
-        fields = dict(raw)
         try:
-            fields["preprocessing"] = Preprocessing(**fields["preprocessing"])
-            fields["frame"] = Frame(**fields["frame"])
-            fields["label_offset"] = {
-                phase: LabelOffset(
-                    n=o["n"],
-                    median_s=o["median_s"],
-                    quartiles_s=None if o["quartiles_s"] is None else (o["quartiles_s"][0], o["quartiles_s"][1]),
-                )
-                for phase, o in fields["label_offset"].items()
-            }
-            fields["provenance"] = Provenance(**fields["provenance"])
-            return cls(**fields)
-        except (KeyError, TypeError, AttributeError) as error:
+            return checked(cls, raw)
+        except ValueError as error:
             raise AdapterError(
                 f"adapter contract is damaged: {error}. Fetch the adapter again, or train it again."
             ) from error

@@ -29,6 +29,7 @@ ORDER = (
     "remote",
     "manifest",
     "contract",
+    "schema",
     "places",
     "files",
     "station_ids",
@@ -83,7 +84,10 @@ def imported_after(statement: str) -> set[str]:
 @pytest.mark.parametrize(
     ("statement", "absent"),
     [
-        ("import phaseno_peft.cli.app", {"torch", "obspy", "peft", "matplotlib", "scipy", "huggingface_hub"}),
+        (
+            "import phaseno_peft.cli.app",
+            {"pydantic", "torch", "obspy", "peft", "matplotlib", "scipy", "huggingface_hub"},
+        ),
         ("from phaseno_peft.library import adapter_info; adapter_info('@')", {"torch", "huggingface_hub"}),
         ("import phaseno_peft.campaign", {"torch", "peft", "matplotlib.pyplot"}),
         ("import phaseno_peft.simulation", {"torch", "peft"}),

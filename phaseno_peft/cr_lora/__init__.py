@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from phaseno_peft.cr_lora.attach import attach, check_tensors, detach, expected_tensors, fold, unfold
 from phaseno_peft.cr_lora.blend import blend
-from phaseno_peft.cr_lora.layer import CRLoraLayer, adapters_by_window, selected_adapter
+from phaseno_peft.cr_lora.layer import CRLoraLayer, ResidentAdapter, adapters_by_window, selected_adapter
 from phaseno_peft.cr_lora.settings import CRLoraSettings
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ __all__ = [
     "CRLoraLayer",
     "CRLoraModel",
     "CRLoraSettings",
+    "ResidentAdapter",
     "adapters_by_window",
     "attach",
     "blend",

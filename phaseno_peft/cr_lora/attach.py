@@ -6,25 +6,46 @@ their names are those of PEFT's `adapter_model.safetensors`, the layers those of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from phaseno_peft.cr_lora.layer import CRLoraLayer, Traits, expected_shapes
-from phaseno_peft.cr_lora.resident import ResidentLayer, layout_of
-from phaseno_peft.cr_lora.settings import CRLoraSettings, target_layers
+from phaseno_peft.backbone import PhaseNO, StationGraph
+from phaseno_peft.contract import Contract
+from phaseno_peft.cr_lora.layer import (
+    PEFT_ROOT,
+    CRLoraLayer,
+    Part,
+    ResidentAdapter,
+    Traits,
+    expected_shapes,
+    selected_adapter,
+)
+from phaseno_peft.cr_lora.resident import (
+    Views,
+    changing,
+    layout_of,
+    not_resident,
+    prepare_layers,
+    residents_of,
+)
+from phaseno_peft.cr_lora.settings import Adaptable, CRLoraSettings, target_layers
 from phaseno_peft.errors import AdapterError
 
-PEFT_ROOT = "base_model.model."
+_SURELY_FINITE = 1e3
+"""Sum of absolute weights of a row. Between two normalisations, whose output is below 60, lie four such layers: 60e12
+and the sum over a window of its square are far from float32's 3e38."""
+_GATES = ("crlora_down.weight", "crlora_up.weight")
 
 
 def expected_tensors(model: nn.Module, settings: CRLoraSettings) -> dict[str, tuple[int, ...]]:
     """Key in `adapter_model.safetensors` -> shape, of a complete adapter with these settings on this model."""
     shapes = {}
     for path, layer, kind in target_layers(_Unwrapped(model), settings):
-        weight = layer.weight
-        for key, shape in expected_shapes(kind, weight.shape[0], weight.shape[1], settings).items():
+        for key, shape in expected_shapes(kind, *_channels(layer), settings).items():
             shapes[f"{PEFT_ROOT}{path}.{key}"] = shape
     if not shapes:
         raise AdapterError(f"CR-LoRA: `target_modules` {settings.target_modules!r} reaches no layer of this model.")
@@ -54,36 +75,84 @@ def check_tensors(expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str,
         raise AdapterError(f"{origin}: {bad} holds NaN or infinite values. Do not use this adapter.")
 
 
-def attach(model: nn.Module, name: str, settings: CRLoraSettings, tensors: Mapping[str, Tensor], origin: str) -> None:
-    """Make adapter `name` resident on `model`, verified before anything is touched; replaces one of the same name.
-
-    The adapter takes effect within `selected_adapter(name)`. Raises `AdapterError` and leaves the model as it was.
-    """
-    wrapped = [layer for layer in model.modules() if isinstance(layer, CRLoraLayer)]
-    if any(not isinstance(layer, ResidentLayer) for layer in wrapped):
-        raise AdapterError(f"{origin}: the model has adapters of PEFT's; load this one with PEFT's load_adapter too.")
+def make_resident(
+    model: nn.Module,
+    name: str,
+    settings: CRLoraSettings,
+    tensors: Mapping[str, Tensor],
+    origin: str,
+    contract: Contract | None = None,
+) -> ResidentAdapter:
+    """An adapter for `model`, verified whole and tried, not yet resident. Raises `AdapterError`."""
     expected = expected_tensors(model, settings)
     check_tensors(expected, tensors, origin)
-    targets = list(target_layers(_Unwrapped(model), settings))
     with torch.no_grad():
         block = torch.cat([tensors[key].reshape(-1) for key in expected]).to(next(model.parameters()).device)
-    traits = Traits.of(settings)
-    detach(model, name)
-    first = 0
-    for path, layer, kind in targets:
-        there = model.get_submodule(path)
-        if not isinstance(there, ResidentLayer):
-            there = ResidentLayer(layer, kind)
-            parent_path, _, leaf = path.rpartition(".")
-            setattr(model.get_submodule(parent_path), leaf, there)
-        layout, size = layout_of(kind, there.channels_out, there.channels_in, settings)
-        there.hold(name, block, first, layout, traits)
+    traits, parts, first = Traits.of(settings)._replace(dropout=0.0), {}, 0
+    for path, layer, kind in target_layers(_Unwrapped(model), settings):
+        layout, size = layout_of(kind, *_channels(layer), settings)
+        parts[path] = Part(traits, Views(block, first, layout))
         first += size
-    there_now = [layer for layer in model.modules() if isinstance(layer, ResidentLayer)]
-    residents = {resident for wrapper in there_now for resident in wrapper.places}
-    for wrapper in there_now:  # an adapter that adds nothing to a layer is known there all the same
-        for resident in residents - set(wrapper.places):
-            wrapper.hold(resident, block[:0], 0, {}, traits)
+    adapter = ResidentAdapter(name, settings, contract, parts)
+    _try(model, adapter, origin)
+    return adapter
+
+
+def attach(
+    model: nn.Module,
+    name: str,
+    settings: CRLoraSettings,
+    tensors: Mapping[str, Tensor],
+    origin: str,
+    contract: Contract | None = None,
+) -> ResidentAdapter:
+    """Make adapter `name` resident on `model`, verified before anything is touched; replaces one of the same name.
+
+    The adapter takes effect within `selected_adapter(name)`; passes that run keep the one they began with. Raises
+    `AdapterError` and leaves the model as it was.
+    """
+    try:
+        residents = prepare_layers(model)
+    except AdapterError as error:
+        raise AdapterError(f"{origin}: {error}") from error
+    adapter = make_resident(model, name, settings, tensors, origin, contract)
+    residents.put(adapter)
+    return adapter
+
+
+def _try(model: nn.Module, adapter: ResidentAdapter, origin: str) -> None:
+    """Raise `AdapterError` if the adapter is too large for float32: one pass of a made-up record must stay finite.
+
+    Rows of ordinary size cannot overflow (`_SURELY_FINITE`) and are spared the pass.
+    """
+    layers = {path: layer for path, layer in model.named_modules() if path in adapter.parts}
+    with torch.no_grad():
+        largest = 0.0
+        for path, part in adapter.parts.items():
+            layer = layers[path]
+            if not isinstance(layer, CRLoraLayer) or layer.path != path:
+                raise AdapterError(f"{origin}: layer {path} belongs to another network, whose adapters it serves.")
+            rows = [layer.effective(part)[0], *(part.tensors[key] for key in _GATES if key in part.tensors)]
+            if (bias := part.tensors.get("crlora_delta.bias")) is not None:
+                rows.append(bias[:, None])
+            largest = max([largest, *(float(each.abs().flatten(1).sum(1).max()) for each in rows)])
+            if not math.isfinite(largest):
+                break
+        if largest <= _SURELY_FINITE:
+            return
+        if math.isfinite(largest) and isinstance(model, PhaseNO):
+            record = torch.randn(
+                1, 3, model.phaseno_config.window_samples, generator=torch.Generator().manual_seed(0)
+            )  # fmt: skip
+            graph = StationGraph.from_coordinates(torch.full((1, 2), 0.5))
+            device = next(model.parameters()).device
+            with selected_adapter(adapter):
+                logits = model.run(record.to(device), graph.to(device))
+            if bool(torch.isfinite(logits).all()):
+                return
+    raise AdapterError(
+        f"{origin}: its numbers are too large, the network's output is not finite with them. Do not use this adapter."
+    )
 
 
 def resident_tensors(model: nn.Module, name: str) -> dict[str, Tensor]:
@@ -91,15 +160,11 @@ def resident_tensors(model: nn.Module, name: str) -> dict[str, Tensor]:
 
     Raises `AdapterError` if the adapter is not resident.
     """
-    found: dict[str, Tensor] = {
+    return {
         f"{PEFT_ROOT}{path}.{key}": tensor
-        for path, layer in model.named_modules()
-        if isinstance(layer, CRLoraLayer)
-        for key, tensor in layer.tensors(name).items()
+        for path, part in _parts(model, name).items()
+        for key, tensor in part.tensors.items()
     }
-    if not found:
-        raise AdapterError(f"adapter {name!r} is not resident. Load it first.")
-    return found
 
 
 def write_tensors(model: nn.Module, name: str, tensors: Mapping[str, Tensor]) -> None:
@@ -112,13 +177,10 @@ def write_tensors(model: nn.Module, name: str, tensors: Mapping[str, Tensor]) ->
 
 
 def detach(model: nn.Module, name: str) -> None:
-    """Forget adapter `name`; layers without any adapter left become the plain layers they were."""
-    for path, layer in list(model.named_modules()):
-        if isinstance(layer, ResidentLayer):
-            layer.forget(name)
-            if not any(place.layout for place in layer.places.values()):
-                parent_path, _, leaf = path.rpartition(".")
-                setattr(model.get_submodule(parent_path), leaf, layer.base_layer)
+    """Forget adapter `name`, if it is resident; passes that run with it go on to their end."""
+    residents = residents_of(model)
+    if residents is not None:
+        residents.drop(name)
 
 
 def fold(model: nn.Module, name: str) -> None:
@@ -127,21 +189,45 @@ def fold(model: nn.Module, name: str) -> None:
     The frozen weights are not touched, so other adapters and the backbone stay what they are; costs the memory of the
     adapted layers. Raises `AdapterError` if the adapter is not resident.
     """
-    for layer in _wrapped_with(model, name):
-        layer.fold(name)
+    _exchange(model, name, lambda layer, part: layer.fold(part))
 
 
 def unfold(model: nn.Module, name: str) -> None:
     """Undo `fold`, exactly."""
-    for layer in _wrapped_with(model, name):
-        layer.unfold(name)
+    _exchange(model, name, lambda _, part: part._replace(folded=None))
 
 
-def _wrapped_with(model: nn.Module, name: str) -> list[CRLoraLayer]:
-    layers = [layer for layer in model.modules() if isinstance(layer, CRLoraLayer) and layer.tensors(name)]
-    if not layers:
-        raise AdapterError(f"adapter {name!r} is not resident. Load it first.")
-    return layers
+def _exchange(model: nn.Module, name: str, change: Callable[[CRLoraLayer, Part], Part]) -> None:
+    layers = {layer.path: layer for layer in _adapted_layers(model)}
+    with changing():
+        parts = {path: change(layers[path], part) for path, part in _parts(model, name).items()}
+        residents = residents_of(model, peft=True)
+        if residents is not None:
+            residents.put(replace(residents.adapter(name), parts=parts))
+        else:
+            for path, part in parts.items():
+                layers[path].keep_folded(name, part.folded)
+
+
+def _parts(model: nn.Module, name: str) -> Mapping[str, Part]:
+    """Path -> part of every layer that a resident adapter adds something to."""
+    residents = residents_of(model, peft=True)
+    if residents is not None:
+        return residents.adapter(name).parts
+    found = {layer.path: part for layer in _adapted_layers(model) if (part := layer.part_of(name)) and part.tensors}
+    if not found:
+        raise AdapterError(not_resident(name, ()))
+    return found
+
+
+def _adapted_layers(model: nn.Module) -> list[CRLoraLayer]:
+    return [layer for layer in model.modules() if isinstance(layer, CRLoraLayer)]
+
+
+def _channels(layer: Adaptable) -> tuple[int, int]:
+    """Output and input channels."""
+    weight = layer.frozen[0] if isinstance(layer, CRLoraLayer) else layer.weight
+    return weight.shape[0], weight.shape[1]
 
 
 class _Unwrapped(nn.Module):
@@ -154,6 +240,6 @@ class _Unwrapped(nn.Module):
     def named_modules(self, *_: object, **__: object) -> Iterator[tuple[str, nn.Module]]:
         for path, layer in self.__dict__["walked"].named_modules():
             if isinstance(layer, CRLoraLayer):
-                yield path, layer.base_layer
+                yield path, getattr(layer, "base_layer", layer)
             elif "base_layer" not in path and "crlora_" not in path:
                 yield path, layer

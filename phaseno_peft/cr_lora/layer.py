@@ -13,11 +13,12 @@ is left to two subclasses: `ResidentLayer` (packed, for picking), PEFT's `CRLora
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -25,20 +26,92 @@ from torch import Tensor, nn
 
 from phaseno_peft.backbone import StationGraph, around_forward, parallel
 from phaseno_peft.backbone.network import Forward
+from phaseno_peft.contract import Contract
 from phaseno_peft.cr_lora.settings import CRLoraSettings, LayerKind
 from phaseno_peft.errors import AdapterError
 
-_UNSET = "\0unset"
-_SELECTED: ContextVar[str | None] = ContextVar("phaseno_peft_selected_adapter", default=_UNSET)
+PEFT_ROOT = "base_model.model."
+Folded = tuple[list[int], Tensor, Tensor | None]
+"""Versions of the tensors it was made of, effective weight, effective bias."""
+
+
+class Traits(NamedTuple):
+    """What of an adapter's settings its arithmetic needs."""
+
+    scaling: float
+    dropout: float
+    paper_gate: bool
+
+    @classmethod
+    def of(cls, settings: CRLoraSettings) -> Traits:
+        """From an adapter's settings."""
+        return cls(settings.scaling, settings.lora_dropout, settings.se_init == "paper")
+
+
+class Part(NamedTuple):
+    """What one adapter adds to one layer."""
+
+    traits: Traits
+    tensors: Mapping[str, Tensor]
+    """`crlora_<part>.weight` or `.bias` -> tensor."""
+    folded: Folded | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ResidentAdapter:
+    """A loaded adapter, never changed: another of its name takes its place in a table, and who uses this one goes on.
+
+    Weights, name and contract are one object, so that a pick that holds it cannot mix two adapters.
+    """
+
+    name: str
+    settings: CRLoraSettings
+    contract: Contract | None
+    parts: Mapping[str, Part]
+    """Path of a layer -> what is added there; layers that are not named stay frozen."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All of them, under their names in `adapter_model.safetensors`."""
+        return {f"{PEFT_ROOT}{path}.{key}": t for path, part in self.parts.items() for key, t in part.tensors.items()}
+
+
+class Table(Protocol):
+    """The adapters that are resident on one network."""
+
+    def adapter(self, name: str) -> ResidentAdapter:
+        """The one of this name. Raises `AdapterError` if it is not resident."""
+
+
+class Selection:
+    """What was chosen in a context: an adapter, a name that each network looks up once, or None for the backbone."""
+
+    def __init__(self, choice: ResidentAdapter | str | None) -> None:
+        self.choice = choice
+        self.found: dict[Table, ResidentAdapter] = {}
+        """What the name meant when a network first asked."""
+
+    def on(self, layer: CRLoraLayer) -> Part | None:
+        """What is added to `layer`. Raises `AdapterError` for a name that is not resident there."""
+        choice = self.choice
+        if isinstance(choice, str):
+            if layer.table is None:
+                return layer.part_by_name(choice)
+            if layer.table not in self.found:
+                self.found.setdefault(layer.table, layer.table.adapter(choice))
+            choice = self.found[layer.table]
+        return None if choice is None else choice.parts.get(layer.path)
+
+
+_SELECTED: ContextVar[Selection | None] = ContextVar("phaseno_peft_selected_adapter", default=None)
 
 
 @contextmanager
-def selected_adapter(name: str | None) -> Iterator[None]:
-    """Within this block and this thread, layers use adapter `name`; None uses the frozen backbone.
+def selected_adapter(choice: ResidentAdapter | str | None) -> Iterator[None]:
+    """Within this block and this thread, layers use one adapter; None is the frozen backbone.
 
-    Swapping a resident adapter is setting this variable: threads never see each other's choice.
+    A name is looked up once, when a network first runs in the block: reloading or removing it changes nothing inside.
     """
-    token = _SELECTED.set(name)
+    token = _SELECTED.set(Selection(choice))
     try:
         yield
     finally:
@@ -46,13 +119,13 @@ def selected_adapter(name: str | None) -> Iterator[None]:
 
 
 @contextmanager
-def adapters_by_window(names: Sequence[str | None]) -> Iterator[None]:
+def adapters_by_window(names: Sequence[ResidentAdapter | str | None]) -> Iterator[None]:
     """Within this block and this thread, window i of a batch is computed with adapter `names[i]`; None is frozen.
 
     Windows are those of `StationGraph.sizes`; the stations of one window exchange messages and share an adapter.
     Windows of one adapter are computed together. A batch of another number of windows raises `AdapterError`.
     """
-    windows_of: dict[str | None, list[int]] = {}
+    windows_of: dict[ResidentAdapter | str | None, list[int]] = {}
     for window, name in enumerate(names):
         windows_of.setdefault(name, []).append(window)
 
@@ -62,7 +135,13 @@ def adapters_by_window(names: Sequence[str | None]) -> Iterator[None]:
                 f"{len(names)} adapter names are given for a batch of {len(graph.sizes)} windows. Give one for each "
                 "window (a window is a whole network, stacked with StationGraph.stack)."
             )
-        shares = [(name, *graph.select(windows)) for name, windows in windows_of.items()]
+        network = getattr(run, "__self__", None)
+        layers = network.modules() if isinstance(network, nn.Module) else ()
+        table = next((layer.table for layer in layers if isinstance(layer, CRLoraLayer)), None)
+        shares = [
+            (table.adapter(name) if table is not None and isinstance(name, str) else name, *graph.select(windows))
+            for name, windows in windows_of.items()
+        ]
         logits: dict[int, Tensor] = {}
 
         def piece(i: int) -> None:
@@ -87,110 +166,101 @@ def adapters_by_window(names: Sequence[str | None]) -> Iterator[None]:
         around_forward.reset(token)
 
 
-class Traits(NamedTuple):
-    """What of an adapter's settings its arithmetic needs."""
-
-    scaling: float
-    dropout: float
-    paper_gate: bool
-
-    @classmethod
-    def of(cls, settings: CRLoraSettings) -> Traits:
-        """From an adapter's settings."""
-        return cls(settings.scaling, settings.lora_dropout, settings.se_init == "paper")
-
-
 class CRLoraLayer(nn.Module):
     """A frozen `Linear` or 1x1 `Conv1d` and any number of adapters for it."""
 
-    base_layer: nn.Linear | nn.Conv1d
-    _disable_adapters: bool = False
-    _active_adapter: str | list[str] = "default"
+    kind: LayerKind
+    path: str
+    """Of this layer in its network."""
+    table: Table | None = None
+    """Where the network's adapters are, unless its layers hold them themselves."""
 
-    def __init__(self, base_layer: nn.Linear | nn.Conv1d, kind: LayerKind) -> None:
-        super().__init__()
-        self.base_layer = base_layer
-        self.kind: LayerKind = kind
-        self.channels_out, self.channels_in = base_layer.weight.shape[:2]
-        self.folded: dict[str, tuple[list[int], Tensor, Tensor | None]] = {}
-
-    def traits(self, name: str) -> Traits | None:
-        """Of adapter `name`, or None if it is not resident."""
+    @property
+    def frozen(self) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias of the backbone."""
         raise NotImplementedError
+
+    @property
+    def channels_out(self) -> int:
+        """Of the frozen weight."""
+        return self.frozen[0].shape[0]
+
+    @property
+    def channels_in(self) -> int:
+        """Of the frozen weight."""
+        return self.frozen[0].shape[1]
+
+    def part_of(self, name: str) -> Part | None:
+        """What adapter `name` adds here; None if it adds nothing or is not resident."""
+        raise NotImplementedError
+
+    def part_by_name(self, name: str) -> Part | None:
+        """`part_of`; raises `AdapterError` if `name` is not resident."""
+        raise NotImplementedError
+
+    def keep_folded(self, name: str, folded: Folded | None) -> None:
+        """Serve adapter `name` with these weights from now on; None forgets them."""
+        raise NotImplementedError
+
+    def part_by_default(self) -> Part | None:
+        """What is added where nothing was selected."""
+        return None
+
+    @property
+    def part(self) -> Part | None:
+        """What the adapter in force adds here: of this thread's selection, else the layer's own."""
+        selection = _SELECTED.get()
+        return self.part_by_default() if selection is None else selection.on(self)
 
     def tensors(self, name: str) -> dict[str, Tensor]:
         """`crlora_<part>.weight` or `.bias` -> tensor of adapter `name`; empty if it adds nothing here."""
-        raise NotImplementedError
+        part = self.part_of(name)
+        return {} if part is None else dict(part.tensors)
 
-    def tensor(self, name: str, key: str) -> Tensor | None:
-        """One of `tensors`, or None."""
-        raise NotImplementedError
-
-    @property
-    def residents(self) -> list[str]:
-        """Names of all adapters that are known here."""
-        raise NotImplementedError
-
-    @property
-    def current(self) -> str | None:
-        """Adapter in force: this thread's `selected_adapter`, else the layer's active one; None if frozen."""
-        name = _SELECTED.get()
-        if name is None:
-            return None
-        if name != _UNSET:
-            if self.traits(name) is None:
-                raise AdapterError(f"adapter {name!r} is not resident (resident: {', '.join(self.residents)}).")
-            return name
-        if self._disable_adapters or not self._active_adapter:
-            return None
-        name = self._active_adapter if isinstance(self._active_adapter, str) else self._active_adapter[0]
-        return None if self.traits(name) is None else name
-
-    def delta_weight(self, name: str) -> Tensor | None:
-        """What adapter `name` adds to the weight, [out, in], or None."""
-        if (dense := self.tensor(name, "crlora_delta.weight")) is not None:
+    def delta_weight(self, part: Part) -> Tensor | None:
+        """What is added to the weight, [out, in], or None."""
+        if (dense := part.tensors.get("crlora_delta.weight")) is not None:
             return dense
-        a, b, traits = self.tensor(name, "crlora_A.weight"), self.tensor(name, "crlora_B.weight"), self.traits(name)
-        if a is None or b is None or traits is None:
+        a, b = part.tensors.get("crlora_A.weight"), part.tensors.get("crlora_B.weight")
+        if a is None or b is None:
             return None
-        if self.training and traits.dropout > 0:
-            a = a * F.dropout(torch.ones_like(a[:1]), traits.dropout)
-        return (b @ a) * traits.scaling
+        if self.training and part.traits.dropout > 0:
+            a = a * F.dropout(torch.ones_like(a[:1]), part.traits.dropout)
+        return (b @ a) * part.traits.scaling
 
     @property
     def weight(self) -> Tensor:
         """The effective weight, same shape as the frozen layer's."""
-        weight: Tensor = self.base_layer.weight
-        name = self.current
-        if name is None:
-            return weight
-        if (ready := self._ready(name)) is not None:
-            return ready[0]
-        delta = self.delta_weight(name)
-        return weight if delta is None else weight + delta.view_as(weight).to(weight.dtype)
+        part = self.part
+        return self.frozen[0] if part is None else self.effective(part)[0]
 
     @property
     def bias(self) -> Tensor | None:
         """The effective bias."""
-        bias: Tensor | None = self.base_layer.bias
-        name = self.current
-        if bias is None or name is None or (delta := self.tensor(name, "crlora_delta.bias")) is None:
+        bias, part = self.frozen[1], self.part
+        if bias is None or part is None or (delta := part.tensors.get("crlora_delta.bias")) is None:
             return bias
-        if (ready := self._ready(name)) is not None:
+        if (ready := self._ready(part)) is not None:
             return ready[1]
         return bias + delta.to(bias.dtype)
 
+    def effective(self, part: Part) -> tuple[Tensor, Tensor | None]:
+        """Weight with `part`, and the bias that was kept with it if it is folded."""
+        if (ready := self._ready(part)) is not None:
+            return ready
+        weight, delta = self.frozen[0], self.delta_weight(part)
+        return weight if delta is None else weight + delta.view_as(weight).to(weight.dtype), None
+
     def gate(self, time_mean: Tensor) -> Tensor | None:
         """[station, channel] mean over time of this layer's output -> [station, channel] factors; None means ones."""
-        name = self.current
-        if name is None:
+        part = self.part
+        if part is None:
             return None
-        down, up = self.tensor(name, "crlora_down.weight"), self.tensor(name, "crlora_up.weight")
-        traits = self.traits(name)
-        if down is None or up is None or traits is None:
+        down, up = part.tensors.get("crlora_down.weight"), part.tensors.get("crlora_up.weight")
+        if down is None or up is None:
             return None
         excitation = torch.sigmoid(F.linear(F.relu(F.linear(time_mean.to(down.dtype), down)), up))
-        return (excitation if traits.paper_gate else 2 * excitation).to(time_mean.dtype)
+        return (excitation if part.traits.paper_gate else 2 * excitation).to(time_mean.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """The layer on its own, channels-last for Linear and [station, channel, time] for Conv1d."""
@@ -200,32 +270,31 @@ class CRLoraLayer(nn.Module):
         gate = self.gate(y.mean(-1))
         return y if gate is None else y * gate[..., None]
 
-    def fold(self, name: str) -> None:
-        """Keep the effective weight and bias of adapter `name` ready; its gate stays live, the frozen layer untouched.
+    def fold(self, part: Part) -> Part:
+        """`part` with its effective weight and bias kept ready; gates stay live, the frozen layer untouched.
 
         They serve passes that record no gradients, until one of the tensors behind them changes or moves.
         """
-        self.folded.pop(name, None)
-        with torch.no_grad(), selected_adapter(name):
-            if self.delta_weight(name) is not None:
-                bias = self.bias
-                self.folded[name] = (self._versions(name), self.weight.clone(), None if bias is None else bias.clone())
+        part = part._replace(folded=None)
+        with torch.no_grad():
+            if self.delta_weight(part) is None:
+                return part
+            bias, delta = self.frozen[1], part.tensors.get("crlora_delta.bias")
+            bias = bias if bias is None or delta is None else bias + delta.to(bias.dtype)
+            weight = self.effective(part)[0].clone()
+            return part._replace(folded=(self._versions(part), weight, None if bias is None else bias.clone()))
 
-    def unfold(self, name: str) -> None:
-        """Undo `fold`."""
-        self.folded.pop(name, None)
-
-    def _versions(self, name: str) -> list[int]:
-        tensors = [*self.base_layer.parameters(), *self.tensors(name).values()]
+    def _versions(self, part: Part) -> list[int]:
+        tensors = [*(tensor for tensor in self.frozen if tensor is not None), *part.tensors.values()]
         return [0 if tensor.is_inference() else tensor._version for tensor in tensors]
 
-    def _ready(self, name: str) -> tuple[Tensor, Tensor | None] | None:
+    def _ready(self, part: Part) -> tuple[Tensor, Tensor | None] | None:
         """Folded weight and bias where they serve."""
-        if name not in self.folded or torch.is_grad_enabled():
+        if part.folded is None or torch.is_grad_enabled():
             return None
-        versions, weight, bias = self.folded[name]
-        frozen = self.base_layer.weight
-        same = weight.device == frozen.device and weight.dtype == frozen.dtype and versions == self._versions(name)
+        versions, weight, bias = part.folded
+        frozen = self.frozen[0]
+        same = weight.device == frozen.device and weight.dtype == frozen.dtype and versions == self._versions(part)
         return (weight, bias) if same else None
 
 

@@ -20,18 +20,17 @@ from torch import Tensor, nn
 from phaseno_peft.backbone import fingerprint
 from phaseno_peft.contract import tensors_sha256
 from phaseno_peft.cr_lora.attach import (
-    PEFT_ROOT,
-    check_tensors,
-    expected_tensors,
     fold,
+    make_resident,
     resident_tensors,
     unfold,
     write_tensors,
 )
 from phaseno_peft.cr_lora.blend import blend
 from phaseno_peft.cr_lora.config import CRLoraConfig
-from phaseno_peft.cr_lora.layer import CRLoraLayer, Traits, adapters_by_window, expected_shapes
-from phaseno_peft.cr_lora.settings import PEFT_TYPE, PREFIX, CRLoraSettings, layer_kind, trains
+from phaseno_peft.cr_lora.layer import PEFT_ROOT, CRLoraLayer, Folded, Part, Traits, adapters_by_window, expected_shapes
+from phaseno_peft.cr_lora.resident import not_resident, residents_of
+from phaseno_peft.cr_lora.settings import PEFT_TYPE, PREFIX, CRLoraSettings, LayerKind, layer_kind, reaches, trains
 from phaseno_peft.errors import AdapterError
 
 TESTED_PEFT = "0.21"
@@ -39,6 +38,7 @@ PRIVATE_HOOKS = {
     "peft.tuners.tuners_utils.BaseTuner": (
         "inject_adapter",  # every new adapter passes here: names and backbone are checked
         "_create_and_replace",  # PEFT's own extension point
+        "_check_target_module_exists",  # names are whole paths; no expressions but our own
         "_replace_module",
         "_remap_adapter_state_dict_for_load",  # every loaded file passes here before anything is written
         "_check_merge_allowed",
@@ -74,8 +74,16 @@ class CRLoraTunerLayer(CRLoraLayer, BaseTunerLayer):  # type: ignore[misc]  # pe
     adapter_layer_names: tuple[str, ...] = ("crlora_A", "crlora_B", "crlora_down", "crlora_up", "crlora_delta")
     other_param_names: tuple[str, ...] = ("traits_of", "folded")
 
-    def __init__(self, base_layer: nn.Linear | nn.Conv1d, kind: Any, name: str, settings: CRLoraSettings) -> None:
-        super().__init__(base_layer, kind)
+    base_layer: nn.Linear | nn.Conv1d
+    _disable_adapters: bool = False
+    _active_adapter: str | list[str] = "default"
+
+    def __init__(
+        self, base_layer: nn.Linear | nn.Conv1d, kind: LayerKind, path: str, name: str, settings: CRLoraSettings
+    ) -> None:
+        super().__init__()
+        self.base_layer, self.kind, self.path = base_layer, kind, path
+        self.folded: dict[str, Folded] = {}
         for part in self.adapter_layer_names:
             setattr(self, part, nn.ModuleDict())
         self.traits_of: dict[str, Traits] = {}
@@ -109,25 +117,36 @@ class CRLoraTunerLayer(CRLoraLayer, BaseTunerLayer):  # type: ignore[misc]  # pe
                         for parameter in holder.parameters():
                             parameter.zero_()
 
-    def traits(self, name: str) -> Traits | None:
-        """Of adapter `name`, or None if it is not resident."""
-        return self.traits_of.get(name)
-
-    def tensor(self, name: str, key: str) -> Tensor | None:
-        """A parameter, or None."""
-        part, leaf = key.split(".")
-        holders = getattr(self, part)
-        return getattr(holders[name], leaf) if name in holders else None
-
-    def tensors(self, name: str) -> dict[str, Tensor]:
-        """All parameters of adapter `name` on this layer."""
-        holders = {part: getattr(self, part)[name] for part in self.adapter_layer_names if name in getattr(self, part)}
-        return {f"{part}.{leaf}": p for part, holder in holders.items() for leaf, p in holder.named_parameters()}
-
     @property
-    def residents(self) -> list[str]:
-        """Names of all adapters that are known here."""
-        return list(self.traits_of)
+    def frozen(self) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias of the backbone."""
+        return self.base_layer.weight, self.base_layer.bias
+
+    def part_of(self, name: str) -> Part | None:
+        """Parameters of adapter `name` on this layer; None if it is not resident."""
+        if name not in self.traits_of:
+            return None
+        holders = {part: getattr(self, part)[name] for part in self.adapter_layer_names if name in getattr(self, part)}
+        tensors = {f"{part}.{leaf}": p for part, holder in holders.items() for leaf, p in holder.named_parameters()}
+        return Part(self.traits_of[name], tensors, self.folded.get(name))
+
+    def part_by_name(self, name: str) -> Part | None:
+        """`part_of`; raises `AdapterError` if `name` is not resident."""
+        if name not in self.traits_of:
+            raise AdapterError(not_resident(name, self.traits_of))
+        return self.part_of(name)
+
+    def part_by_default(self) -> Part | None:
+        """Of PEFT's active adapter."""
+        if self._disable_adapters or not self._active_adapter:
+            return None
+        return self.part_of(self._active_adapter if isinstance(self._active_adapter, str) else self._active_adapter[0])
+
+    def keep_folded(self, name: str, folded: Folded | None) -> None:
+        """Serve adapter `name` with these weights from now on; None forgets them."""
+        self.folded.pop(name, None)
+        if folded is not None:
+            self.folded[name] = folded
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:  # noqa: ARG002
         """Refused: a gate depends on the input."""
@@ -154,6 +173,10 @@ class CRLoraModel(BaseTuner):  # type: ignore[misc]  # peft ships no types
         """Called by PEFT for every new adapter; refuses bad names and foreign backbones before anything changes."""
         settings = self.peft_config[adapter_name]
         check_adapter_name(adapter_name, model)
+        if residents_of(model, peft=True) is not None:
+            raise AdapterError(
+                "this network is a Picker's, whose adapters are not PEFT's. Take one from load_backbone."
+            )
         wanted = (settings.contract or {}).get("backbone_fingerprint")
         if wanted is not None and wanted != (seen := fingerprint(model)):
             raise AdapterError(
@@ -161,6 +184,10 @@ class CRLoraModel(BaseTuner):  # type: ignore[misc]  # peft ships no types
                 f"({wanted[:12]}), this one is {seen[:12]}. Load that backbone, or train the adapter again."
             )
         super().inject_adapter(model, adapter_name, *args, **kwargs)
+
+    @staticmethod
+    def _check_target_module_exists(settings: CRLoraConfig, key: str) -> bool:
+        return reaches(settings.target_modules, key)
 
     def _create_and_replace(
         self,
@@ -180,7 +207,7 @@ class CRLoraModel(BaseTuner):  # type: ignore[misc]  # peft ships no types
         kind = layer_kind(current_key, target)
         if not trains(kind, settings):
             return
-        layer = CRLoraTunerLayer(target, kind, adapter_name, settings)  # type: ignore[arg-type]  # layer_kind checked
+        layer = CRLoraTunerLayer(target, kind, current_key, adapter_name, settings)  # type: ignore[arg-type]  # layer_kind checked
         if adapter_name not in self.active_adapters:
             layer.requires_grad_(False)
         for other, their in self.peft_config.items():
@@ -200,7 +227,7 @@ class CRLoraModel(BaseTuner):  # type: ignore[misc]  # peft ships no types
                     f"adapter {adapter_name!r} is there already, with settings of its own. Load the file under another "
                     "name, or delete_adapter first."
                 )
-            check_tensors(expected_tensors(base, config), rooted, f"adapter {adapter_name!r}")
+            make_resident(base, adapter_name, config, rooted, f"adapter {adapter_name!r}")
             promised = (config.contract or {}).get("tensors_sha256")
             if promised and promised != (seen := tensors_sha256(rooted)):
                 raise AdapterError(
@@ -284,7 +311,7 @@ def _forget(model: nn.Module, base: nn.Module, adapter_name: str) -> None:
     for path, layer in list(base.named_modules()):
         if isinstance(layer, CRLoraTunerLayer):
             BaseTunerLayer.delete_adapter(layer, adapter_name)
-            if not layer.residents:
+            if not layer.traits_of:
                 parent_path, _, leaf = path.rpartition(".")
                 setattr(base.get_submodule(parent_path), leaf, layer.base_layer)
     if tuner.peft_config and active != adapter_name:

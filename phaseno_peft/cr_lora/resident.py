@@ -1,72 +1,157 @@
-"""Where a picking process keeps adapters: each in one block of memory, shared by all layers.
+"""Where a picking process keeps adapters: each in one block of memory, shared by all layers, never changed.
 
-A thousand campaigns cost little more than their numbers, and loading one is one copy.
+The layers of a network are prepared once and look up what is in force; loading, reloading and removing exchange a table
+by one assignment. So nothing that runs is touched, and a thousand campaigns cost little more than their numbers.
 """
 
 from __future__ import annotations
 
 import math
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any
 
 from torch import Tensor, nn
 
-from phaseno_peft.cr_lora.layer import CRLoraLayer, Traits, expected_shapes
-from phaseno_peft.cr_lora.settings import CRLoraSettings, LayerKind
+from phaseno_peft.cr_lora.layer import CRLoraLayer, Part, ResidentAdapter, expected_shapes
+from phaseno_peft.cr_lora.settings import CRLoraSettings, LayerKind, layer_kind
+from phaseno_peft.errors import AdapterError
 
 Layout = dict[str, tuple[int, tuple[int, ...]]]
 """Key -> (first number, shape) within a layer's part of the block."""
 
 
-class _Place(NamedTuple):
-    block: Tensor
-    """[number of parameters] of the whole adapter."""
-    first: int
-    layout: Layout
-    traits: Traits
+class Views(Mapping[str, Tensor]):
+    """The tensors of one layer, as views that are made when they are asked for."""
+
+    __slots__ = ("block", "first", "layout")
+
+    def __init__(self, block: Tensor, first: int, layout: Layout) -> None:
+        self.block, self.first, self.layout = block, first, layout
+
+    def __getitem__(self, key: str) -> Tensor:
+        first, shape = self.layout[key]
+        return self.block[self.first + first :][: math.prod(shape)].view(shape)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.layout
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The tensor, or `default`."""
+        return self[key] if key in self.layout else default
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.layout)
+
+    def __len__(self) -> int:
+        return len(self.layout)
+
+
+_changing = threading.RLock()
+"""Held while a table or a network's layers are exchanged: rarely, shortly, so one for all, which a fork can renew."""
+
+
+def _renew_lock() -> None:
+    global _changing
+    _changing = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+def changing() -> threading.RLock:
+    """The lock that is held while what is resident changes."""
+    return _changing
+
+
+class Residents:
+    """The adapters that are resident on one network."""
+
+    def __init__(self) -> None:
+        self.adapters: Mapping[str, ResidentAdapter] = {}
+        """Never changed, only exchanged: take it once and it stays as it was."""
+
+    def adapter(self, name: str) -> ResidentAdapter:
+        """The one of this name. Raises `AdapterError` if it is not resident."""
+        adapters = self.adapters
+        if name not in adapters:
+            raise AdapterError(not_resident(name, adapters))
+        return adapters[name]
+
+    def put(self, adapter: ResidentAdapter) -> None:
+        """Make an adapter resident; one of the same name goes."""
+        with changing():
+            self.adapters = {**self.adapters, adapter.name: adapter}
+
+    def drop(self, name: str) -> None:
+        """Forget an adapter, if it is there."""
+        with changing():
+            self.adapters = {other: adapter for other, adapter in self.adapters.items() if other != name}
+
+
+def not_resident(name: str, residents: Iterable[str]) -> str:
+    """The sentence for an adapter that is not there."""
+    there = ", ".join(sorted(residents)) or "none yet"
+    return f"adapter {name!r} is not resident (resident: {there}). Load it first."
 
 
 class ResidentLayer(CRLoraLayer):
-    """A frozen layer and the adapters that `attach` made resident on it. Their tensors are not parameters."""
+    """A layer of the backbone that adds what the adapter in force brings. Its parameters stay where they were.
 
-    def __init__(self, base_layer: nn.Linear | nn.Conv1d, kind: LayerKind) -> None:
-        super().__init__(base_layer, kind)
-        self._active_adapter = []
-        self.places: dict[str, _Place] = {}
+    A layer becomes one by taking its class (as in torch.nn.utils.parametrize): names in `state_dict`, the parameters
+    and the module tree are those of the plain network, so that this can happen beside a running pass.
+    """
 
-    def hold(self, name: str, block: Tensor, first: int, layout: Layout, traits: Traits) -> None:
-        """Make adapter `name` known: its numbers for this layer begin at `first` of its block."""
-        self.folded.pop(name, None)
-        self.places[name] = _Place(block, first, layout, traits)
-
-    def forget(self, name: str) -> None:
-        """Forget adapter `name`."""
-        self.folded.pop(name, None)
-        self.places.pop(name, None)
-
-    def traits(self, name: str) -> Traits | None:
-        """Of adapter `name`, or None if it is not resident."""
-        place = self.places.get(name)
-        return None if place is None else place.traits
-
-    def tensor(self, name: str, key: str) -> Tensor | None:
-        """A view of the adapter's block, or None."""
-        place = self.places.get(name)
-        if place is None or key not in place.layout:
-            return None
-        first, shape = place.layout[key]
-        return place.block[place.first + first :][: math.prod(shape)].view(shape)
-
-    def tensors(self, name: str) -> dict[str, Tensor]:
-        """All of adapter `name` for this layer, as views."""
-        place = self.places.get(name)
-        found = {key: self.tensor(name, key) for key in (place.layout if place else {})}
-        return {key: tensor for key, tensor in found.items() if tensor is not None}
+    table: Residents
 
     @property
-    def residents(self) -> list[str]:
-        """Names of all adapters that are known here."""
-        return list(self.places)
+    def frozen(self) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias of the backbone."""
+        return self._parameters["weight"], self._parameters["bias"]  # type: ignore[return-value]  # a weight is there
+
+    def part_of(self, name: str) -> Part | None:
+        """What adapter `name` adds here; None if it adds nothing or is not resident."""
+        adapter = self.table.adapters.get(name)
+        return None if adapter is None else adapter.parts.get(self.path)
+
+
+class ResidentLinear(ResidentLayer, nn.Linear):  # type: ignore[misc, override]  # weight and bias are properties here
+    """`ResidentLayer` of a linear layer."""
+
+
+class ResidentConv1d(ResidentLayer, nn.Conv1d):  # type: ignore[override]  # as above
+    """`ResidentLayer` of a 1x1 convolution."""
+
+
+def residents_of(model: nn.Module, *, peft: bool = False) -> Residents | None:
+    """The adapters resident on `model`, None where none ever was.
+
+    A model whose layers are PEFT's has none either: for it None with `peft`, else an `AdapterError`.
+    """
+    layer = next((layer for layer in model.modules() if isinstance(layer, CRLoraLayer)), None)
+    if isinstance(layer, ResidentLayer):
+        return layer.table
+    if layer is not None and not peft:
+        raise AdapterError("the model has adapters of PEFT's; load this one with PEFT's load_adapter too.")
+    return None
+
+
+def prepare_layers(model: nn.Module) -> Residents:
+    """Have every layer that an adapter may reach look up what is in force; harmless to repeat and beside a pass."""
+    with changing():
+        there = residents_of(model)
+        if there is not None:
+            return there
+        residents = Residents()
+        for path, layer in model.named_modules():
+            if path and (type(layer) is nn.Linear or (type(layer) is nn.Conv1d and layer.kernel_size == (1,))):
+                attributes = {"path": path, "kind": layer_kind(path, layer), "table": residents}
+                layer.__dict__.update(attributes)
+                layer.__class__ = ResidentLinear if type(layer) is nn.Linear else ResidentConv1d
+        return residents
 
 
 def layout_of(kind: LayerKind, channels_out: int, channels_in: int, settings: CRLoraSettings) -> tuple[Layout, int]:

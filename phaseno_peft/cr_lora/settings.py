@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
+from annotated_types import Ge, Gt, Le, Lt, MaxLen
 from torch import nn
 
+from phaseno_peft.contract import Contract
 from phaseno_peft.errors import AdapterError
+from phaseno_peft.schema import Rule, Word, check_fields
 
 PEFT_TYPE = "CRLORA"
 PREFIX = "crlora_"
@@ -18,10 +21,25 @@ FORMAT_VERSION = 1
 TARGETS = r"(fno\d\.w\.conv|gno\d\.(edge|aggre)\.fc[12]|fc[12])"
 """PhaseNO's pointwise convolutions, GNO linears and decision head; the spectral weights and fc0 stay as they are."""
 
+_PARTS = (r"fno\d\.w\.conv", r"gno\d\.(edge|aggre)\.fc[12]", "fc[12]")
+_LATE_BLOCKS = re.compile(r"\(\?=[a-z]+\d?(\|[a-z]+\d?)*\)")
+"""In front of a pattern: the blocks that it is confined to."""
+
+
+def is_own_pattern(pattern: str) -> bool:
+    """True for the regular expressions this library makes: `TARGETS` or a part of it, at most confined to some blocks.
+
+    An adapter comes from strangers, and an expression of theirs could take for ever.
+    """
+    if len(pattern) > 500:
+        return False
+    confined = _LATE_BLOCKS.match(pattern)
+    return (pattern[confined.end() :] if confined else pattern) in (TARGETS, *_PARTS)
+
+
 Adaptable = nn.Linear | nn.Conv1d
 LayerKind = Literal["pointwise", "linear", "head"]
-# What PEFT itself writes into adapter_config.json.
-_PEFT_KEYS = {
+PEFT_KEYS = {
     "peft_type",
     "task_type",
     "auto_mapping",
@@ -30,29 +48,34 @@ _PEFT_KEYS = {
     "revision",
     "inference_mode",
 }
+"""What PEFT itself writes into adapter_config.json."""
+
+
+_OwnPattern = Annotated[str, Rule(is_own_pattern, "be a pattern of this library's own, or a list of layers")]
+Targets = _OwnPattern | Annotated[tuple[Word, ...], MaxLen(500)]
 
 
 @dataclass
 class CRLoraSettings:
     """Low-rank updates, channel recalibration and a trainable head (arXiv 2512.13197, section on CR-LoRA)."""
 
-    r: int = 4
+    r: Annotated[int, Ge(0), Le(1024)] = 4
     """Rank of the updates of pointwise convolutions and GNO linears; 0 leaves them out."""
-    lora_alpha: float = 8.0
+    lora_alpha: Annotated[float, Gt(0), Le(1e6)] = 8.0
     """Updates are scaled by lora_alpha / r, or lora_alpha / sqrt(r) with `use_rslora`."""
-    lora_dropout: float = 0.0
+    lora_dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
     """Probability, in training, that an input channel of an update is left out (updates live in weight space)."""
     use_rslora: bool = False
-    se_reduction: int = 4
+    se_reduction: Annotated[int, Ge(0), Le(4096)] = 4
     """Squeeze-and-excitation bottleneck: C -> C / se_reduction -> C; 0 leaves the gates out."""
     se_init: Literal["identity", "paper"] = "identity"
     """identity: gate 2 * sigmoid(0) = 1 at the start. paper: plain sigmoid, which halves the branch at the start."""
-    se_gates: int = 1
+    se_gates: Annotated[int, Ge(1), Le(1024)] = 1
     """Bottlenecks side by side in each gate: one, or as many as adapters were blended."""
     train_head: bool = True
     """Learn a dense difference to the decision head fc1, fc2."""
-    target_modules: str = TARGETS
-    """Regular expression over module paths; the default reaches every layer of the paper."""
+    target_modules: Targets = TARGETS
+    """Paths of layers, or one of the patterns of `is_own_pattern`; the default reaches every layer of the paper."""
     contract: dict[str, Any] | None = None
     """What the adapter promises about its data (`phaseno_peft.contract`)."""
     format_version: int = FORMAT_VERSION
@@ -63,26 +86,16 @@ class CRLoraSettings:
                 f"adapter_config.json: `format_version` is {self.format_version!r}, this phaseno-peft reads "
                 f"{FORMAT_VERSION}. Install the version named on the adapter's card."
             )
-        for name in ("r", "se_reduction"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-                raise AdapterError(f"CR-LoRA: `{name}` should be an integer >= 0 but is {value!r}.")
-        if not isinstance(self.se_gates, int) or self.se_gates < 1:
-            raise AdapterError(f"CR-LoRA: `se_gates` should be an integer >= 1 but is {self.se_gates!r}.")
-        if not self.lora_alpha > 0:
-            raise AdapterError(f"CR-LoRA: `lora_alpha` should be positive but is {self.lora_alpha!r}.")
-        if not 0 <= self.lora_dropout < 1:
-            raise AdapterError(f"CR-LoRA: `lora_dropout` should be in [0, 1) but is {self.lora_dropout!r}.")
-        if self.se_init not in ("identity", "paper"):
-            raise AdapterError(f"CR-LoRA: `se_init` should be 'identity' or 'paper' but is {self.se_init!r}.")
+        if isinstance(self.target_modules, list):
+            self.target_modules = tuple(self.target_modules)  # PEFT shortens long lists to endings of paths
+        try:
+            check_fields(CRLoraSettings, vars(self))
+        except ValueError as error:
+            raise AdapterError(f"CR-LoRA: {error}.") from error
+        if self.contract is not None:
+            Contract.from_json(self.contract)
         if not (self.r or self.se_reduction or self.train_head):
             raise AdapterError("CR-LoRA: nothing to train. Set `r`, `se_reduction` or `train_head`.")
-        try:
-            re.compile(self.target_modules)
-        except (re.error, TypeError) as error:
-            raise AdapterError(
-                f"CR-LoRA: `target_modules` should be a regular expression but is {self.target_modules!r} ({error})."
-            ) from error
         parent = getattr(super(), "__post_init__", None)
         if parent is not None:
             parent()
@@ -101,11 +114,16 @@ class CRLoraSettings:
                 "Load other PEFT methods with peft itself."
             )
         own = {field.name for field in dataclasses.fields(CRLoraSettings)}
-        if unknown := sorted(set(raw) - own - _PEFT_KEYS):
+        if unknown := sorted(set(raw) - own - PEFT_KEYS):
             raise AdapterError(f"adapter_config.json: unknown key {unknown[0]!r}. A newer phaseno-peft wrote it?")
         if missing := sorted(own - set(raw)):
             raise AdapterError(f"adapter_config.json: key {missing[0]!r} is missing. Fetch the adapter again.")
         return CRLoraSettings(**{name: raw[name] for name in own})
+
+
+def reaches(target_modules: str | Sequence[str], path: str) -> bool:
+    """True if the layer at `path` is meant."""
+    return bool(re.fullmatch(target_modules, path)) if isinstance(target_modules, str) else path in target_modules
 
 
 def layer_kind(path: str, layer: nn.Module) -> LayerKind:
@@ -122,7 +140,7 @@ def layer_kind(path: str, layer: nn.Module) -> LayerKind:
 def target_layers(model: nn.Module, settings: CRLoraSettings) -> Iterator[tuple[str, Adaptable, LayerKind]]:
     """(path, layer, kind) of every layer of an unwrapped model that `settings` trains something on."""
     for path, layer in model.named_modules():
-        if path and re.fullmatch(settings.target_modules, path):
+        if path and reaches(settings.target_modules, path):
             kind = layer_kind(path, layer)
             if trains(kind, settings):
                 yield path, cast(Adaptable, layer), kind

@@ -124,23 +124,33 @@ def window_probabilities(
     edge_limit_km: float,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[NDArray[np.float32]]:
-    """Probabilities [station, 2 (P, S), sample] of every window; `progress(done, all)` is called after each batch."""
+    """Probabilities [station, 2 (P, S), sample] of every window; `progress(done, all)` is called after each batch.
+
+    Raises `PhasenoPeftError` where the network's answer is not finite.
+    """
     device = next(model.parameters()).device
     found: list[NDArray[np.float32]] = []
     was_training = model.training
-    model.eval()
+    if was_training:  # a picker's network never is: other threads run it
+        model.eval()
     try:
         with torch.inference_mode():
             for batch in batches(windows):
                 waveforms, graph = network_input(batch, edge_limit_km)
                 logits = model(waveforms.to(device), graph.to(device))
                 stacked = torch.sigmoid(logits).float().cpu().numpy()
+                if not np.isfinite(stacked).all():
+                    raise PhasenoPeftError(
+                        f"the network's answer to window {len(found)} and its neighbours is not finite. Do not use "
+                        "this adapter or backbone; check the record for samples near the limits of its kind of number."
+                    )
                 ends = np.cumsum([len(window.station_ids) for window in batch])
                 found.extend(np.split(stacked, ends[:-1]))
                 if progress is not None:
                     progress(len(found), len(windows))
     finally:
-        model.train(was_training)
+        if was_training:
+            model.train()
     return found
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phaseno_peft.backbone import EMBEDDED, StationGraph, fingerprint, load_backbone, read_card
+from phaseno_peft.backbone import EMBEDDED, PhaseNO, PhaseNOConfig, StationGraph, fingerprint, load_backbone, read_card
+from phaseno_peft.backbone.weights import apply_state
 from phaseno_peft.campaign import (
     Recording,
     StationTable,
@@ -24,9 +26,11 @@ from phaseno_peft.campaign import (
     upstream_windows,
 )
 from phaseno_peft.campaign.findings import condense, warnings_first
-from phaseno_peft.contract import PHASES, BackboneDefaults, Contract, Preprocessing
-from phaseno_peft.cr_lora import attach, selected_adapter
-from phaseno_peft.errors import AdapterError
+from phaseno_peft.contract import PHASES, BackboneDefaults, Contract, Preprocessing, tensors_sha256
+from phaseno_peft.cr_lora import CRLoraSettings, ResidentAdapter, attach, selected_adapter
+from phaseno_peft.cr_lora.attach import make_resident
+from phaseno_peft.cr_lora.resident import changing, not_resident, prepare_layers
+from phaseno_peft.errors import AdapterError, BackboneError
 from phaseno_peft.library.store import StoredAdapter, read_adapter
 from phaseno_peft.picking.inference import merge_windows, networks, sliding_windows, window_probabilities
 from phaseno_peft.picking.peaks import find_picks
@@ -48,6 +52,12 @@ class Annotation:
     recording: Recording
     probabilities: NDArray[np.float32]
     """[station, 2 (P, S), sample], NaN where a station was not recorded."""
+    creator: str = "frozen"
+    """Adapter or backbone that made it, as `PickList.creator` says it."""
+    contract: Contract | None = None
+    """The adapter's, None without one."""
+    thresholds: Mapping[str, float] = field(default_factory=lambda: BackboneDefaults().thresholds)
+    """Phase -> probability above which a peak is a pick."""
 
 
 def picks_of(
@@ -76,10 +86,17 @@ def picks_of(
     return picks.sorted()
 
 
-class Picker:
-    """Picks P and S on a whole network. Made by `load_adapter` or `Picker.load`.
+_Choices = tuple[tuple["Picker", ResidentAdapter | None], ...]
+_CHOSEN: ContextVar[_Choices] = ContextVar("phaseno_peft_chosen_adapters", default=())
+"""What `using` chose in this context, of all pickers, the latest last."""
 
-    Within `using` and `frozen` the choice belongs to the thread that made it; `set_adapter` chooses for all others.
+
+class Picker:
+    """Picks P and S on a whole network. Made by `load_adapter` or `Picker.load`; any number of threads may use one.
+
+    `set_adapter` chooses the adapter of every pick that begins afterwards, in all threads; a pick that has begun keeps
+    the one it began with; `using` chooses for its own thread alone. Loading, reloading and removing touch no pick that
+    runs. A picker can be pickled and copied: backbone, adapters and the choice in force travel with it.
     """
 
     def __init__(self, backbone: torch.nn.Module, name: str, thresholds: dict[str, float]) -> None:
@@ -87,9 +104,8 @@ class Picker:
         self.backbone_name = name
         self.backbone_fingerprint = fingerprint(backbone)
         self.backbone_thresholds = thresholds
-        self._contracts: dict[str, Contract] = {}
+        self._residents = prepare_layers(backbone)
         self._active: str | None = None
-        self._here: ContextVar[tuple[str | None] | None] = ContextVar("phaseno_peft_picker", default=None)
 
     @classmethod
     def load(cls, backbone: str | Path = EMBEDDED, device: str | torch.device | None = None) -> Picker:
@@ -97,21 +113,34 @@ class Picker:
         card = read_card(backbone)
         return cls(load_backbone(backbone, device or "cpu"), card.name, dict(card.thresholds))
 
+    def _in_force(self) -> ResidentAdapter | None:
+        """The adapter in force in this thread, weights and contract in one; None is the frozen backbone."""
+        for picker, chosen in reversed(_CHOSEN.get()):
+            if picker is self:
+                return chosen
+        while (name := self._active) is not None:
+            adapter = self._residents.adapters.get(name)
+            if adapter is not None:
+                return adapter
+            if name == self._active:
+                raise AdapterError(not_resident(name, self.adapters))
+        return None
+
     @property
     def active_adapter(self) -> str | None:
         """Name of the adapter in force in this thread; None is the frozen backbone."""
-        here = self._here.get()
-        return self._active if here is None else here[0]
+        adapter = self._in_force()
+        return None if adapter is None else adapter.name
 
     @property
     def adapters(self) -> list[str]:
         """Names of resident adapters."""
-        return sorted(self._contracts)
+        return sorted(self._residents.adapters)
 
     def contract(self, name: str | None = None) -> Contract | None:
         """Contract of a resident adapter, by default the active one; None for the frozen backbone."""
-        name = name or self.active_adapter
-        return None if name is None else self._contracts[self._known(name)]
+        adapter = self._in_force() if name is None else self._residents.adapter(name)
+        return None if adapter is None else adapter.contract
 
     @property
     def adapter_contract(self) -> Contract:
@@ -132,36 +161,74 @@ class Picker:
 
     def add_adapter(self, stored: StoredAdapter, *, name: str | None = None, activate: bool = True) -> str:
         """`load_adapter` for an adapter that is already in memory."""
-        name = name or stored.name
+        self._add(stored, name or stored.name, activate=activate)
+        return name or stored.name
+
+    def _add(self, stored: StoredAdapter, name: str, *, activate: bool) -> None:
+        preprocessing, network = stored.contract.preprocessing, getattr(self.backbone, "phaseno_config", None)
         if stored.contract.backbone_fingerprint != self.backbone_fingerprint:
             raise AdapterError(
                 f"adapter {name!r} was trained on backbone {stored.contract.backbone_name!r} "
                 f"({stored.contract.backbone_fingerprint[:12]}), this picker has {self.backbone_name!r} "
                 f"({self.backbone_fingerprint[:12]}). Load that backbone, or train the adapter again."
             )
-        if stored.contract.preprocessing.id != "campaign-v1":
+        if preprocessing.id != "campaign-v1":
             raise AdapterError(
-                f"adapter {name!r} needs preprocessing {stored.contract.preprocessing.id!r}; streams are prepared with "
+                f"adapter {name!r} needs preprocessing {preprocessing.id!r}; streams are prepared with "
                 "'campaign-v1' here. Train the adapter again."
             )
-        attach(self.backbone, name, stored.settings, stored.tensors, str(stored.folder))
-        self._contracts[name] = stored.contract
-        if activate:
-            self._active = name
-        return name
+        if network is not None and network.window_samples != preprocessing.window_samples:
+            raise AdapterError(
+                f"adapter {name!r} needs windows of {preprocessing.window_samples} samples, the backbone takes "
+                f"{network.window_samples}. Fetch the adapter again."
+            )
+        made = make_resident(
+            self.backbone, name, stored.settings, stored.tensors, str(stored.folder), stored.contract
+        )  # aside: picks go on
+        with changing():
+            self._residents.put(made)
+            if activate:
+                self._active = name
+
+    def remove_adapter(self, name: str) -> None:
+        """Forget a resident adapter; picks that have begun with it end with it.
+
+        Raises `AdapterError` if it is not resident, and for the one that `set_adapter` chose: choose another first.
+        """
+        with changing():
+            self._residents.adapter(name)
+            if name == self._active:
+                raise AdapterError(f"adapter {name!r} is active. Choose another with set_adapter, or None, first.")
+            self._residents.drop(name)
 
     def set_adapter(self, name: str | None) -> None:
-        """Switch to a resident adapter; None switches to the frozen backbone."""
-        self._active = None if name is None else self._known(name)
+        """Choose the adapter of every pick that begins afterwards, in all threads; None chooses the frozen backbone.
+
+        A pick that has begun keeps the one it began with. Raises `AdapterError` if the adapter is not resident.
+        """
+        with changing():
+            self._active = None if name is None else self._residents.adapter(name).name
 
     @contextmanager
     def using(self, name: str | None) -> Iterator[Picker]:
-        """Switch to a resident adapter within a block, for this thread only."""
-        token = self._here.set((None if name is None else self._known(name),))
-        try:
+        """Choose a resident adapter within a block, for this thread alone; reloading or removing it changes nothing
+        inside. Raises `AdapterError` if it is not resident."""
+        with self._holding(None if name is None else self._residents.adapter(name)):
             yield self
+
+    @contextmanager
+    def held(self) -> Iterator[Picker]:
+        """Keep, within a block and for this thread, the adapter in force at its beginning, whatever others choose."""
+        with self._holding(self._in_force()):
+            yield self
+
+    @contextmanager
+    def _holding(self, adapter: ResidentAdapter | None) -> Iterator[None]:
+        token = _CHOSEN.set((*_CHOSEN.get(), (self, adapter)))
+        try:
+            yield
         finally:
-            self._here.reset(token)
+            _CHOSEN.reset(token)
 
     @contextmanager
     def frozen(self) -> Iterator[Picker]:
@@ -230,10 +297,10 @@ class Picker:
     ) -> Annotation:
         """Probabilities as arrays, with the prepared record they belong to; its warnings are logged."""
         table = read_stations(stations)
-        contract = self.contract()
-        preprocessing = contract.preprocessing if contract else Preprocessing()
-        recording = prepare(stream, table, preprocessing)
-        annotation = self.annotate_recording(recording, stride_s=stride_s, merge=merge, progress=progress)
+        with self.held():
+            contract = self.contract()
+            recording = prepare(stream, table, contract.preprocessing if contract else Preprocessing())
+            annotation = self.annotate_recording(recording, stride_s=stride_s, merge=merge, progress=progress)
         for finding in condense(annotation.recording.findings):
             if finding.severity == "warning":
                 log.warning("%s", finding.text)
@@ -254,24 +321,22 @@ class Picker:
         For comparing the frozen backbone with published picks; adapters are trained with "campaign-v1" and refused.
         See `phaseno_peft.campaign.upstream_windows` for the arguments and the errors.
         """
-        if self.active_adapter is not None:
-            raise AdapterError(
-                f"adapter {self.active_adapter!r} needs preprocessing 'campaign-v1'. Use picker.frozen() here."
-            )
+        if (adapter := self._in_force()) is not None:
+            raise AdapterError(f"adapter {adapter.name!r} needs preprocessing 'campaign-v1'. Use picker.frozen() here.")
         cut = upstream_windows(
             stream, read_stations(stations), center=center, edge_limit_km=edge_limit_km, accelerometers=accelerometers
         )
         graph = StationGraph(torch.from_numpy(cut.coordinates), *torch.from_numpy(cut.edges))
         found = np.zeros((len(cut.starts), len(cut.coordinates), len(PHASES), cut.waveforms.shape[-1]), np.float32)
         device = next(self.backbone.parameters()).device
-        with torch.inference_mode():
+        with torch.inference_mode(), selected_adapter(None):
             for i in np.flatnonzero(cut.complete):
                 logits = self.backbone(torch.from_numpy(cut.waveforms[i]).to(device), graph.to(device))
                 found[i] = torch.sigmoid(logits).cpu().numpy()
                 if progress is not None:
                     progress(int(i) + 1, len(found))
         merged = merge_upstream(cut.starts, found)
-        return Annotation(cut.recording, merged[..., : cut.recording.n_samples])
+        return self._annotation(cut.recording, merged[..., : cut.recording.n_samples], None)
 
     def annotate_recording(
         self,
@@ -282,38 +347,111 @@ class Picker:
         progress: Callable[[int, int], None] | None = None,
     ) -> Annotation:
         """`annotation` of a record that is already prepared for the adapter in force."""
-        name, contract = self.active_adapter, self.contract()
+        adapter = self._in_force()
+        contract = None if adapter is None else adapter.contract
         preprocessing = contract.preprocessing if contract else Preprocessing()
         parts, findings = networks(recording, contract.frame if contract else None, preprocessing)
         recording = replace(recording, findings=(*recording.findings, *findings))
         pairs = [pair for part, frame in parts for pair in sliding_windows(part, frame, preprocessing, stride_s)]
-        with selected_adapter(name):
+        with selected_adapter(adapter):
             windows, edge_limit_km = [window for _, window in pairs], parts[0][1].edge_limit_km
             found = window_probabilities(self.backbone, windows, edge_limit_km, progress)
         taper = round(TAPER_S * preprocessing.network_rate_hz)
         merged = merge_windows(recording, pairs, found, merge, taper)
-        return Annotation(recording, merged)
+        return self._annotation(recording, merged, adapter)
+
+    def _annotation(
+        self, recording: Recording, probabilities: NDArray[np.float32], adapter: ResidentAdapter | None
+    ) -> Annotation:
+        contract = None if adapter is None else adapter.contract
+        thresholds = self.backbone_thresholds if contract is None else contract.thresholds
+        creator = f"frozen {self.backbone_name}" if adapter is None else adapter.name
+        return Annotation(recording, probabilities, creator, contract, dict(thresholds))
 
     def picks(
         self, annotation: Annotation, *, P_threshold: float | None = None, S_threshold: float | None = None
     ) -> PickList:
-        """Picks of an annotation made with the adapter in force."""
-        contract, defaults = self.contract(), BackboneDefaults()
-        thresholds = dict(contract.thresholds if contract else self.backbone_thresholds)
+        """Picks of an annotation, at the thresholds of what made it unless others are given."""
+        contract, defaults = annotation.contract, BackboneDefaults()
+        thresholds = dict(annotation.thresholds)
         for phase, given in (("P", P_threshold), ("S", S_threshold)):
             thresholds[phase] = thresholds[phase] if given is None else given
         min_distance_s = contract.min_distance_s if contract else defaults.min_distance_s
         factors = contract.uncertainty_factor if contract else defaults.uncertainty_factor
         network_rate_hz = contract.preprocessing.network_rate_hz if contract else Preprocessing().network_rate_hz
         min_distance_samples = round(min_distance_s * network_rate_hz)
-        creator = self.active_adapter or f"frozen {self.backbone_name}"
-        return picks_of(annotation, thresholds, min_distance_samples, factors, creator)
+        return picks_of(annotation, thresholds, min_distance_samples, factors, annotation.creator)
 
-    def _known(self, name: str) -> str:
-        if name not in self._contracts:
-            there = ", ".join(self.adapters) or "none yet"
-            raise AdapterError(f"adapter {name!r} is not resident (resident: {there}). Call picker.load_adapter first.")
-        return name
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Backbone and adapters as plain numbers with their digests: verified again where they arrive."""
+        in_force = self._in_force()
+        adapters = {**self._residents.adapters, **({} if in_force is None else {in_force.name: in_force})}
+        luggage = [_Luggage.of(adapter) for adapter in adapters.values()]
+        state = {key: tensor.detach().cpu().numpy() for key, tensor in self.backbone.state_dict().items()}
+        device = str(next(self.backbone.parameters()).device)
+        about = (self.backbone_name, self.backbone_fingerprint, self.backbone_thresholds)
+        config = cast(PhaseNO, self.backbone).phaseno_config.to_json()
+        return _arrive, (type(self), about, config, state, device, luggage, in_force and in_force.name)
+
+
+@dataclass(frozen=True)
+class _Luggage:
+    """An adapter on its way to another process."""
+
+    name: str
+    settings: dict[str, Any]
+    contract: dict[str, Any] | None
+    tensors: dict[str, NDArray[np.float32]]
+    tensors_sha256: str
+
+    @classmethod
+    def of(cls, adapter: ResidentAdapter) -> _Luggage:
+        tensors, own = adapter.tensors(), dataclasses.fields(CRLoraSettings)
+        settings = {each.name: getattr(adapter.settings, each.name) for each in own}
+        arrays = {key: tensor.cpu().numpy().copy() for key, tensor in tensors.items()}
+        contract = None if adapter.contract is None else adapter.contract.to_json()
+        return cls(adapter.name, settings, contract, arrays, tensors_sha256(tensors))
+
+
+def _arrive(
+    kind: type[Picker],
+    about: tuple[str, str, dict[str, float]],
+    config: dict[str, Any],
+    state: dict[str, NDArray[Any]],
+    device: str,
+    luggage: Sequence[_Luggage],
+    active: str | None,
+) -> Picker:
+    """A picker from what `Picker.__reduce__` sent. Raises `BackboneError` and `AdapterError` for what was altered."""
+    name, sent, thresholds = about
+    backbone = PhaseNO(PhaseNOConfig.from_json(config))
+    apply_state(backbone, {key: torch.tensor(array) for key, array in state.items()}, f"backbone {name!r}, pickled")
+    backbone.name_or_path = name
+    picker = kind(backbone.to(_here(device)).eval().requires_grad_(False), name, dict(thresholds))
+    if picker.backbone_fingerprint != sent:
+        raise BackboneError(
+            f"the pickled picker's backbone has fingerprint {picker.backbone_fingerprint[:12]}, {sent[:12]} was sent. "
+            "Send it again."
+        )
+    for each in luggage:
+        tensors = {key: torch.tensor(array) for key, array in each.tensors.items()}
+        if (seen := tensors_sha256(tensors)) != each.tensors_sha256:
+            raise AdapterError(
+                f"the pickled adapter {each.name!r} has tensors of SHA-256 {seen[:12]}, {each.tensors_sha256[:12]} was "
+                "sent. Send it again."
+            )
+        contract = None if each.contract is None else Contract.from_json(each.contract)
+        settings = CRLoraSettings(**each.settings)
+        attach(picker.backbone, each.name, settings, tensors, f"adapter {each.name!r}, pickled", contract)
+    picker.set_adapter(active)
+    return picker
+
+
+def _here(device: str) -> str:
+    """The device if this machine has it, else the CPU."""
+    kind, _, index = device.partition(":")
+    there = torch.cuda.device_count() if kind == "cuda" else int(kind == "mps" and torch.backends.mps.is_available())
+    return device if int(index or 0) < there else "cpu"
 
 
 def load_adapter(

@@ -18,7 +18,7 @@ from phaseno_peft.backbone import PhaseNO, StationGraph, fingerprint, load_backb
 from phaseno_peft.cr_lora import CRLoraConfig, CRLoraSettings, attach, detach, selected_adapter
 from phaseno_peft.cr_lora.attach import expected_tensors
 from phaseno_peft.errors import AdapterError
-from tests.cr_lora.conftest import small_phaseno
+from tests.cr_lora.conftest import contract, small_phaseno
 
 Input = tuple[torch.Tensor, StationGraph]
 
@@ -168,7 +168,7 @@ def test_an_undamaged_file_passes_the_same_check(saved: Path) -> None:
 def test_an_adapter_of_another_backbone_is_refused(saved: Path) -> None:
     path = saved / "adapter_config.json"
     config = json.loads(path.read_text())
-    config["contract"] = {"backbone_name": "small-0", "backbone_fingerprint": fingerprint(small_phaseno(0))}
+    config["contract"] = contract()
     path.write_text(json.dumps(config))
     PeftModel.from_pretrained(small_phaseno(0), saved)
     with pytest.raises(AdapterError, match="was trained on backbone 'small-0'"):
@@ -213,7 +213,12 @@ def test_loading_an_adapter_writes_exactly_the_expected_tensors(adapted: PeftMod
         ({"lora_dropout": 1.0}, "`lora_dropout`"),
         ({"se_init": "other"}, "`se_init`"),
         ({"r": 0, "se_reduction": 0, "train_head": False}, "nothing to train"),
-        ({"target_modules": "("}, "regular expression"),
+        ({"target_modules": "("}, "`target_modules`.* pattern of this library"),
+        ({"target_modules": "(.*)*(.*)*X"}, "pattern of this library"),
+        ({"lora_alpha": 1e39}, "`lora_alpha`"),
+        ({"lora_alpha": float("nan")}, "`lora_alpha`"),
+        ({"use_rslora": 1}, "`use_rslora`"),
+        ({"se_gates": 10**9}, "`se_gates`"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(change: dict[str, object], message: str) -> None:

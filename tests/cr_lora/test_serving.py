@@ -17,6 +17,7 @@ from phaseno_peft.backbone import PhaseNO, StationGraph, fingerprint
 from phaseno_peft.contract import tensors_sha256
 from phaseno_peft.cr_lora import (
     CRLoraConfig,
+    CRLoraLayer,
     CRLoraSettings,
     adapters_by_window,
     attach,
@@ -28,7 +29,7 @@ from phaseno_peft.cr_lora import (
 )
 from phaseno_peft.cr_lora.attach import expected_tensors, resident_tensors
 from phaseno_peft.errors import AdapterError
-from tests.cr_lora.conftest import small_phaseno
+from tests.cr_lora.conftest import contract, small_phaseno
 
 Tensors = dict[str, torch.Tensor]
 
@@ -149,12 +150,12 @@ def test_folding_changes_nothing_but_the_work(
     fold(served, "aa")
     layer = served.get_submodule("gno0.edge.fc1")
     with torch.no_grad(), selected_adapter("aa"):
-        assert layer.weight is layer.folded["aa"][1]  # type: ignore[union-attr, index]
+        assert layer.weight is layer.part.folded[1]  # type: ignore[union-attr, index]
     for name, expected in live.items():
         assert torch.equal(logits(name), expected)
     assert fingerprint(served) == frozen
     unfold(served, "aa")
-    assert not layer.folded  # type: ignore[union-attr]
+    assert layer.part_of("aa").folded is None  # type: ignore[union-attr, operator]
     assert torch.equal(logits("aa"), live["aa"])
 
 
@@ -188,8 +189,10 @@ def test_a_blend_is_exact_for_updates_and_head() -> None:
         model.get_submodule("fc1"),
         model.get_submodule("fno4.w.conv"),
     ):
-        expected = sum(w * layer.delta_weight(f"part-{i}") for i, w in enumerate(weights))  # type: ignore[operator]
-        torch.testing.assert_close(layer.delta_weight("sum"), expected, atol=1e-5, rtol=1e-5)  # type: ignore[operator]
+        assert isinstance(layer, CRLoraLayer)
+        delta = {n: layer.delta_weight(layer.part_of(n)) for n in ("part-0", "part-1", "part-2", "sum")}  # type: ignore[arg-type]
+        expected = sum(w * delta[f"part-{i}"] for i, w in enumerate(weights))  # type: ignore[operator]
+        torch.testing.assert_close(delta["sum"], expected, atol=1e-5, rtol=1e-5)
 
 
 def test_a_blend_of_one_is_that_adapter(windows: list[tuple[torch.Tensor, StationGraph]]) -> None:
@@ -297,7 +300,7 @@ def test_a_refused_file_leaves_no_name_behind(saved: Path, windows: list[tuple[t
 def test_peft_checks_the_tensors_against_the_contract(saved: Path) -> None:
     path, file = saved / "adapter_config.json", saved / "adapter_model.safetensors"
     config, tensors = json.loads(path.read_text()), load_file(file)
-    config["contract"] = {"tensors_sha256": tensors_sha256(tensors)}
+    config["contract"] = contract(tensors_sha256=tensors_sha256(tensors))
     path.write_text(json.dumps(config))
     PeftModel.from_pretrained(small_phaseno(), saved)
     key = next(iter(tensors))
@@ -348,6 +351,6 @@ def test_the_light_path_keeps_off_pefts_layers() -> None:
 def test_detaching_forgets_what_was_folded(served: PhaseNO) -> None:
     fold(served, "aa")
     detach(served, "aa")
-    assert not any("aa" in getattr(m, "folded", {}) for m in served.modules())
+    assert not any(layer.part_of("aa") for layer in served.modules() if isinstance(layer, CRLoraLayer))
     with pytest.raises(AdapterError, match="not resident"):
         fold(served, "aa")
