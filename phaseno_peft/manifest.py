@@ -11,11 +11,16 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Annotated
+
+from annotated_types import Ge, Le, MaxLen
 
 from phaseno_peft.files import write_file
+from phaseno_peft.schema import Digest, Word, checked, read_object, strict
 
 MANIFEST = "manifest.json"
 MANIFEST_VERSION = 1
+LARGEST_MANIFEST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,21 @@ class Manifest:
     name: str
     files: dict[str, tuple[int, str]]
     """Path within the folder -> (bytes, SHA-256)."""
+
+
+@strict
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    bytes: Annotated[int, Ge(0), Le(2**40)]
+    sha256: Digest
+
+
+@strict
+@dataclass(frozen=True, slots=True)
+class _Raw:
+    manifest_version: int
+    name: Word
+    files: Annotated[dict[Word, _Entry], MaxLen(1000)]
 
 
 def write_manifest(folder: Path, name: str, files: Iterable[str]) -> Path:
@@ -39,18 +59,16 @@ def read_manifest(folder: Path) -> Manifest | None:
     path = folder / MANIFEST
     if not path.is_file():
         return None
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        version = raw["manifest_version"]
-        if version == MANIFEST_VERSION:
-            files = {str(file): (int(entry["bytes"]), str(entry["sha256"])) for file, entry in raw["files"].items()}
-            if all(_is_inside(file) for file in files):
-                return Manifest(str(raw["name"]), files)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: not a manifest ({error!r})") from error
-    if version != MANIFEST_VERSION:
+    raw = read_object(path, LARGEST_MANIFEST_BYTES)
+    if (version := raw.get("manifest_version")) != MANIFEST_VERSION:
         raise ValueError(f"{path}: manifest version is {version!r}, this phaseno-peft reads {MANIFEST_VERSION}")
-    raise ValueError(f"{path}: lists a file outside its folder")
+    try:
+        found = checked(_Raw, raw)
+    except ValueError as error:
+        raise ValueError(f"{path}: not a manifest ({error})") from error
+    if not all(_is_inside(file) for file in found.files):
+        raise ValueError(f"{path}: lists a file outside its folder")
+    return Manifest(found.name, {file: (entry.bytes, entry.sha256) for file, entry in found.files.items()})
 
 
 def altered_files(folder: Path, only: Iterable[str] | None = None) -> list[str]:

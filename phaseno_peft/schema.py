@@ -57,6 +57,7 @@ Count = Annotated[int, Ge(0), Le(10**9)]
 Seed = Annotated[int, Ge(0), Le(2**63 - 1)]
 Line = Annotated[str, MaxLen(4000), Rule(_printable, "be one line of printable characters")]
 Word = Annotated[str, MaxLen(200), Rule(_printable, "be one line of printable characters")]
+Text = Annotated[str, MaxLen(200_000)]
 Digest = Annotated[str, Rule(_digest, "be a SHA-256, 64 hexadecimal digits")]
 DigestOrEmpty = Annotated[str, Rule(lambda text: not text or _digest(text), "be a SHA-256 or empty")]
 

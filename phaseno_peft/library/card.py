@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from phaseno_peft.contract import PHASES, Contract
 from phaseno_peft.places import shipped_folder
+from phaseno_peft.schema import Line, Text, Word, strict
 
 if TYPE_CHECKING:
     from phaseno_peft.cr_lora import CRLoraSettings
@@ -29,6 +30,16 @@ _SOURCES = {
     "unknown": "picks whose origin was not stated",
 }
 _METRICS = {"f1": "F1", "precision": "precision", "recall": "recall"}
+
+
+@strict
+@dataclass(frozen=True)
+class CardSource:
+    """Content of `card.json`: what is found nowhere else in the folder."""
+
+    tables: dict[Word, Text]
+    figures: dict[Line, Word]
+    notes: list[Text]
 
 
 @dataclass(frozen=True)

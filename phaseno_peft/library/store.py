@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from phaseno_peft.contract import Contract, tensors_sha256
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.files import settle, version_of, write_file, write_folder
-from phaseno_peft.library.card import Card, metadata
+from phaseno_peft.library.card import Card, CardSource, metadata
 from phaseno_peft.library.names import (
     ADAPTER,
     CARD,
@@ -32,6 +32,7 @@ from phaseno_peft.library.names import (
 )
 from phaseno_peft.library.resolve import Located, find_adapter, library_folder
 from phaseno_peft.manifest import MANIFEST, altered_files, read_manifest, write_manifest
+from phaseno_peft.schema import Word, checked, read_object, strict
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -144,8 +145,11 @@ def _read_located(found: Located) -> StoredAdapter:
     _check_size(path, LARGEST_WEIGHTS_BYTES)
     try:
         tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise AdapterError(f"{path}: not a readable safetensors file ({error}). Fetch the adapter again.") from error
+    for key, tensor in tensors.items():
+        if str(tensor.dtype) != "torch.float32":
+            raise AdapterError(f"{path}: {key} is {tensor.dtype}, adapters are stored as float32. Fetch it again.")
     if (seen := tensors_sha256(tensors)) != contract.tensors_sha256:
         raise AdapterError(
             f"{path}: the tensors' SHA-256 is {seen[:12]}, the contract says {str(contract.tensors_sha256)[:12]}. "
@@ -203,14 +207,15 @@ def write_adapter(
     return folder
 
 
+@strict
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where on the Hub an adapter of the library came from, or was pushed to."""
 
-    repository: str
-    revision: str | None
+    repository: Word
+    revision: Word | None
     """What was asked for: a tag, a branch, a commit, or None."""
-    commit: str
+    commit: Word
 
 
 def install(found: Located, name: str, *, overwrite: bool = False) -> Path:
@@ -249,10 +254,10 @@ def render_card(folder: Path, name: str, figures_in: str = "") -> str:
     figures_in: path from the card to `folder`, with a slash, for a card that lies elsewhere. Raises `AdapterError`.
     """
     settings, contract = read_config(folder)
-    source = read_json(folder / CARD_SOURCE)
     try:
-        prose = Card(name, settings, contract, **source).prose(figures_in)
-    except (TypeError, AttributeError, KeyError) as error:
+        source = checked(CardSource, read_json(folder / CARD_SOURCE))
+        prose = Card(name, settings, contract, source.tables, source.figures, source.notes).prose(figures_in)
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise AdapterError(f"{folder / CARD_SOURCE}: not the source of a card ({error}). Train it again.") from error
     return metadata(name, contract, read_evaluation_json(folder)) + prose
 
@@ -262,8 +267,8 @@ def read_origin(folder: Path) -> Origin | None:
     if not (folder / ORIGIN).is_file():
         return None
     try:
-        return Origin(**read_json(folder / ORIGIN))
-    except TypeError as error:
+        return checked(Origin, read_json(folder / ORIGIN))
+    except ValueError as error:
         raise AdapterError(f"{folder / ORIGIN}: not an adapter's origin ({error}). Remove the file.") from error
 
 
@@ -285,15 +290,11 @@ def refuse_existing(folder: Path, *, overwrite: bool) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object of bounded size. Raises `AdapterError` naming the file."""
-    _check_size(path, LARGEST_JSON_BYTES)
+    """A JSON object of bounded size and depth. Raises `AdapterError` naming the file."""
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise AdapterError(f"{path}: not readable as JSON ({error}). Fetch the adapter again.") from error
-    if not isinstance(raw, dict):
-        raise AdapterError(f"{path}: holds a {type(raw).__name__}, expected an object. Fetch the adapter again.")
-    return raw
+        return read_object(path, LARGEST_JSON_BYTES)
+    except ValueError as error:
+        raise AdapterError(f"{error}. Fetch the adapter again.") from error
 
 
 def _own() -> set[str]:

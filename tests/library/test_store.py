@@ -127,9 +127,11 @@ def test_a_byte_changed_in_config_or_weights_is_refused_before_they_are_read(cop
 def test_a_manifest_that_is_damaged_newer_or_points_outside_is_refused(copy: Path) -> None:
     path = copy / "manifest.json"
     raw = json.loads(path.read_text())
-    outside = raw | {"files": raw["files"] | {"../../secret": {"bytes": 1, "sha256": "0"}}}
+    outside = raw | {"files": raw["files"] | {"../../secret": {"bytes": 1, "sha256": "0" * 64}}}
     for text, message in (
-        ("[]", "not a manifest"),
+        ("[]", "holds a list, expected an object"),
+        ("[" * 100_000, "too deep"),
+        ('{"manifest_version": 1, "manifest_version": 1}', "is given twice"),
         (json.dumps(raw | {"manifest_version": 2}), "manifest version is 2, this phaseno-peft reads 1"),
         (json.dumps(outside), "lists a file outside its folder"),
         (json.dumps(raw | {"files": {}}), "is not listed in manifest.json"),
