@@ -1,10 +1,11 @@
 """The frozen network. Knows tensors and graphs, nothing of campaigns."""
 
-from phaseno_peft.backbone.config import PhaseNOConfig
+from phaseno_peft.backbone.config import PhaseNOConfig, StemConfig
 from phaseno_peft.backbone.convert import convert_checkpoint
 from phaseno_peft.backbone.fetch import fetch_backbone
 from phaseno_peft.backbone.graph import StationGraph
 from phaseno_peft.backbone.network import PhaseNO, around_forward
+from phaseno_peft.backbone.stem import Stem, from_phasenet
 from phaseno_peft.backbone.weights import (
     EMBEDDED,
     BackboneCard,
@@ -22,10 +23,13 @@ __all__ = [
     "PhaseNO",
     "PhaseNOConfig",
     "StationGraph",
+    "Stem",
+    "StemConfig",
     "around_forward",
     "convert_checkpoint",
     "fetch_backbone",
     "fingerprint",
+    "from_phasenet",
     "list_backbones",
     "load_backbone",
     "push_backbone",

@@ -10,6 +10,28 @@ from phaseno_peft.errors import BackboneError
 
 
 @dataclass(frozen=True, slots=True)
+class StemConfig:
+    """Sizes of a stem (`phaseno_peft.backbone.stem`); the defaults are PhaseNet's. Raises `BackboneError`."""
+
+    channels: int = 8
+    """At the full rate; every level down has twice as many."""
+    levels: int = 5
+    """The full rate and `levels` - 1 coarser ones."""
+    kernel_samples: int = 7
+    """Samples of every convolution, of its level."""
+    stride: int = 4
+    """Samples of a level that become one of the next."""
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "backbone config: stem")
+        if self.levels < 2 or self.kernel_samples % 2 == 0 or self.kernel_samples < self.stride:
+            raise BackboneError(
+                f"backbone config: stem: `levels` {self.levels} should be at least 2, `kernel_samples` "
+                f"{self.kernel_samples} odd and at least `stride` {self.stride}."
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class PhaseNOConfig:
     """Architecture of a PhaseNO. Raises `BackboneError` where the sizes do not fit together."""
 
@@ -22,12 +44,13 @@ class PhaseNOConfig:
     """Reflected samples on each side of the window."""
     middle_samples: int = 750
     coarse_samples: int = 200
+    stem: StemConfig | None = None
+    """None: upstream's network. Else a stem listens to every station first."""
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if not isinstance(value, int) or value < (0 if field.name == "padding_samples" else 1):
-                raise BackboneError(f"backbone config: `{field.name}` should be a positive integer but is {value!r}.")
+        _check_positive(self, "backbone config", may_be_zero=("padding_samples",))
+        if not (self.stem is None or isinstance(self.stem, StemConfig)):
+            raise BackboneError(f"backbone config: `stem` should be a table of sizes but is {self.stem!r}.")
         for length, modes in (
             (self.padded_samples, self.modes),
             (self.middle_samples, self.modes // 2),
@@ -50,13 +73,30 @@ class PhaseNOConfig:
         return self.window_samples + 2 * self.padding_samples
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON types only."""
-        return dataclasses.asdict(self)
+        """Plain JSON types only; without a stem nothing is said of one, as before there were any."""
+        raw = dataclasses.asdict(self)
+        return raw if self.stem is not None else {key: value for key, value in raw.items() if key != "stem"}
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> PhaseNOConfig:
         """Inverse of `to_json`; unknown keys are refused with `BackboneError`."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        if unknown := sorted(set(raw) - known):
-            raise BackboneError(f"backbone config: unknown key {unknown[0]!r}. Known keys: {', '.join(sorted(known))}.")
-        return cls(**raw)
+        stem = raw.get("stem")
+        if isinstance(stem, dict):
+            raw = {**raw, "stem": StemConfig(**_known(StemConfig, stem, "backbone config: stem"))}
+        return cls(**_known(cls, raw, "backbone config"))
+
+
+def _known(kind: type[PhaseNOConfig | StemConfig], raw: dict[str, Any], where: str) -> dict[str, Any]:
+    known = {field.name for field in dataclasses.fields(kind)}
+    if unknown := sorted(set(raw) - known):
+        raise BackboneError(f"{where}: unknown key {unknown[0]!r}. Known keys: {', '.join(sorted(known))}.")
+    return raw
+
+
+def _check_positive(config: PhaseNOConfig | StemConfig, where: str, may_be_zero: tuple[str, ...] = ()) -> None:
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if field.name == "stem":
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or value < (0 if field.name in may_be_zero else 1):
+            raise BackboneError(f"{where}: `{field.name}` should be a positive integer but is {value!r}.")

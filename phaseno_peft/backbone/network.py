@@ -6,11 +6,14 @@ tensors are time-major, [station, time, channel], so that every pointwise layer 
 Two facts of upstream's network are part of its trained weights and reproduced as they are: InstanceNorm makes the two
 coordinate channels of the input inert, so geometry acts only through the edges; and a message puts the *source's*
 coordinates beside the *target's* features and the reverse.
+
+With a stem in its config (`phaseno_peft.backbone.stem`) the network is not upstream's any more: the curves come in
+where the coordinates were inert.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any, Protocol, cast
 
@@ -25,6 +28,7 @@ from phaseno_peft.backbone.graph import StationGraph
 from phaseno_peft.backbone.messages import BlockWeights, graph_block
 from phaseno_peft.backbone.operator import Synthesis, analyse, decide, mix, synthesise
 from phaseno_peft.backbone.parallel import undivided, undivided_backward
+from phaseno_peft.backbone.stem import Stem
 from phaseno_peft.errors import BackboneError
 
 Forward = Callable[[Tensor, StationGraph], Tensor]
@@ -67,11 +71,11 @@ class FourierBlock(nn.Module):
         self.resample = Resample(samples_in, samples_out) if samples_in != samples_out else None
         self.activate = activate
 
-    def forward(self, *parts: Tensor, lift: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    def forward(self, *parts: Tensor, lift: tuple[Sequence[Tensor], Tensor] | None = None) -> Tensor:
         """[station, samples in, in] -> [station, samples out, out].
 
-        The input may come in parts, side by side by channel. With `lift` = (weight [in, raw], constant [station, in])
-        it is raw channels, still to be mapped linearly to the block's input.
+        The input may come in parts, side by side by channel. With `lift` = (a weight [in, raw] for each part, constant
+        [station, in]) it is raw channels, still to be mapped linearly to the block's input.
         """
         conv, norm, resample = self.conv, self.normalize_layer, self.resample
         spectrum = analyse(
@@ -80,7 +84,11 @@ class FourierBlock(nn.Module):
         weight = self.w.conv.weight.squeeze(-1)  # [out, in]
         pointwise = weight  # [out, raw], or [station, out, raw] behind a gate
         if lift is not None:
-            spectrum, pointwise = F.linear(spectrum, lift[0]), weight @ lift[0]
+            weights = lift[0]  # part by part, so that a part with zero weights changes no bit
+            raw = [x.contiguous() for x in torch.split(spectrum, [part.shape[2] for part in parts], 2)]
+            spectrum, pointwise = F.linear(raw[0], weights[0]), torch.cat([weight @ w for w in weights], 1)
+            for x, w in zip(raw[1:], weights[1:], strict=True):
+                spectrum = spectrum + F.linear(x, w)
         centre = F.linear(spectrum[0 if resample is None else -1], weight)  # the pointwise branch's mean over time
         if hasattr(self.w.conv, "gate"):
             mean = spectrum[0] if lift is None else spectrum[0] + lift[1]
@@ -139,6 +147,10 @@ class PhaseNO(nn.Module):
 
     Any number of stations from one; stations of several windows may be stacked with `StationGraph.stack`. Probabilities
     are the sigmoid of the logits, P and S independent of each other.
+
+    With a stem: its probabilities of P and S are two more channels of the input, read by those columns of `fc0` that
+    read the coordinates in upstream's network, and its logits times `skip`, a factor a phase, are added to the output.
+    A new network reads and adds nothing of it: columns and factors are zero.
     """
 
     grid: Tensor
@@ -166,6 +178,11 @@ class PhaseNO(nn.Module):
         self.fno7 = FourierBlock(w, w, m, fine, fine, activate=False)
         self.fc1 = nn.Linear(w, 2 * w)
         self.fc2 = nn.Linear(2 * w, 2)
+        self.stem: Stem | None = None
+        if config.stem is not None:
+            self.stem, self.skip = Stem(config.stem), nn.Parameter(torch.zeros(2))
+            with torch.no_grad():
+                self.fc0.weight[:, 3:5] = 0
         t, pad = config.window_samples, config.padding_samples
         rows = torch.arange(-pad, t + pad).abs()
         self.register_buffer("padded", torch.where(rows >= t, 2 * (t - 1) - rows, rows), persistent=False)
@@ -189,34 +206,46 @@ class PhaseNO(nn.Module):
 
     def run(self, waveforms: Tensor, graph: StationGraph) -> Tensor:
         """`forward` of checked input, on all cores."""
+        heard = None if self.stem is None else self.stem(waveforms)
         if not parallel.by_station(waveforms):
-            return self.compute(waveforms, graph)
+            return self.compute(waveforms, graph, heard)
         with undivided():
-            logits = self.compute(waveforms, graph)
+            logits = self.compute(waveforms, graph, heard)
             return undivided_backward(logits) if logits.requires_grad else logits
 
-    def compute(self, waveforms: Tensor, graph: StationGraph) -> Tensor:
-        """`forward` of checked input."""
-        x0 = self.fno0(self.raw(waveforms), lift=self.lift(graph))
+    def compute(self, waveforms: Tensor, graph: StationGraph, heard: Tensor | None) -> Tensor:
+        """`forward` of checked input and what the stem says of it."""
+        x0 = self.fno0(*self.raw(waveforms, heard), lift=self.lift(graph))
         x1 = self.fno1(self.gno0(x0, graph))
         x2 = self.fno2(self.gno1(x1, graph))
         x = self.fno4(x2, self.gno3(x2, graph))
         x = self.fno5(x1, self.gno4(x, graph))
         x = self.fno6(x0, self.gno5(x, graph))
-        return self.decide(self.fno7(x))
+        logits = self.decide(self.fno7(x))
+        return logits if heard is None else torch.addcmul(logits, heard, self.skip[:, None])
 
-    def raw(self, waveforms: Tensor) -> Tensor:
-        """Waveforms and time grid, reflected at both ends: [station, padded time, 4]."""
+    def raw(self, waveforms: Tensor, heard: Tensor | None) -> list[Tensor]:
+        """Waveforms and time grid, reflected at both ends: [station, padded time, 4]; the stem's curves likewise."""
         grid = self.grid[:, None].expand(len(waveforms), -1, 1)
-        return torch.cat([waveforms.transpose(1, 2), grid], 2).index_select(1, self.padded)
+        parts = [torch.cat([waveforms.transpose(1, 2), grid], 2)]
+        if heard is not None:
+            parts.append(torch.sigmoid(heard).transpose(1, 2))
+        return [part.index_select(1, self.padded) for part in parts]
 
-    def lift(self, graph: StationGraph) -> tuple[Tensor, Tensor]:
-        """fc0 split into its weight on `raw`, [width, 4], and what coordinates and bias add, [station, width].
+    def lift(self, graph: StationGraph) -> tuple[list[Tensor], Tensor]:
+        """fc0 split into its weights on the parts of `raw` and what is constant in time, [station, width].
 
         The constants are inert behind InstanceNorm; they matter only to an adapter's gate.
         """
-        weight = self.fc0.weight  # columns: waveforms, coordinates, grid
-        return weight[:, [0, 1, 2, 5]], F.linear(graph.coordinates, weight[:, 3:5], self.fc0.bias)
+        weight = self.fc0.weight  # columns: waveforms, coordinates or the stem's curves, grid
+        own, inner = weight[:, [0, 1, 2, 5]], weight[:, 3:5]
+        if self.stem is None:
+            return [own], F.linear(graph.coordinates, inner, self.fc0.bias)
+        return [own, inner], self.fc0.bias.expand(graph.n_stations, -1)
+
+    def operator_parameters(self) -> Iterator[nn.Parameter]:
+        """All parameters but the stem's own."""
+        return (p for name, p in self.named_parameters() if not name.startswith("stem."))
 
     def decide(self, x: Tensor) -> Tensor:
         """The head, [station, padded time, width] -> logits [station, 2, time]."""

@@ -223,6 +223,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 def apply_state(model: PhaseNO, tensors: Mapping[str, Tensor], origin: str) -> None:
     """Copy `tensors` into `model` once every name, shape, kind and value is right; else copy nothing."""
     expected = model.state_dict()
+    has_stem, wants_stem = any(_of_stem(key) for key in tensors), model.stem is not None
+    if has_stem and not wants_stem:
+        raise BackboneError(
+            f"{origin}: holds a stem's tensors, but the config describes no `stem`. The config is of another backbone; "
+            "fetch both together."
+        )
+    if wants_stem and not has_stem:
+        raise BackboneError(
+            f"{origin}: the config describes a `stem`, but no tensor of one is in the file. The file is of another "
+            "backbone; fetch both together."
+        )
     if missing := sorted(set(expected) - set(tensors)):
         raise BackboneError(
             f"{origin}: {len(missing)} tensors of PhaseNO are missing, the first is {missing[0]}. "
@@ -239,6 +250,10 @@ def apply_state(model: PhaseNO, tensors: Mapping[str, Tensor], origin: str) -> N
         if not bool(torch.isfinite(torch.view_as_real(tensor) if tensor.is_complex() else tensor).all()):
             raise BackboneError(f"{origin}: {key} holds NaN or infinite values. Use another checkpoint.")
     model.load_state_dict(dict(tensors), strict=True)
+
+
+def _of_stem(key: str) -> bool:
+    return key == "skip" or key.startswith("stem.")
 
 
 def fingerprint(model: torch.nn.Module) -> str:

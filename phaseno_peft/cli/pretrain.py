@@ -43,6 +43,26 @@ def pretrain(
         ),
     ] = None,
     phasenet_weights: PhasenetWeightsOption = None,
+    noise: Annotated[
+        list[Path] | None,
+        typer.Option("--noise", help="Folder of records without events; repeat for more."),
+    ] = None,
+    stem_steps: Annotated[
+        int | None,
+        typer.Option("--stem-steps", min=1, help="Train a stem first, for so many steps; it needs --stem-teacher."),
+    ] = None,
+    stem_teacher: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--stem-teacher",
+            help="Whom the stem learns from: a safetensors file in PhaseNet's names, or FILE=P or FILE=S for one "
+            "phase; repeat for more.",
+        ),
+    ] = None,
+    stem_rate: Annotated[
+        float | None,
+        typer.Option("--stem-rate", min=0, help="Learning rate of a stem against the operator's; 0 freezes it."),
+    ] = None,
     init: Annotated[
         str | None,
         typer.Option("--init", help="Backbone to start from, or from-scratch. Default: the embedded one."),
@@ -54,6 +74,13 @@ def pretrain(
     batch: Annotated[
         int | None, typer.Option("--batch", min=1, help="Station-windows a step: 12 on two cores, 192 on a GPU.")
     ] = None,
+    labelled_part: Annotated[
+        float | None, typer.Option("--labelled-part", min=0, max=1, help="Part of labelled records.")
+    ] = None,
+    archive_part: Annotated[
+        float | None, typer.Option("--archive-part", min=0, max=1, help="Part of archives; the rest is simulated.")
+    ] = None,
+    noise_part: Annotated[float | None, typer.Option("--noise-part", min=0, help="Part of noise windows.")] = None,
     most_stations: Annotated[
         int | None, typer.Option("--most-stations", min=1, help="Stations of the largest networks.")
     ] = None,
@@ -84,29 +111,40 @@ def pretrain(
     that are held out; give it to --backbone. --cooldown sharpens the timing and ends the run. On a GPU: --device cuda
     --batch 192, in stretches as long as you have it.
 
+    With --stem-steps the backbone gets a stem, a small convolutional network that learns from single-station pickers
+    before both are trained together.
+
     Example: phaseno-peft pretrain run --labelled ncedc --archive ridgecrest-2019 --minutes 120
     """
     from phaseno_peft.backbone import EMBEDDED
-    from phaseno_peft.pretraining import PretrainingSettings
+    from phaseno_peft.pretraining import PretrainingSettings, StemSettings
     from phaseno_peft.pretraining import pretrain as train
     from phaseno_peft.pretraining.story import volumes
 
     terminal = Terminal(quiet=quiet)
-    given = {
+    given: dict[str, object] = {
         "learning_rate": learning_rate,
         "batch_stations": batch,
+        "labelled": labelled_part,
+        "archives": archive_part,
+        "noise": noise_part,
         "most_stations": most_stations,
         "widest_label_s": widest_label_s,
         "judge_every": judge_every,
         "judged_windows": judged_windows,
         "seed": seed,
     }
+    of_stem = {"steps": stem_steps, "rate": stem_rate}
+    if any(value is not None for value in of_stem.values()):
+        given["stem"] = StemSettings(**{k: v for k, v in of_stem.items() if v is not None})  # type: ignore[arg-type]  # checked there
     made = train(
         run,
         labelled=labelled or (),
         archives=archive or (),
         teacher=teacher,
+        noise=noise or (),
         phasenet_weights=phasenet_weights,
+        stem_teachers=stem_teacher or (),
         init=init or EMBEDDED,
         settings=PretrainingSettings(**{k: v for k, v in given.items() if v is not None}),  # type: ignore[arg-type]  # checked there
         minutes=minutes,

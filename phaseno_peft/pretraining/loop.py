@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.evaluation import choose_thresholds, cross_entropy, score
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.pretraining.progress import Progress
-from phaseno_peft.pretraining.settings import PretrainingSettings
+from phaseno_peft.pretraining.settings import PretrainingSettings, StemSettings
 from phaseno_peft.pretraining.stream import Batch
 from phaseno_peft.training.loop import masked_loss
 
@@ -36,11 +36,12 @@ ROWS_PER_JUDGEMENT = 10
 MOST_BAD_STEPS = 20
 """Steps in a row with a non-finite gradient, after which the run has diverged."""
 BETAS = (0.9, 0.98)
+DEFAULT_STEM_RATE = StemSettings().rate
 
 
 @dataclass
 class Trainee:
-    """The network, its moving average, the best average so far, and the optimiser."""
+    """The network, its moving average, the best average so far, and the optimiser of what is being trained."""
 
     model: PhaseNO
     average: PhaseNO
@@ -49,16 +50,15 @@ class Trainee:
 
     @classmethod
     def of(cls, model: PhaseNO, average: PhaseNO, settings: PretrainingSettings) -> Trainee:
-        """Both networks with the same weights."""
+        """Both networks with the same weights, all of them trained, a stem at its part of the learning rate."""
         average.load_state_dict(model.state_dict())
         model.train().requires_grad_(True)
         average.eval().requires_grad_(False)
-        matrices = [p for p in model.parameters() if p.ndim > 1]
-        vectors = [p for p in model.parameters() if p.ndim <= 1]
-        groups = [
-            {"params": matrices, "weight_decay": settings.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ]
+        groups = parameter_groups(list(model.operator_parameters()), settings.weight_decay)
+        if model.stem is not None:
+            rate = DEFAULT_STEM_RATE if settings.stem is None else settings.stem.rate
+            model.stem.requires_grad_(rate > 0)
+            groups += parameter_groups([p for p in model.stem.parameters() if p.requires_grad], 0.0, rate)
         return cls(model, average, torch.optim.AdamW(groups, lr=settings.learning_rate, betas=BETAS))
 
     def tensors(self) -> dict[str, Mapping[str, Tensor]]:
@@ -94,6 +94,19 @@ class Trainee:
             if name in first
         }
         self.optimizer.load_state_dict(state)
+
+
+def parameter_groups(
+    parameters: Sequence[torch.nn.Parameter], weight_decay: float, part_of_rate: float = 1.0
+) -> list[dict[str, Any]]:
+    """Groups for AdamW: matrices decay, vectors do not; none is empty."""
+    groups: list[dict[str, Any]] = []
+    for is_matrix in (True, False):
+        chosen = [p for p in parameters if (p.ndim > 1) == is_matrix]
+        decay = weight_decay if is_matrix else 0.0
+        if chosen:
+            groups.append({"params": chosen, "weight_decay": decay, "part_of_rate": part_of_rate})
+    return groups
 
 
 def train(
@@ -148,7 +161,7 @@ def train(
         if progress.cooldown_total is not None:
             rate *= 1 - progress.cooldown_used / progress.cooldown_total
         for group in trainee.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["part_of_rate"]
         loss, is_finite = step(trainee, batch, settings, precision, device, parameters)
         progress.step += 1
         progress.seen += len(batch.waveforms)

@@ -57,6 +57,11 @@ class Progress:
     """Chosen on the held-out windows with the best weights."""
     recent: list[float] = field(default_factory=list)
     """Training losses since the last row of the curve."""
+    stem_step: int = 0
+    """Batches taken in the first stage, the stem's."""
+    stem_seen: int = 0
+    stem_seconds: float = 0.0
+    stem_curve: list[dict[str, float | int | None]] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; an infinite loss is None."""
@@ -85,7 +90,7 @@ def save_checkpoint(run: Path, progress: Progress, tensors: Tensors) -> Path:
     """
     from safetensors.torch import save
 
-    target = run / f"{PREFIX}{progress.step:09d}"
+    target = run / f"{PREFIX}{progress.stem_step + progress.step:09d}"
     older = [path for path in checkpoints(run) if path != target]
     try:
         with write_folder(target, overwrite=True) as part:  # there may be one, of a second save of the same step

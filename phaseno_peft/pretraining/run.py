@@ -17,13 +17,15 @@ from phaseno_peft.backbone.parallel import usable_cores
 from phaseno_peft.errors import BackboneError, CampaignError, PhasenoPeftError
 from phaseno_peft.files import lock, sweep
 from phaseno_peft.pretraining.archive import Archive
+from phaseno_peft.pretraining.distil import StemTeacher, finish, stem_trainee, train_stem, with_stem
 from phaseno_peft.pretraining.labelled import LabelledSet
 from phaseno_peft.pretraining.loop import Precision, Trainee, train
+from phaseno_peft.pretraining.noise import NoiseSet
 from phaseno_peft.pretraining.progress import Progress, forget, load_checkpoint, save_checkpoint
 from phaseno_peft.pretraining.scene import WINDOW_SAMPLES
 from phaseno_peft.pretraining.settings import PretrainingSettings
 from phaseno_peft.pretraining.story import Row, card, write_curve
-from phaseno_peft.pretraining.stream import BatchMaker, Sources, held_out_windows, streaming
+from phaseno_peft.pretraining.stream import STEM, BatchMaker, Sources, held_out_windows, streaming
 from phaseno_peft.pretraining.teachers import ArchiveTeacher, ModelTeacher, PicksFile, PublishedProbabilities
 from phaseno_peft.training.course import first_difference
 from phaseno_peft.training.loop import seeded
@@ -51,8 +53,10 @@ def pretrain(
     *,
     labelled: Sequence[str | Path] = (),
     archives: Sequence[str | Path] = (),
+    noise: Sequence[str | Path] = (),
     teacher: str | None = None,
     phasenet_weights: str | None = None,
+    stem_teachers: Sequence[str] = (),
     init: str = EMBEDDED,
     settings: PretrainingSettings | None = None,
     minutes: float | None = None,
@@ -71,10 +75,11 @@ def pretrain(
     ``labelled``: folders in SeisBench's format. ``archives``: folders of continuous records, each perhaps followed by
     "=" and a file of a teacher's probabilities (.npz) or picks (QuakeML, CSV); without a file the folder's own
     `*probabilities.npz` speaks, or else ``teacher``: a backbone, phasenet, stalta or a
-    SeisBench model (`labelling.load_teacher`). ``minutes`` is the length of this stretch, ``steps``
-    the number of steps of the whole run; one of them is needed. Raises `CampaignError` for unusable data,
-    `BackboneError` for a teacher or initial weights that do not fit, `PhasenoPeftError` for a run that cannot be
-    continued or written.
+    SeisBench model (`labelling.load_teacher`). ``noise``: folders of event-free records. With `settings.stem` the
+    backbone has a stem, which learns from ``stem_teachers`` first (`distil.StemTeacher`). ``minutes`` is the length of
+    this stretch, ``steps`` the number of steps of the whole run; one of them is needed. Raises `CampaignError` for
+    unusable data, `BackboneError` for a teacher or initial weights that do not fit, `PhasenoPeftError` for a run that
+    cannot be continued or written.
     """
     run, settings = Path(run), settings or PretrainingSettings()
     if (minutes is None) == (steps is None):
@@ -87,12 +92,21 @@ def pretrain(
             forget(run)
         on_stage("reading the sources")
         asked = None if teacher is None else ModelTeacher(teacher, phasenet_weights, device, run / "pseudo-labels")
-        sources = read_sources(labelled, archives, asked, Path(scratch), settings.seed)
+        sources = read_sources(labelled, archives, asked, Path(scratch), settings.seed, noise)
+        stem_stage = settings.stem is not None and settings.stem.steps > 0
+        if stem_stage != bool(stem_teachers):
+            raise PhasenoPeftError(
+                "the stem's stage needs both its length and somebody to learn from: give `stem.steps` and "
+                "`stem_teachers`, or neither."
+            )
+        teachers = [StemTeacher.read(text) for text in stem_teachers]
         found = [f for labels in sources.labelled for f in labels.findings]
         for finding in (*found, *(f for archive in sources.archives for f in archive.findings)):
             log.warning("%s", finding)
-        model, initial = initial_weights(init, settings.seed)
+        model, initial = initial_weights(init, settings.seed, with_new_stem=settings.stem is not None)
         what = {"settings": settings.to_json(), "sources": describe(sources), "initial": initial}
+        if teachers:
+            what["stem_teachers"] = [f"{t.name} for {' and '.join(t.phases)}" for t in teachers]
         progress, trainee = _resume_or_begin(run, what, model.to(device), settings, on_stage)
         if progress.finished:
             raise PhasenoPeftError(
@@ -109,12 +123,33 @@ def pretrain(
             save_checkpoint(run, progress, trainee.tensors())
             write_curve(run, progress.curve, progress.best_step)
 
+        minutes_left = minutes
         workers = max(1, usable_cores() - (0 if device.startswith("cuda") else 1)) if workers is None else workers
+        if settings.stem is not None and progress.stem_step < settings.stem.steps:
+            on_stage(f"the stem alone, from step {progress.stem_step} of {settings.stem.steps}")
+            used = progress.stem_seconds
+            of_stem = dataclasses.replace(
+                settings, batch_stations=settings.stem.batch_stations, most_stations=min(settings.most_stations, 4)
+            )
+            with streaming(BatchMaker(sources, of_stem, STEM), progress.stem_step, workers) as batches:
+                try:
+                    train_stem(
+                        trainee, [dataclasses.replace(t, stem=t.stem.to(device)) for t in teachers], batches, held_out,
+                        progress, settings, minutes=minutes, keep=keep, keep_every_s=keep_every_s, on_row=on_row,
+                    )  # fmt: skip
+                except KeyboardInterrupt:
+                    keep()
+                    raise
+            if progress.stem_step < settings.stem.steps:
+                return Pretrained(run, write_backbone(run, progress, trainee), progress)
+            trainee = Trainee.of(finish(trainee, settings.seed), trainee.average, settings)
+            if minutes is not None:
+                minutes_left = max(0.0, minutes - (progress.stem_seconds - used) / 60)
         with streaming(BatchMaker(sources, settings), progress.step, workers) as batches:
             try:
                 train(
                     trainee, batches, held_out, progress, settings,
-                    minutes=minutes, steps=steps, cooldown=cooldown, precision=precision,
+                    minutes=minutes_left, steps=steps, cooldown=cooldown, precision=precision,
                     keep=keep, keep_every_s=keep_every_s, on_row=on_row,
                 )  # fmt: skip
             except KeyboardInterrupt:
@@ -125,7 +160,12 @@ def pretrain(
 
 
 def read_sources(
-    labelled: Sequence[str | Path], archives: Sequence[str | Path], model: ModelTeacher | None, scratch: Path, seed: int
+    labelled: Sequence[str | Path],
+    archives: Sequence[str | Path],
+    model: ModelTeacher | None,
+    scratch: Path,
+    seed: int,
+    noise: Sequence[str | Path] = (),
 ) -> Sources:
     """All sources, prepared; the model speaks for archives without a file. Raises as `pretrain`."""
     sets = tuple(LabelledSet.read(folder) for folder in labelled)
@@ -133,13 +173,14 @@ def read_sources(
     for text in archives:
         folder, _, file = str(text).partition("=")
         made.append(Archive.read(folder, _teacher(Path(folder), file, model), scratch))
-    names = [*(s.name for s in sets), *(a.name for a in made)]
+    noise_sets = tuple(NoiseSet.read(folder) for folder in noise)
+    names = [*(s.name for s in sets), *(a.name for a in made), *(n.name for n in noise_sets)]
     if len(set(names)) < len(names) or "simulated" in names:
         raise CampaignError(
             f"sources should have different names (their folders'), but these are {', '.join(names)}. Rename one; "
             "'simulated' is the simulator's."
         )
-    return Sources.of(sets, tuple(made), seed)
+    return Sources.of(sets, tuple(made), seed, noise_sets)
 
 
 def _teacher(folder: Path, file: str, model: ModelTeacher | None) -> ArchiveTeacher:
@@ -165,11 +206,21 @@ def _teacher(folder: Path, file: str, model: ModelTeacher | None) -> ArchiveTeac
 def describe(sources: Sources) -> list[dict[str, Any]]:
     """All sources in plain JSON types."""
     described = [*(s.describe() for s in sources.labelled), *(a.describe() for a in sources.archives)]
-    return [*described, sources.simulator.describe()]
+    return [*described, *(n.describe() for n in sources.noise_sets), sources.simulator.describe()]
 
 
-def initial_weights(init: str, seed: int) -> tuple[PhaseNO, str]:
-    """A network to train and where its weights are from. Raises `BackboneError` for another window length."""
+def initial_weights(init: str, seed: int, *, with_new_stem: bool = False) -> tuple[PhaseNO, str]:
+    """A network to train and where its weights are from; with a new stem, if that is asked for and it has none.
+
+    Raises `BackboneError` for another window length.
+    """
+    model, said = _initial_weights(init, seed)
+    if with_new_stem and model.stem is None:
+        return with_stem(model, seed), f"{said}, with a new stem"
+    return model, said
+
+
+def _initial_weights(init: str, seed: int) -> tuple[PhaseNO, str]:
     if init == SCRATCH:
         with seeded(seed):
             model = PhaseNO(PhaseNOConfig())
@@ -216,22 +267,32 @@ def _resume_or_begin(
     settings: PretrainingSettings,
     on_stage: Callable[[str], None],
 ) -> tuple[Progress, Trainee]:
-    trainee = Trainee.of(model, PhaseNO(model.phaseno_config).to(next(model.parameters()).device), settings)
+    average = PhaseNO(model.phaseno_config).to(next(model.parameters()).device)
     found = load_checkpoint(run)
+    stands_at = 0 if found is None else found[0].stem_step
+    in_stem_stage = settings.stem is not None and stands_at < settings.stem.steps
+    trainee = (stem_trainee if in_stem_stage else Trainee.of)(model, average, settings)
     if found is None:
         return Progress(what), trainee
     progress, tensors = found
     if progress.what["initial"] != what["initial"]:  # only the first step depends on it
         log.warning("%s: began with %s, which --init does not name now", run, progress.what["initial"])
     before, now = (
-        {"settings": x["settings"], "sources": {s["name"]: s for s in x["sources"]}} for x in (progress.what, what)
+        {
+            "settings": what["settings"] | x["settings"],  # older runs do not know of newer settings
+            "sources": {s["name"]: s for s in x["sources"]},
+            "stem_teachers": x.get("stem_teachers", []),
+        }
+        for x in (progress.what, what)
     )
     if difference := first_difference(before, now):
         raise PhasenoPeftError(
             f"{run}: a run that stands at step {progress.step} lies here, but {difference}. Give the earlier sources "
             "and settings to continue it, another folder for another run, or --restart to begin anew."
         )
-    trainee.restore(tensors, progress.updates)
+    trainee.restore(tensors, progress.stem_step if in_stem_stage else progress.updates)
+    if not in_stem_stage and stands_at and not progress.step and settings.stem is not None:  # between the stages
+        trainee = Trainee.of(finish(trainee, settings.seed), average, settings)
     on_stage(f"continuing at step {progress.step}")
     return progress, trainee
 

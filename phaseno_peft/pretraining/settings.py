@@ -14,6 +14,36 @@ from phaseno_peft.pretraining.distort import Chances
 
 
 @dataclass(frozen=True, slots=True)
+class StemSettings:
+    """How a stem is trained: alone on single stations first, then with the operator."""
+
+    steps: int = 0
+    """Of the first stage; 0 leaves it out."""
+    batch_stations: int = 64
+    """Station-windows a step of the first stage."""
+    learning_rate: float = 3e-3
+    """Highest of the first stage; it rises over `warmup_steps` and falls as a cosine to zero."""
+    label_part: float = 0.2
+    """Weight of the labels' loss against that of the teachers' curves."""
+    heard_weight: float = 8.0
+    """Samples of a window in which a teacher's curve reaches 1 count so much more than those of a silent one."""
+    rate: float = 0.1
+    """Learning rate of the stem against the operator's in the second stage; 0 freezes it."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 0 or self.batch_stations < 1 or not self.learning_rate > 0:
+            raise PhasenoPeftError(
+                f"stem: `steps` {self.steps} should be at least 0, `batch_stations` {self.batch_stations} at least 1, "
+                f"`learning_rate` {self.learning_rate} above 0."
+            )
+        if min(self.label_part, self.heard_weight, self.rate) < 0:
+            raise PhasenoPeftError(
+                f"stem: `label_part` {self.label_part}, `heard_weight` {self.heard_weight} and `rate` {self.rate} "
+                "should not be negative."
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class PretrainingSettings:
     """Everything a run keeps to from its first batch to its last. The defaults suit two cores."""
 
@@ -23,6 +53,8 @@ class PretrainingSettings:
     archives: float = 0.12
     """Parts of the station-windows that come from labelled records and from archives, where there are any; the rest is
     simulated."""
+    noise: float = 0.05
+    """Part of all windows that are event-free records, where some are given."""
     most_stations: int = 9
     """Networks have one to so many stations."""
     alone: float = 0.45
@@ -48,6 +80,8 @@ class PretrainingSettings:
     """Held-out windows of each source."""
     seed: int = 0
     chances: Chances = field(default_factory=Chances)
+    stem: StemSettings | None = None
+    """None: the backbone is trained as it is, with the stem it may have. Else it gets one where it has none."""
 
     def __post_init__(self) -> None:
         for name, least in (
@@ -64,6 +98,8 @@ class PretrainingSettings:
             raise PhasenoPeftError(
                 f"`labelled` {self.labelled} and `archives` {self.archives} should be parts whose sum is at most 1."
             )
+        if not 0 <= self.noise < 1:
+            raise PhasenoPeftError(f"`noise` should be a part below 1 but is {self.noise}.")
         if not self.learning_rate > 0 or self.widest_label_s < 0.4:
             raise PhasenoPeftError(
                 f"`learning_rate` {self.learning_rate} should be above 0 and `widest_label_s` {self.widest_label_s} "

@@ -89,6 +89,7 @@ def card(name: str, progress: Progress, versions: Mapping[str, str]) -> str:
         "- **Input**: 100 Hz, windows of 3000 samples (30 s), components E, N, Z, causal 1 Hz high-pass, every "
         "trace of a window as (x - mean) / std / 10; coordinates in units of 222 km. **Output**: logits of P and S.",
         f"- **Start**: {what['initial']}.",
+        *_of_stem(progress),
         f"- **Training**: {progress.step:,} steps of {settings['batch_stations']} station-windows, "
         f"{progress.seen:,} in all, {progress.seconds / 60:.0f} minutes; AdamW at {settings['learning_rate']:g}"
         + (", ended by a cooldown to zero" if progress.finished else ", not cooled down yet")
@@ -119,6 +120,20 @@ def card(name: str, progress: Progress, versions: Mapping[str, str]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _of_stem(progress: Progress) -> list[str]:
+    """A line on the stem's own stage, where there was one."""
+    if not progress.stem_step:
+        return []
+    own = progress.what["settings"]["stem"]
+    return [
+        f"- **Stem first**: {progress.stem_step:,} steps of {own['batch_stations']} single stations, "
+        f"{progress.stem_seen:,} station-windows, {progress.stem_seconds / 60:.0f} minutes; after the curves of "
+        f"{', '.join(progress.what['stem_teachers'])}, and labels at {own['label_part']:g} of the loss; AdamW at "
+        f"{own['learning_rate']:g}, falling to zero. None of a teacher's weights is in this file. The table counts the "
+        "windows of both stages."
+    ]
 
 
 def _curve_table(progress: Progress) -> list[str]:

@@ -28,11 +28,12 @@ from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.pretraining.archive import Archive
 from phaseno_peft.pretraining.distort import distort, draw_stretch, samples_before, stretch_time
 from phaseno_peft.pretraining.labelled import LabelledSet
+from phaseno_peft.pretraining.noise import NoiseSet
 from phaseno_peft.pretraining.scene import WINDOW_SAMPLES, Scene, as_window, choose_stations
 from phaseno_peft.pretraining.settings import PretrainingSettings
 from phaseno_peft.pretraining.simulated import Simulator
 
-TRAINING, VALIDATION = 0, 1
+TRAINING, VALIDATION, STEM = 0, 1, 3
 """Second word of a seed: what the numbers are drawn for."""
 ALONE_TOGETHER = 4
 """Stations of a simulated network that are used one by one."""
@@ -48,13 +49,22 @@ class Sources:
     archives: tuple[Archive, ...] = ()
     simulator: Simulator = field(default_factory=Simulator)
     noise: tuple[NDArray[np.float32], ...] = ()
-    """Records [3, sample] of event-free stretches of the archives' training part."""
+    """Records [3, sample] without events: stretches of the archives' training part, and the noise sets."""
+    noise_sets: tuple[NoiseSet, ...] = ()
 
     @classmethod
-    def of(cls, labelled: tuple[LabelledSet, ...], archives: tuple[Archive, ...], seed: int) -> Sources:
-        """With noise cut from the archives."""
+    def of(
+        cls,
+        labelled: tuple[LabelledSet, ...],
+        archives: tuple[Archive, ...],
+        seed: int,
+        noise_sets: tuple[NoiseSet, ...] = (),
+    ) -> Sources:
+        """With noise cut from the archives, and that of the noise sets."""
         rng = np.random.default_rng([seed, 2])
-        return cls(labelled, archives, Simulator(), tuple(r for archive in archives for r in archive.noise(rng)))
+        noise = [r for archive in archives for r in archive.noise(rng)]
+        noise += [r for noise_set in noise_sets for r in noise_set.records]
+        return cls(labelled, archives, Simulator(), tuple(noise), noise_sets)
 
 
 @dataclass(frozen=True)
@@ -91,11 +101,11 @@ class Batch:
 class BatchMaker(torch.utils.data.Dataset[Batch]):
     """`maker[k]` is batch k."""
 
-    def __init__(self, sources: Sources, settings: PretrainingSettings) -> None:
-        self.sources, self.settings = sources, settings
+    def __init__(self, sources: Sources, settings: PretrainingSettings, drawn_for: int = TRAINING) -> None:
+        self.sources, self.settings, self.drawn_for = sources, settings, drawn_for
 
     def __getitem__(self, index: int) -> Batch:
-        rng = np.random.default_rng([self.settings.seed, TRAINING, index])
+        rng = np.random.default_rng([self.settings.seed, self.drawn_for, index])
         half_base = self.settings.half_base_samples(index)
         windows: list[tuple[str, Window]] = []
         room = self.settings.batch_stations
@@ -149,6 +159,8 @@ class BatchMaker(torch.utils.data.Dataset[Batch]):
         }
         parts["simulated"] = 1.0 - sum(parts.values())
         weights = {kind: parts[kind] / mean[kind] for kind in parts}
+        if self.sources.noise_sets:
+            weights["noise"] = sum(weights.values()) * s.noise / (1 - s.noise)
         total = sum(weights.values())
         for kind, weight in weights.items():
             u -= weight / total
@@ -177,7 +189,7 @@ class BatchMaker(torch.utils.data.Dataset[Batch]):
         return float(made @ chance)
 
     def _stations(self, rng: np.random.Generator, kind: str) -> int:
-        if kind == "labelled":
+        if kind in ("labelled", "noise"):
             return 1
         sizes, chance = self._sizes(kind)
         return int(rng.choice(sizes, p=chance))
@@ -187,6 +199,9 @@ class BatchMaker(torch.utils.data.Dataset[Batch]):
             weights = np.array([len(s.side(held_out=False)) for s in self.sources.labelled], float)
             chosen = int(rng.choice(len(weights), p=weights / weights.sum()))
             return self.sources.labelled[chosen].draw(rng, n_samples)
+        if kind == "noise":
+            sets = self.sources.noise_sets
+            return sets[int(rng.integers(len(sets)))].draw(rng, n_samples)
         if kind == "archive":
             weights = np.sqrt([archive.station_minutes for archive in self.sources.archives])  # small ones tire
             chosen = int(rng.choice(len(weights), p=weights / weights.sum()))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
-from phaseno_peft.backbone import PhaseNO, PhaseNOConfig, StationGraph, fingerprint
+from phaseno_peft.backbone import PhaseNO, PhaseNOConfig, StationGraph, StemConfig, fingerprint
 from phaseno_peft.contract import Contract, Frame, Preprocessing, Provenance
 
 SMALL = PhaseNOConfig(width=8, modes=6, window_samples=120, padding_samples=10, middle_samples=40, coarse_samples=20)
@@ -29,9 +31,13 @@ def contract(**changes: object) -> dict[str, object]:
     return made.to_json() | changes
 
 
-def small_phaseno(seed: int = 0) -> PhaseNO:
+def small_phaseno(seed: int = 0, stem: StemConfig | None = None) -> PhaseNO:
     torch.manual_seed(seed)
-    model = PhaseNO(SMALL)
+    model = PhaseNO(dataclasses.replace(SMALL, stem=stem))
+    if stem is not None:
+        with torch.no_grad():
+            model.fc0.weight[:, 3:5] = torch.randn(SMALL.width, 2)
+            model.skip.fill_(0.4)
     model.name_or_path = f"small-{seed}"
     return model.eval().requires_grad_(False)
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from peft import PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 
-from phaseno_peft.backbone import StationGraph
+from phaseno_peft.backbone import PhaseNO, StationGraph, StemConfig
 from phaseno_peft.cr_lora import CRLoraConfig, CRLoraLayer, CRLoraSettings, attach, selected_adapter
 from phaseno_peft.cr_lora.attach import resident_tensors
 from phaseno_peft.errors import AdapterError
@@ -26,12 +26,14 @@ Window = tuple[torch.Tensor, StationGraph]
 Answer = tuple[torch.Tensor, torch.Tensor]
 """What came out, and what was promised."""
 
+STEM = StemConfig(channels=2, levels=3, kernel_samples=5, stride=3)
 KINDS: dict[str, dict[str, object]] = {
     "pointwise": {"se_reduction": 0, "train_head": False, "target_modules": r"fno\d\.w\.conv"},
     "linear": {"se_reduction": 0, "train_head": False, "target_modules": r"gno\d\.(edge|aggre)\.fc[12]"},
     "gate": {"r": 0, "train_head": False},
     "head": {"r": 0, "se_reduction": 0},
     "whole": {},
+    "beside a stem": {},
 }
 
 
@@ -44,6 +46,11 @@ def window(n_stations: int, seed: int) -> Window:
 FIRST, SECOND = window(3, 1), window(2, 2)
 
 
+def backbone(kind: str) -> PhaseNO:
+    """A small one; for that kind one whose stem is heard and stays frozen."""
+    return small_phaseno(stem=STEM if kind == "beside a stem" else None)
+
+
 def logits(model: torch.nn.Module, x: Window = FIRST) -> torch.Tensor:
     with torch.no_grad():
         found: torch.Tensor = model(*x)
@@ -52,7 +59,7 @@ def logits(model: torch.nn.Module, x: Window = FIRST) -> torch.Tensor:
 
 def trained(kind: str, seed: int = 3) -> PeftModel:
     """An adapter `default` of one kind with made-up tensors."""
-    model = get_peft_model(small_phaseno(), CRLoraConfig(**KINDS[kind]))
+    model = get_peft_model(backbone(kind), CRLoraConfig(**KINDS[kind]))
     fill(model, "default", seed)
     return model
 
@@ -77,16 +84,16 @@ def spoil(folder: Path) -> None:
 
 
 def a_fresh_adapter_changes_nothing(kind: str, folder: Path, wrong: bool) -> Answer:
-    model = get_peft_model(small_phaseno(), CRLoraConfig(**KINDS[kind]))
+    model = get_peft_model(backbone(kind), CRLoraConfig(**KINDS[kind]))
     if wrong:
         fill(model, "default", 3)
-    return logits(model), logits(small_phaseno())
+    return logits(model), logits(backbone(kind))
 
 
 def switched_off_it_is_the_backbone(kind: str, folder: Path, wrong: bool) -> Answer:
     model = trained(kind)
     with nullcontext() if wrong else model.disable_adapter():
-        return logits(model), logits(small_phaseno())
+        return logits(model), logits(backbone(kind))
 
 
 def switched_on_again_it_is_back(kind: str, folder: Path, wrong: bool) -> Answer:
@@ -136,7 +143,7 @@ def saved_and_loaded_it_is_the_same(kind: str, folder: Path, wrong: bool) -> Ans
     model.save_pretrained(folder, save_embedding_layers=False)
     if wrong:
         spoil(folder)
-    return logits(PeftModel.from_pretrained(small_phaseno(), folder)), logits(model)
+    return logits(PeftModel.from_pretrained(backbone(kind), folder)), logits(model)
 
 
 def without_peft_it_is_the_same(kind: str, folder: Path, wrong: bool) -> Answer:
@@ -144,7 +151,7 @@ def without_peft_it_is_the_same(kind: str, folder: Path, wrong: bool) -> Answer:
     model.save_pretrained(folder, save_embedding_layers=False)
     if wrong:
         spoil(folder)
-    light = small_phaseno()
+    light = backbone(kind)
     settings = CRLoraSettings.from_adapter_config(json.loads((folder / "adapter_config.json").read_text()))
     attach(light, "alone", settings, load_file(folder / "adapter_model.safetensors"), "test")
     with selected_adapter("alone"):
@@ -176,7 +183,7 @@ def in_a_mixed_batch_each_window_has_its_own(kind: str, folder: Path, wrong: boo
     names = ["other", "default", "__base__"] if wrong else ["default", "other", "__base__"]
     with torch.no_grad():
         mixed = model(*batch, adapter_names=names)
-    alone = [logits(trained(kind)), logits(trained(kind, seed=4), SECOND), logits(small_phaseno())]
+    alone = [logits(trained(kind)), logits(trained(kind, seed=4), SECOND), logits(backbone(kind))]
     return mixed, torch.cat(alone)
 
 
@@ -259,6 +266,6 @@ def test_a_file_that_lacks_any_one_tensor_is_refused(kind: str, tmp_path: Path) 
     for missing in (min(whole), max(whole)):
         save_file({key: tensor for key, tensor in whole.items() if key != missing}, file)
         with pytest.raises(AdapterError, match="missing"):
-            PeftModel.from_pretrained(small_phaseno(), tmp_path)
+            PeftModel.from_pretrained(backbone(kind), tmp_path)
     save_file(whole, file)
-    PeftModel.from_pretrained(small_phaseno(), tmp_path)
+    PeftModel.from_pretrained(backbone(kind), tmp_path)
