@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from peft import PeftConfig
+from safetensors import SafetensorError, safe_open
 
 from phaseno_peft.cr_lora.peft_type import CRLORA
 from phaseno_peft.cr_lora.settings import PEFT_KEYS, CRLoraSettings
@@ -39,6 +40,11 @@ class CRLoraConfig(CRLoraSettings, PeftConfig):  # type: ignore[misc]  # peft sh
             raise AdapterError(f"{altered[0]} It was altered after it was written; fetch or train the adapter again.")
         if not (folder / WEIGHTS).is_file():
             raise AdapterError(f"{folder}: has no {WEIGHTS}. Other kinds of file, which can execute, are not read.")
+        try:
+            with safe_open(folder / WEIGHTS, "pt"):
+                pass  # its header alone: what PEFT would raise for a damaged one is not ours
+        except (SafetensorError, OSError) as error:
+            raise AdapterError(f"{folder / WEIGHTS}: not a safetensors file ({error}). Fetch it again.") from error
         try:
             raw = read_object(folder / CONFIG, LARGEST_JSON_BYTES)
         except ValueError as error:

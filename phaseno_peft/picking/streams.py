@@ -43,14 +43,15 @@ def classify_files(
         if on_findings is not None:
             on_findings(picks.findings)
         return picks
-    contract = picker.contract()
 
     def pick(recording: Recording, report: Progress | None) -> PickList:
         annotation = picker.annotate_recording(recording, stride_s=stride_s, merge=merge, progress=report)
         return picker.picks(annotation, P_threshold=P_threshold, S_threshold=S_threshold)
 
-    used = contract.preprocessing if contract else Preprocessing()
-    picks, _ = pick_recordings(pick, streams, stations, used, progress, on_findings)
+    with picker.held():  # one adapter for all files, whatever other threads choose meanwhile
+        contract = picker.contract()
+        used = contract.preprocessing if contract else Preprocessing()
+        picks, _ = pick_recordings(pick, streams, stations, used, progress, on_findings)
     return picks
 
 
