@@ -13,6 +13,8 @@ DROPOUT_SAMPLES = 20
 """A constant run this long is padding where the trace jumps into or out of it."""
 TYPICAL_RUNS = 20.0
 """A run must be this many times the mean of the other runs: quiet digitised noise repeats its values by itself."""
+CHANCE = 1e-6
+"""Noise may make a run as long as a padding one in so many channels: runs of one value have geometric lengths."""
 ABSURD_SAMPLE = 1e18
 """No count and no ground motion; netCDF, SEG-Y and Fortran programs fill with 1e20, 1e30 or 3.4e38."""
 FILL_VALUES = (-(2**31), -(2**31) + 1, 2**31 - 1, -(2**15), 2**15 - 1, -12345, 999999, -999999, 9999999, -9999999)
@@ -59,7 +61,9 @@ def padding(segments: list[np.ndarray], rates_hz: list[float]) -> list[list[tupl
         long = r.length >= max(PADDING_SAMPLES, round(PADDING_S * rate_hz))
         biggest_step = np.fmax(r.step_in, r.step_out)  # NaN only where the run is the whole segment
         jump = (r.length >= DROPOUT_SAMPLES) & (biggest_step > 2.0 * smallest)
-        is_padding = (long | jump) & (r.length >= TYPICAL_RUNS * usual)
+        steps_in_noise = ~(biggest_step > 2.0 * smallest)
+        by_chance = np.where(steps_in_noise, everything.longest_by_chance(r), 0.0)
+        is_padding = (long | jump) & (r.length >= TYPICAL_RUNS * usual) & (r.length >= by_chance)
         is_padding |= np.isin(r.value, FILL_VALUES)
         found.append(
             [
@@ -83,6 +87,15 @@ class _Everything:
         rest = counted[~np.isin(counted, FILL_VALUES)]
         self._median = float(np.median(rest if len(rest) else counted))
         self._sigma = 1.4826 * float(np.median(np.abs((rest if len(rest) else counted) - self._median)))
+
+    def longest_by_chance(self, runs: _Runs) -> np.ndarray:
+        """For each run the length that noise which stays at its value as long as the other runs do might reach."""
+        values, of_value = np.unique(self._value, return_inverse=True)
+        count, total = np.bincount(of_value), np.bincount(of_value, self._length)
+        own = np.searchsorted(values, runs.value.astype(np.float64))
+        others = count[own] - 1
+        mean = np.where(others > 0, (total[own] - runs.length) / np.maximum(others, 1), 0.0)
+        return np.asarray(mean * np.log(np.maximum(others, 1) / CHANCE))
 
     def reaches(self, value: float, length: int, *, short: bool) -> bool:
         """True where the run is clipping: at the extreme of the trace, which comes near it elsewhere too.

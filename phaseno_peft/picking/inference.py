@@ -123,10 +123,12 @@ def window_probabilities(
     windows: Sequence[Window],
     edge_limit_km: float,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    may_diverge: bool = False,
 ) -> list[NDArray[np.float32]]:
     """Probabilities [station, 2 (P, S), sample] of every window; `progress(done, all)` is called after each batch.
 
-    Raises `PhasenoPeftError` where the network's answer is not finite.
+    Raises `PhasenoPeftError` where the network's answer is not finite, unless it `may_diverge`, as in training.
     """
     device = next(model.parameters()).device
     found: list[NDArray[np.float32]] = []
@@ -139,7 +141,7 @@ def window_probabilities(
                 waveforms, graph = network_input(batch, edge_limit_km)
                 logits = model(waveforms.to(device), graph.to(device))
                 stacked = torch.sigmoid(logits).float().cpu().numpy()
-                if not np.isfinite(stacked).all():
+                if not may_diverge and not np.isfinite(stacked).all():
                     raise PhasenoPeftError(
                         f"the network's answer to window {len(found)} and its neighbours is not finite. Do not use "
                         "this adapter or backbone; check the record for samples near the limits of its kind of number."

@@ -139,7 +139,7 @@ def test_a_list_of_other_files_does_not_open_them(tmp_path) -> None:
     line = bytearray(b" " * 283)
     for at, text in (
         (0, "AAA"), (7, "HHZ"), (16, "1388534400.00000"), (61, "1388534401.00000"), (79, "     100"),
-        (88, "100.0000"), (100, "1.0"), (117, "1.0"), (143, "s4"), (148, str(tmp_path)),
+        (88, "100.0000"), (100, "1.0"), (117, "1.0"), (143, "s4"), (148, ".."),
         (213, "secret"), (246, "         0"),
     ):  # fmt: skip
         line[at : at + len(text)] = text.encode()

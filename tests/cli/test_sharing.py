@@ -101,7 +101,7 @@ def test_a_card_cannot_speak_to_the_terminal(run: Run, machine: Machine, tiny: P
     folder = machine.own(tiny, "tiny-ohio")
     (folder / "README.md").write_text("[red]\x1b[2J\x1b]0;owned\x07 a card\n")
     done = run("adapters", "show", "tiny-ohio", "--card")
-    assert done.out == "[red][2J]0;owned a card\n\n"
+    assert done.out == "[red]\\x1b[2J\\x1b]0;owned a card\n\n"
 
 
 @pytest.mark.parametrize(
