@@ -93,14 +93,15 @@ class _RightPicks:
     def __init__(self, scene: Scene) -> None:
         picker = Picker.load(scene.backbone)
         self.picks: dict[str, tuple[Any, ...]] = {}
-        self.logits: dict[tuple[str | None, int], torch.Tensor] = {}
+        self.logits: dict[tuple[str | None, int], list[torch.Tensor]] = {}
+        """(adapter, how many windows of it are in a batch) -> of each: their place among them decides the rounding."""
         for name in NAMES:
             picker.load_adapter(scene.adapters[name])
             picks = picker.classify(scene.stream, scene.stations)
             self.picks[picks.creator] = _key(picks)
         for choice in (*_ALWAYS, None):
-            for n in range(1, _BATCH + 1):  # windows of one adapter go through together, and round accordingly
-                self.logits[choice, n] = _batch_logits(picker, scene, [choice] * n)[0]
+            for n in range(1, _BATCH + 1):  # windows of one adapter go through together
+                self.logits[choice, n] = _batch_logits(picker, scene, [choice] * n)
         if len(set(self.picks.values())) < len(self.picks):
             raise RuntimeError("two adapters of the scene give the same picks: mixing them would not show")
 
@@ -186,7 +187,7 @@ class _Round:
 
     def _batch(self, names: list[str | None]) -> Verdict:
         found = _batch_logits(self.picker, self.scene, names)
-        wanted = [self.right.logits[name, names.count(name)] for name in names]
+        wanted = [self.right.logits[name, names.count(name)][names[:n].count(name)] for n, name in enumerate(names)]
         wrong = [n for n, logits, right in zip(names, found, wanted, strict=True) if not torch.equal(logits, right)]
         return Verdict("mixed", f"a batch of {names}: wrong for {wrong}") if wrong else Verdict("identical")
 
