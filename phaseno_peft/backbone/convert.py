@@ -13,7 +13,7 @@ from torch import Tensor
 
 from phaseno_peft.backbone.config import PhaseNOConfig
 from phaseno_peft.backbone.network import PhaseNO
-from phaseno_peft.backbone.weights import apply_state, save_backbone
+from phaseno_peft.backbone.weights import apply_state, refuse_existing, save_backbone
 from phaseno_peft.errors import BackboneError
 
 LOSS_BUFFER = "criterion.pos_weight"
@@ -49,8 +49,7 @@ def convert_checkpoint(path: str | Path, folder: str | Path, name: str | None = 
     """
     path, folder = Path(path), Path(folder)
     name = name or folder.name
-    if folder.exists():
-        raise BackboneError(f"{folder}: exists already. Remove it, or choose another folder.")
+    refuse_existing(folder)
     card = (
         f"# {name}\n\nPhaseNO (Sun et al. 2023, doi:10.1093/gji/ggad150), converted from `{path.name}` by "
         "`phaseno-peft backbone convert`. Weights unchanged; the optimiser and the loss's buffer are left out.\n"

@@ -18,7 +18,7 @@ from torch import Tensor
 from phaseno_peft.backbone.config import PhaseNOConfig
 from phaseno_peft.backbone.network import PhaseNO
 from phaseno_peft.errors import BackboneError
-from phaseno_peft.files import settle, sweep, write_file, write_folder
+from phaseno_peft.files import lock, settle, sweep, write_file, write_folder
 from phaseno_peft.manifest import MANIFEST, write_manifest
 from phaseno_peft.places import ASSETS, user_folder
 from phaseno_peft.remote import Kind, Published, fetch, hub_name, publish
@@ -128,6 +128,13 @@ def load_backbone(name_or_path: str | Path = EMBEDDED, device: str | torch.devic
     return model.to(device).eval().requires_grad_(False)
 
 
+def refuse_existing(folder: Path) -> None:
+    """Raise `BackboneError` if `folder` is taken, once what a killed process left there is cleared away."""
+    with lock(folder, "writing"):
+        if folder.exists():
+            raise BackboneError(f"{folder}: exists already. Remove it, or choose another folder.")
+
+
 def save_backbone(
     model: PhaseNO,
     folder: str | Path,
@@ -143,9 +150,8 @@ def save_backbone(
     also: writes further files into it. Raises `BackboneError` if the folder exists and `overwrite` is False.
     """
     folder = Path(folder)
-    settle(folder)
-    if folder.exists() and not overwrite:
-        raise BackboneError(f"{folder}: exists already. Remove it, or choose another folder.")
+    if not overwrite:
+        refuse_existing(folder)
     tensors = {}
     for key, tensor in model.state_dict().items():
         key, tensor = (key + COMPLEX_SUFFIX, torch.view_as_real(tensor)) if tensor.is_complex() else (key, tensor)
