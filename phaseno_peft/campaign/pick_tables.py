@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from phaseno_peft.campaign.catalog import (
     phase_of,
 )
 from phaseno_peft.campaign.obspy_events import Tally, unassociated_events
+from phaseno_peft.campaign.table_rows import table_rows
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.station_ids import station_fields, station_id_of
 
@@ -40,6 +40,10 @@ UNUSED_ERROR_S = 9999.0
 _OBSERVATION = re.compile(r"(\S+\s+){6}\d{8}\s+\d{1,4}\s+-?[\d.]+\s+\S+\s+[-+\d.eE]+(\s|$)")
 
 
+_LONGEST_HEADER = 10_000
+"""Characters; a longer first line is no table's."""
+
+
 def events_of_table(name: str, text: str, tally: Tally) -> list[CatalogueEvent] | None:
     """Events of a text of picks, judged by its content; None where it is none.
 
@@ -53,8 +57,11 @@ def events_of_table(name: str, text: str, tally: Tally) -> list[CatalogueEvent] 
     if _OBSERVATION.match(first):
         return _of_observations(name, text, tally)
     header = lines[0].strip()
+    if len(header) > _LONGEST_HEADER:
+        return None
     delimiter = max(",;\t", key=header.count)
-    names = [cell.strip().lower() for cell in next(csv.reader([header], delimiter=delimiter), [])]
+    _, cells = next(table_rows(name, [header], delimiter), (1, []))
+    names = [cell.strip().lower() for cell in cells]
     columns = {ours: names.index(theirs) for ours, all_ in COLUMNS.items() for theirs in all_ if theirs in names}
     if not {"phase", "time"} <= set(columns) or not {"id", "station"} & set(columns):
         return None
@@ -63,9 +70,9 @@ def events_of_table(name: str, text: str, tally: Tally) -> list[CatalogueEvent] 
 
 def _of_rows(name: str, text: str, delimiter: str, columns: dict[str, int], tally: Tally) -> list[CatalogueEvent]:
     groups: dict[str, list[LabelledPick]] = {}
-    rows = csv.reader(text.splitlines(), delimiter=delimiter, skipinitialspace=True)
+    rows = table_rows(name, text.splitlines(), delimiter)
     next(rows)
-    for row in rows:
+    for line, row in rows:
         cell = {column: row[i].strip() if i < len(row) else "" for column, i in columns.items()}
         if not any(cell.values()) or cell["time"] == "-1":  # QuakeMigrate's word for a phase that was not picked
             continue
@@ -74,7 +81,7 @@ def _of_rows(name: str, text: str, delimiter: str, columns: dict[str, int], tall
         if phase is None:
             tally.ignored[cell["phase"]] += 1
             continue
-        where = f"{name}: line {rows.line_num}"
+        where = f"{name}: line {line}"
         try:
             pick = LabelledPick(
                 pick_id="",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from obspy import UTCDateTime
 
 from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.campaign.stations import Direction, Station, StationTable
+from phaseno_peft.campaign.table_rows import table_rows
 from phaseno_peft.campaign.unpack import obspy_format, plain_files
 from phaseno_peft.campaign.xml_files import is_xml, refuse_document_type
 from phaseno_peft.errors import CampaignError
@@ -192,7 +192,8 @@ def _of_text(name: str, path: Path, *, in_folder: bool) -> tuple[list[Station], 
     lines = piped or lines
     header = lines[0][1].lstrip("#").strip() if lines else ""
     delimiter = "|" if piped else max(",;\t", key=header.count)
-    names = [cell.strip().lower() for cell in next(csv.reader([header], delimiter=delimiter), [])]
+    _, cells = next(table_rows(name, [header], delimiter), (1, []))
+    names = [cell.strip().lower() for cell in cells]
     columns = {ours: names.index(theirs) for ours, all_ in COLUMNS.items() for theirs in all_ if theirs in names}
     if piped and "latitude" not in columns:
         layout = {len(layout): layout for layout in (_FDSN_STATION, _FDSN_CHANNEL)}.get(len(names), ())
@@ -210,7 +211,7 @@ def _of_text(name: str, path: Path, *, in_folder: bool) -> tuple[list[Station], 
     stations: list[Station] = []
     directions: dict[str, list[Direction]] = {}
     for number, line in lines:
-        row = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))
+        _, row = next(table_rows(name, [line], delimiter, number))
         cell = {column: row[i].strip() if i < len(row) else "" for column, i in columns.items()}
         if not any(cell.values()) or line.startswith("#"):
             continue

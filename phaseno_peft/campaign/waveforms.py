@@ -43,6 +43,8 @@ _SPARSE_SAMPLES = 200_000_000
 _SPARSEST = 0.02
 """A recording larger than `_SPARSE_SAMPLES` (1 GB) must be recorded in at least this share."""
 _FIRST_YEAR, _LAST_YEAR = 1900, 2100
+_YEAR_NS = 31_556_952 * 10**9
+"""Mean year; obspy cannot name the year of the most absurd times a header holds."""
 """A trace that starts outside has a header nobody can believe."""
 _SLOWEST_CORNERS = 10.0
 """Channels sampled slower than this many times the high-pass corner carry nothing the network looks at."""
@@ -205,8 +207,8 @@ def sound_traces(traces: Iterable[Any], rate_hz: float) -> tuple[list[Any], list
             reason = f"their sampling rate is {trace_hz:g} Hz. Repair the header, or bring them to less than 1 MHz"
         elif not len(trace.data):
             reason = "they hold no samples"
-        elif not _FIRST_YEAR <= stats.starttime.year <= _LAST_YEAR:
-            reason = f"they start in the year {stats.starttime.year}. Repair the header"
+        elif not _FIRST_YEAR <= (year := 1970 + stats.starttime.ns // _YEAR_NS) <= _LAST_YEAR:
+            reason = f"they start in the year {year}. Repair the header"
         elif dotted:
             reason = f"{dotted[0]!r} is no code, it holds a dot. Write the code of the station file into the header"
         else:

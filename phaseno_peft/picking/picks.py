@@ -188,17 +188,21 @@ class PickList(list[Pick]):
         except (OSError, UnicodeDecodeError) as error:
             raise PhasenoPeftError(f"{path}: cannot be read as a CSV of picks: {error}.") from error
         reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
+        try:
+            rows = [(reader.line_num, row) for row in reader]
+        except csv.Error as error:  # an unclosed quote before 131,072 characters
+            raise PhasenoPeftError(f"{path}: line {reader.line_num}: not a table ({error}).") from error
         missing = [name for name in CSV_HEADER if name not in (reader.fieldnames or ())]
         if missing:
             raise PhasenoPeftError(
                 f"{path}: line 1 lacks the column {missing[0]!r}. The header of a picks file is {','.join(CSV_HEADER)}."
             )
         picks = cls(creator=creator)
-        for row in reader:
+        for line, row in rows:
             try:
                 picks.append(_parse_row(row))
             except ValueError as error:
-                raise PhasenoPeftError(f"{path}: line {reader.line_num}: {error}") from error
+                raise PhasenoPeftError(f"{path}: line {line}: {error}") from error
         return picks
 
     def to_catalog(self) -> Catalog:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from obspy import Stream
+from obspy import Stream, UTCDateTime
 
 from phaseno_peft.campaign import StationTable, prepare, prepare_recordings
 from phaseno_peft.campaign.channels import read_channel
@@ -120,11 +120,13 @@ def test_a_bad_trace_costs_only_itself(rate_hz) -> None:
     bad.stats.__dict__["sampling_rate"] = rate_hz
     late, empty = trace("S1", "HHZ", np.arange(40.0)), trace("S1", "HHN", np.zeros(0))
     late.stats.starttime += 4e9
-    recording = prepare(good + Stream([bad, late, empty]), table())
+    never = trace("S2", "HHZ", np.arange(40.0), start=UTCDateTime(ns=10**21))  # MiniSEED holds years up to 65535
+    recording = prepare(good + Stream([bad, late, empty, never]), table())
     np.testing.assert_array_equal(recording.samples, prepare(good, table()).samples)
     texts = [f.text for f in recording.findings]
     assert any("XX.S0..SOH are left out: their sampling rate is" in t for t in texts)
     assert any("XX.S1..HHZ are left out: they start in the year 2146" in t for t in texts)
+    assert any("XX.S2..HHZ are left out: they start in the year 33658" in t for t in texts)
     (alone,), findings = prepare_recordings({"a": good, "b": Stream([bad])}, table(), Preprocessing())
     np.testing.assert_array_equal(alone.samples, recording.samples)
     assert any(f.text.startswith("b: traces XX.S0..SOH are left out") for f in findings)
