@@ -83,6 +83,8 @@ class _Everything:
         self._value = np.concatenate([r.value for r in runs]).astype(np.float64)
         # Long runs must not decide what is usual: every run counts by at most a few samples.
         counted = np.repeat(self._value, np.minimum(self._length, 3))
+        self._levels, of_level = np.unique(self._value, return_inverse=True)
+        self._runs_at, self._samples_at = np.bincount(of_level), np.bincount(of_level, self._length)
         self._low, self._high = float(counted.min()), float(counted.max())
         rest = counted[~np.isin(counted, FILL_VALUES)]
         self._median = float(np.median(rest if len(rest) else counted))
@@ -90,11 +92,9 @@ class _Everything:
 
     def longest_by_chance(self, runs: _Runs) -> np.ndarray:
         """For each run the length that noise which stays at its value as long as the other runs do might reach."""
-        values, of_value = np.unique(self._value, return_inverse=True)
-        count, total = np.bincount(of_value), np.bincount(of_value, self._length)
-        own = np.searchsorted(values, runs.value.astype(np.float64))
-        others = count[own] - 1
-        mean = np.where(others > 0, (total[own] - runs.length) / np.maximum(others, 1), 0.0)
+        own = np.searchsorted(self._levels, runs.value.astype(np.float64))
+        others = self._runs_at[own] - 1
+        mean = np.where(others > 0, (self._samples_at[own] - runs.length) / np.maximum(others, 1), 0.0)
         return np.asarray(mean * np.log(np.maximum(others, 1) / CHANCE))
 
     def reaches(self, value: float, length: int, *, short: bool) -> bool:

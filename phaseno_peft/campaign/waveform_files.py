@@ -191,11 +191,8 @@ def _read_plain(path: Path, shown: str) -> Any:
                 "Convert the waveforms to MiniSEED, or move the list out of the folder."
             )
         return None
-    if name in ("GSE1", "GSE2") and (longest := _longest_gse_line(path)) > _LONGEST_GSE_LINE:
-        raise CampaignError(
-            f"{shown}: damaged, a line of {longest} characters among the samples is no {name}. "
-            "Fetch it again, or leave it out."
-        )
+    if name in ("GSE1", "GSE2") and (damage := _gse_damage(path)):
+        raise CampaignError(f"{shown}: damaged, {damage}. Fetch it again, or leave it out.")
     options = {"format": name, "check_compression": False}
     source = glob.escape(str(path))
     try:
@@ -213,11 +210,24 @@ def _read_plain(path: Path, shown: str) -> Any:
     return stream
 
 
-def _longest_gse_line(path: Path) -> int:
-    """Bytes of the longest line between a DAT1 or DAT2 and its checksum."""
-    longest, among_samples = 0, False
+def _gse_damage(path: Path) -> str | None:
+    """What would make obspy write over other memory: long lines, and samples without beginning or end.
+
+    Traces of uncompressed integers (INT, INTV) are read by other code and may have any lines.
+    """
+    in_trace = has_samples = False
     with path.open("rb") as file:
-        for line in file:
-            among_samples = (among_samples and not line.startswith((b"CHK1", b"CHK2"))) or b"DAT" in line
-            longest = max(longest, len(line) if among_samples else 0)
-    return longest
+        for number, line in enumerate(file, start=1):
+            if line.startswith((b"WID1", b"WID2")):
+                if in_trace:
+                    return f"the trace before line {number} has no checksum (CHK1, CHK2)"
+                kind = line[44:48] if line.startswith(b"WID2") else line[74:78]
+                in_trace, has_samples = kind.strip() not in (b"INT", b"INTV"), False
+            elif in_trace and len(line) > _LONGEST_GSE_LINE and not line.startswith(b"STA2"):
+                return f"line {number} has {len(line)} characters, where at most {_LONGEST_GSE_LINE} can stand"
+            elif in_trace and line.startswith((b"CHK1", b"CHK2")):
+                if not has_samples:
+                    return f"the trace before line {number} has no samples (DAT1, DAT2)"
+                in_trace = False
+            has_samples = has_samples or line.startswith((b"DAT1", b"DAT2"))
+    return "its last trace has no checksum (CHK1, CHK2)" if in_trace else None

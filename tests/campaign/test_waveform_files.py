@@ -218,5 +218,32 @@ def test_a_gse2_line_that_would_overflow_the_decoder_is_refused_before_it_runs(t
     assert len(next(iter(read_waveforms(path).values()))[0]) == 4000
     header, samples = path.read_bytes().split(b"DAT2\n")
     path.write_bytes(header + b"DAT2\n" + samples.replace(b"\n", b"+", 3))  # four lines in one
-    with pytest.raises(CampaignError, match=r"day\.gse2: damaged, a line of 32\d characters among the samples"):
+    with pytest.raises(CampaignError, match=r"day\.gse2: damaged, line \d has 32\d characters, where at most 82"):
         read_waveforms(path)
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [(b"DAT2\n", r"the trace before line \d+ has no samples"), (b"CHK2", r"its last trace has no checksum")],
+)
+def test_gse2_samples_without_beginning_or_end_are_refused_before_they_are_decoded(lost, said, tmp_path) -> None:
+    path = tmp_path / "day.gse2"
+    Stream([trace("XX.A", "Z", np.arange(4000, dtype=np.int32) % 977)]).write(str(path), format="GSE2")
+    path.write_bytes(path.read_bytes().replace(lost, b"") + b"x" * 300)
+    with pytest.raises(CampaignError, match=rf"day\.gse2: damaged, ({said}|line \d+ has 30\d characters)"):
+        read_waveforms(path)
+
+
+def test_long_lines_of_uncompressed_gse2_are_read(tmp_path) -> None:
+    path = tmp_path / "day.gse2"
+    samples = np.arange(200) % 50
+    Stream([trace("XX.A", "Z", samples.astype(np.int32))]).write(str(path), format="GSE2")
+    header, rest = path.read_bytes().split(b"DAT2\n")
+    path.write_bytes(
+        header.replace(b"CM6 ", b"INT ")
+        + b"DAT2\n"
+        + " ".join(map(str, samples)).encode()
+        + b"\n"
+        + rest[rest.index(b"CHK2") :]
+    )
+    np.testing.assert_array_equal(next(iter(read_waveforms(path).values()))[0].data, samples)
