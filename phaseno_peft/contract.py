@@ -26,6 +26,7 @@ PHASES = ("P", "S")
 
 _PhaseCount = Annotated[dict[str, Count], Rule(lambda phases: set(phases) <= set(PHASES), "be of P and S")]
 _PerPhase = Rule(lambda phases: set(phases) == set(PHASES), "have P and S and nothing else")
+Thresholds = Annotated[dict[str, Annotated[float, Ge(0), Le(1)]], _PerPhase]
 Second = Annotated[float, Ge(-1e4), Le(1e4)]
 LabelConvention = Literal["onset", "peak", "trough", "unknown"]
 
@@ -115,7 +116,7 @@ class Contract:
     frame: Frame
     label_convention: LabelConvention
     label_offset: Annotated[dict[str, LabelOffset], Rule(lambda phases: set(phases) <= set(PHASES), "be of P and S")]
-    thresholds: Annotated[dict[str, Annotated[float, Ge(0), Le(1)]], _PerPhase]
+    thresholds: Thresholds
     """Probability above which a peak is a pick, per phase, chosen on validation."""
     min_distance_s: Annotated[float, Ge(0), Le(3600)]
     """Two picks of one phase on one station are at least this far apart, in the network's time."""

@@ -8,6 +8,9 @@ from typing import Any
 
 from phaseno_peft.errors import BackboneError
 
+_LARGEST_SIZE = 100_000
+"""Of any number here: a window of 1,000 s at 100 Hz. More is a damaged file."""
+
 
 @dataclass(frozen=True, slots=True)
 class StemConfig:
@@ -98,5 +101,8 @@ def _check_positive(config: PhaseNOConfig | StemConfig, where: str, may_be_zero:
         value = getattr(config, field.name)
         if field.name == "stem":
             continue
-        if not isinstance(value, int) or isinstance(value, bool) or value < (0 if field.name in may_be_zero else 1):
-            raise BackboneError(f"{where}: `{field.name}` should be a positive integer but is {value!r}.")
+        least = 0 if field.name in may_be_zero else 1
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= _LARGEST_SIZE:
+            raise BackboneError(
+                f"{where}: `{field.name}` should be a positive integer up to {_LARGEST_SIZE} but is {value!r}."
+            )

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,16 +18,19 @@ from torch import Tensor
 
 from phaseno_peft.backbone.config import PhaseNOConfig
 from phaseno_peft.backbone.network import PhaseNO
+from phaseno_peft.contract import Thresholds
 from phaseno_peft.errors import BackboneError
 from phaseno_peft.files import lock, settle, sweep, write_file, write_folder
 from phaseno_peft.manifest import MANIFEST, write_manifest
 from phaseno_peft.places import ASSETS, user_folder
 from phaseno_peft.remote import Kind, Published, fetch, hub_name, publish
+from phaseno_peft.schema import Count, Digest, Word, checked, read_object, strict
 
 EMBEDDED = "phaseno-open"
 """The backbone shipped inside the package."""
 FORMAT = "phaseno-peft-backbone/1"
 COMPLEX_SUFFIX = ".real_imag"
+LARGEST_CONFIG_BYTES = 1 << 20
 """A complex tensor K is stored as the real tensor `K.real_imag` [..., 2], so that any safetensors reads it."""
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 BACKBONE = Kind(
@@ -42,6 +46,20 @@ tags: ["phaseno-peft-backbone", "phaseno", "seismology", "phase-picking"]
 ---
 
 """
+
+
+@strict
+@dataclass(frozen=True, slots=True)
+class _ConfigFile:
+    """`config.json` as it is written."""
+
+    format: Word
+    name: Word
+    architecture: dict[str, Any]
+    """See `PhaseNOConfig`, which checks it."""
+    n_parameters: Count
+    fingerprint: Digest
+    thresholds: Thresholds
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +113,21 @@ def read_card(name_or_path: str | Path = EMBEDDED) -> BackboneCard:
     folder = backbone_folder(name_or_path)
     path = folder / "config.json"
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        if raw["format"] != FORMAT:
-            raise BackboneError(f"{path}: format is {raw['format']!r}, this phaseno-peft reads {FORMAT!r}.")
-        return BackboneCard(
-            name=raw["name"],
-            config=PhaseNOConfig.from_json(raw["architecture"]),
-            fingerprint=raw["fingerprint"],
-            n_parameters=raw["n_parameters"],
-            folder=folder,
-            thresholds=raw["thresholds"],
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BackboneError(f"{path}: not a backbone's config.json ({error!r}). Fetch the backbone again.") from error
+        raw = read_object(path, LARGEST_CONFIG_BYTES)
+        if (found := raw.get("format")) != FORMAT:
+            raise BackboneError(f"{path}: format is {found!r}, this phaseno-peft reads {FORMAT!r}.")
+        written = checked(_ConfigFile, raw)
+    except ValueError as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        raise BackboneError(f"{path}: not a backbone's config.json ({reason}). Fetch the backbone again.") from error
+    return BackboneCard(
+        name=written.name,
+        config=PhaseNOConfig.from_json(written.architecture),
+        fingerprint=written.fingerprint,
+        n_parameters=written.n_parameters,
+        folder=folder,
+        thresholds=written.thresholds,
+    )
 
 
 def load_backbone(name_or_path: str | Path = EMBEDDED, device: str | torch.device = "cpu") -> PhaseNO:
@@ -117,6 +137,7 @@ def load_backbone(name_or_path: str | Path = EMBEDDED, device: str | torch.devic
     and `BackboneError` for missing, left-over, misshapen or non-finite tensors and for altered files.
     """
     card = read_card(name_or_path)
+    _refuse_larger(card)
     model = PhaseNO(card.config)
     apply_state(model, read_tensors(card.folder / "model.safetensors"), str(card.folder / "model.safetensors"))
     if (seen := fingerprint(model)) != card.fingerprint:
@@ -126,6 +147,19 @@ def load_backbone(name_or_path: str | Path = EMBEDDED, device: str | torch.devic
         )
     model.name_or_path = card.name
     return model.to(device).eval().requires_grad_(False)
+
+
+def _refuse_larger(card: BackboneCard) -> None:
+    """Raise `BackboneError` where `config.json` asks for far more numbers than the file of weights can hold."""
+    path, sizes, stem = card.folder / "model.safetensors", card.config, card.config.stem
+    needed_bytes = 8 * sizes.modes * sizes.width**2  # the smallest of seven spectral kernels
+    if stem is not None:
+        needed_bytes += 4 * stem.kernel_samples * (stem.channels * 2 ** (stem.levels - 1)) ** 2  # its widest level
+    if path.is_file() and needed_bytes > path.stat().st_size:
+        raise BackboneError(
+            f"{path}: {path.stat().st_size} bytes, too few for the sizes in config.json. "
+            "The file was cut short or belongs to another config.json; fetch the backbone again."
+        )
 
 
 def refuse_existing(folder: Path) -> None:

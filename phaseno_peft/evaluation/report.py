@@ -13,11 +13,14 @@ from phaseno_peft.contract import PHASES
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.evaluation.scores import PhaseScore, Scores
 from phaseno_peft.files import write_file
+from phaseno_peft.schema import read_object
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 EVALUATION_VERSION = 1
+LARGEST_EVALUATION_BYTES = 64 << 20
+"""Some hundred bytes a pick: a hundred thousand test picks."""
 COLUMNS = ("precision", "recall", "F1 [95 %]", "median ms", "MAD ms", "TP", "FP", "FN")
 
 
@@ -124,12 +127,12 @@ def write_evaluation(path: str | Path, evaluation: Evaluation) -> Path:
 def read_evaluation(path: str | Path) -> Evaluation:
     """Read what `write_evaluation` wrote. Raises `PhasenoPeftError` for a missing, damaged or newer file."""
     try:
-        raw = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        raw = read_object(Path(path), LARGEST_EVALUATION_BYTES)
+    except ValueError as error:
         raise PhasenoPeftError(
             f"{path}: cannot be read as an evaluation: {error}. Run the evaluation again."
         ) from error
-    version = raw.get("evaluation_version") if isinstance(raw, dict) else None
+    version = raw.get("evaluation_version")
     if version != EVALUATION_VERSION:
         raise PhasenoPeftError(
             f"{path}: evaluation version is {version!r}, this phaseno-peft reads version {EVALUATION_VERSION}. "

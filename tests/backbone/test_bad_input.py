@@ -50,7 +50,17 @@ def test_graph_of_other_stations_is_refused(network: PhaseNO) -> None:
 
 
 @pytest.mark.parametrize(
-    "sizes", [{"width": 0}, {"modes": 2}, {"modes": 2000}, {"padding_samples": 3000}, {"width": "48"}, {"deep": 3}]
+    "sizes",
+    [
+        {"width": 0},
+        {"width": 10**12},
+        {"width": "48"},
+        {"modes": 2},
+        {"modes": 2000},
+        {"padding_samples": 3000},
+        {"stem": {"levels": 1}},
+        {"deep": 3},
+    ],
 )
 def test_impossible_sizes_are_refused(sizes: dict[str, object]) -> None:
     with pytest.raises(BackboneError, match="backbone config"):

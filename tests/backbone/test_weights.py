@@ -131,6 +131,33 @@ def test_damaged_files_are_refused(saved: Path) -> None:
         load_backbone("no-such-backbone")
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"thresholds": {"P": 0.3}}, r"`thresholds` should have P and S"),
+        ({"thresholds": {"P": 0.3, "S": "0.3"}}, "thresholds"),
+        ({"fingerprint": "no digest"}, "fingerprint"),
+        ({"n_parameters": 1e300}, "n_parameters"),
+        ({"author": "x"}, "author"),
+        ({"architecture": SMALL.to_json() | {"width": 90_000}}, r"too few for the sizes in config\.json"),
+        ({"architecture": SMALL.to_json() | {"stem": {"levels": 90_000}}}, r"too few for the sizes in config\.json"),
+    ],
+)
+def test_every_field_of_a_config_is_checked_before_anything_of_its_size_is_made(
+    saved: Path, change: dict[str, Any], said: str
+) -> None:
+    config = saved / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | change))
+    with pytest.raises(BackboneError, match=said):
+        load_backbone(saved)
+
+
+def test_a_config_nested_without_end_is_refused(saved: Path) -> None:
+    (saved / "config.json").write_text("[" * 60_000)
+    with pytest.raises(BackboneError, match=r"config\.json: not a backbone's config\.json \(not readable as JSON"):
+        load_backbone(saved)
+
+
 def test_fetched_backbones_are_found_by_name(saved: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PHASENO_PEFT_HOME", str(tmp_path / "home"))
     assert "small" not in list_backbones()

@@ -114,7 +114,8 @@ def test_evaluation_that_json_cannot_hold_is_refused_and_leaves_nothing(tmp_path
     ("text", "said"),
     [
         ("{", "cannot be read"),
-        ("[]", "version is None"),
+        ("[]", "holds a list"),
+        ("[" * 60_000, "too deep"),
         ('{"evaluation_version": 99}', "version is 99"),
         ('{"evaluation_version": 1, "scores": {}}', "damaged"),
         ('{"evaluation_version": 1, "about": {}, "scores": {"frozen": {}}}', "damaged"),
