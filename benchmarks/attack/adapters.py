@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,6 @@ class AdapterAttack:
         import peft
 
         self.scene, self.seed, self.peft = scene, seed, peft
-        warnings.simplefilter("ignore")  # PEFT's, about keys it does not know
         self.mark = scene.scratch / "executed"
         self.original = scene.adapters[NAMES[0]]
         self.content = {path.name: path.read_bytes() for path in self.original.iterdir()}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +43,6 @@ class InputAttack:
     """Makes attack `number`: one file altered, read alone or as a part of a campaign."""
 
     def __init__(self, scene: Scene, seed: int) -> None:
-        warnings.simplefilter("ignore")  # obspy's, about what it guesses
-        logging.disable(logging.WARNING)
         self.scene, self.seed = scene, seed
         self.mark, self.folder = scene.scratch / "executed", scene.scratch / "inputs"
         self.files, self.bombs = good_files(scene), bombs()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import resource
 import signal
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -85,6 +87,8 @@ def _noted(doing: Path) -> str:
 
 
 def _serve(start: Callable[[], Attempt], there: Connection, limits: Limits) -> None:
+    warnings.simplefilter("ignore")  # obspy's, about what it guesses; PEFT's, about keys it does not know
+    logging.disable(logging.WARNING)
     attempt = start()
     pages = int(open("/proc/self/statm").read().split()[0]) if os.path.exists("/proc/self/statm") else None  # noqa: SIM115
     if pages is not None:  # a bomb ends in MemoryError, not with the machine

@@ -37,6 +37,8 @@ _CHUNK_BYTES = 1 << 20
 _HEAD_BYTES = 512
 _XZ_MEMORY_BYTES = 128 << 20
 """xz -9 needs 65 MB to unpack; a header may ask for 4 GB."""
+_OFFICE_MEMBER = "[Content_Types].xml"
+"""Every .xlsx and .docx is a zip with this member (ECMA-376, part 2); its pieces are no files of anybody."""
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
 
 
@@ -129,6 +131,8 @@ def _members(kind: str, name: str, file: IO[bytes], budget: _Budget) -> Iterator
     """(name, content) of what one wrapping holds, each counted against the budget while it is read."""
     if kind == "zip":
         with zipfile.ZipFile(file) as archive:
+            if _OFFICE_MEMBER in archive.namelist():
+                raise CampaignError(f"{budget.path}: is an Excel or other office document. Save its table as CSV.")
             for entry in archive.infolist():
                 budget.count_member()
                 if entry.is_dir():

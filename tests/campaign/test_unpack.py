@@ -151,3 +151,11 @@ def test_only_the_allowed_formats_are_asked(tmp_path) -> None:
     assert obspy_format("waveform", tmp_path / "a", ("SAC", "MSEED")) == "MSEED"
     assert obspy_format("waveform", tmp_path / "a", ("SAC",)) is None
     assert obspy_format("waveform", tmp_path / "b", ("SAC", "MSEED")) is None
+
+
+def test_a_workbook_is_no_archive_of_files(tmp_path) -> None:
+    with zipfile.ZipFile(tmp_path / "picks.xlsx", "w") as archive:
+        archive.writestr("[Content_Types].xml", "<?xml version='1.0'?><Types/>")
+        archive.writestr("xl/worksheets/sheet1.xml", "<?xml version='1.0'?><worksheet/>")
+    with pytest.raises(CampaignError, match=r"picks\.xlsx: is an Excel .* Save its table as CSV"):
+        list(unpacked(tmp_path / "picks.xlsx"))
