@@ -13,6 +13,8 @@ DROPOUT_SAMPLES = 20
 """A constant run this long is padding where the trace jumps into or out of it."""
 TYPICAL_RUNS = 20.0
 """A run must be this many times the mean of the other runs: quiet digitised noise repeats its values by itself."""
+_MANY_RUNS = 30
+"""So many other runs of a value make it one that noise keeps; two stuck stretches at one level say nothing."""
 CHANCE = 1e-6
 """Noise may make a run as long as a padding one in so many channels: runs of one value have geometric lengths."""
 ABSURD_SAMPLE = 1e18
@@ -94,7 +96,8 @@ class _Everything:
         """For each run the length that noise which stays at its value as long as the other runs do might reach."""
         own = np.searchsorted(self._levels, runs.value.astype(np.float64))
         others = self._runs_at[own] - 1
-        mean = np.where(others > 0, (self._samples_at[own] - runs.length) / np.maximum(others, 1), 0.0)
+        enough = others >= _MANY_RUNS
+        mean = np.where(enough, (self._samples_at[own] - runs.length) / np.maximum(others, 1), 0.0)
         return np.asarray(mean * np.log(np.maximum(others, 1) / CHANCE))
 
     def reaches(self, value: float, length: int, *, short: bool) -> bool:

@@ -60,6 +60,13 @@ def test_quiet_noise_of_one_count_is_record(share, seed) -> None:
     assert not found(x.astype(np.int32)).any()
 
 
+def test_two_stuck_stretches_at_one_level_do_not_excuse_each_other() -> None:
+    x = noise(rms=3.0)
+    x[1000:1250], x[5000:5300] = 5001, 5001
+    assert found(x)[1000:1250].all()
+    assert found(x)[5000:5300].all()
+
+
 @pytest.mark.parametrize("frequency_hz", [0.05, 1.0, 5.0])
 def test_clipped_waves_are_record(frequency_hz) -> None:
     t = np.arange(12_000) / RATE_HZ
