@@ -61,8 +61,9 @@ def test_quiet_noise_of_one_count_is_record(share, seed) -> None:
 
 
 def test_two_stuck_stretches_at_one_level_do_not_excuse_each_other() -> None:
-    x = noise(rms=3.0)
-    x[1000:1250], x[5000:5300] = 5001, 5001
+    x = noise(rms=3000.0)
+    for first, last in ((1000, 1250), (5000, 5300)):  # entered and left by the smallest step, as at a digitiser's rail
+        x[first:last], x[first - 1], x[last] = 5001, 5002, 5002
     assert found(x)[1000:1250].all()
     assert found(x)[5000:5300].all()
 
