@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from obspy import Stream, Trace, UTCDateTime
 
 from phaseno_peft.backbone import EMBEDDED, load_backbone, read_card
+from phaseno_peft.baselines import load_rivals
 from phaseno_peft.campaign import (
     Campaign,
     LabelledPick,
@@ -53,11 +54,11 @@ from phaseno_peft.campaign import (
 from phaseno_peft.campaign.stretch import make_stretch
 from phaseno_peft.contract import PHASES, Frame, Preprocessing
 from phaseno_peft.errors import PhasenoPeftError
-from phaseno_peft.evaluation import Scores, choose_thresholds, f1_gain, load_rivals, score
+from phaseno_peft.evaluation import Scores, choose_thresholds, f1_gain, score
 from phaseno_peft.files import write_file
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.simulation import simulate_network_windows
-from phaseno_peft.training.home import simulated_window
+from phaseno_peft.training.forgetting import simulated_window
 
 Probabilities = list[NDArray[np.float32]]
 Thresholds = Mapping[str, float]

@@ -22,7 +22,7 @@ from rich.table import Table
 from phaseno_peft.backbone import PhaseNO, StationGraph, load_backbone
 from phaseno_peft.campaign import normalise
 from phaseno_peft.campaign.waveforms import highpass
-from phaseno_peft.picking.peaks import find_picks
+from phaseno_peft.picks.peaks import find_picks
 from phaseno_peft.simulation import NetworkWindows, simulate_network_windows
 
 FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -10,7 +10,7 @@ Names are imported when they are first used, so that the command line starts at 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from phaseno_peft.registration import register_with_peft
+from phaseno_peft.peft_import_hook import register_with_peft
 
 if TYPE_CHECKING:
     from phaseno_peft.backbone import PhaseNO, StationGraph, load_backbone, push_backbone

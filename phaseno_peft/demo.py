@@ -17,7 +17,7 @@ from phaseno_peft.campaign import Campaign, prepare, read_stations, read_wavefor
 from phaseno_peft.contract import PHASES
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.evaluation import comparison_markdown, match
-from phaseno_peft.evaluation.sections import continuous_section
+from phaseno_peft.figures.sections import continuous_section
 from phaseno_peft.files import settle, write_file, write_folder
 from phaseno_peft.picking import PickList, load_adapter
 from phaseno_peft.simulation import simulate_campaign

@@ -23,14 +23,14 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 @pytest.fixture(autouse=True)
 def no_shipped_adapters(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Hides the checkout's own `adapters/`, so that tests of libraries do not depend on what the project ships."""
-    from phaseno_peft import places
+    from phaseno_peft import paths
     from phaseno_peft.library import resolve
 
     own = Path(__file__).resolve().parents[1] / "adapters"
     nowhere = tmp_path_factory.getbasetemp() / "no-adapters"
 
     def shipped_folder(name: str) -> Path:
-        folder = places.shipped_folder(name)
+        folder = paths.shipped_folder(name)
         return nowhere if folder == own else folder
 
     monkeypatch.setattr(resolve, "shipped_folder", shipped_folder)

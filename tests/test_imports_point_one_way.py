@@ -17,35 +17,32 @@ ORDER = (
     "cli",
     "demo",
     "pretraining",
+    "comparison",
     "training",
     "labelling",
+    "figures",
     "evaluation",
+    "baselines",
     "picking",
     "library",
     "cr_lora",
     "simulation",
+    "picks",
     "campaign",
     "backbone",
-    "remote",
-    "manifest",
+    "hub",
     "contract",
-    "schema",
-    "places",
+    "paths",
     "files",
+    "schema",
     "station_ids",
     "errors",
-    "registration",
+    "peft_import_hook",
 )
-# Pieces that are read by rooms below the one they lie in: numpy only, they import nothing but the contract and errors.
-LOW = {
-    "phaseno_peft.campaign.findings": "errors",
-    "phaseno_peft.picking.peaks": "contract",
-    "phaseno_peft.picking.picks": "contract",
-}
 
 
 def room(module: str) -> str:
-    return LOW.get(module, module.split(".")[1] if "." in module else "")
+    return module.split(".")[1] if "." in module else ""
 
 
 def imports_of(path: Path) -> set[str]:

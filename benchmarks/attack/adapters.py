@@ -19,7 +19,7 @@ from phaseno_peft.backbone import PhaseNO, load_backbone
 from phaseno_peft.cr_lora import selected_adapter
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.library import verify_adapters
-from phaseno_peft.library.shelf import describe
+from phaseno_peft.library.inventory import describe
 from phaseno_peft.picking import Picker
 
 TRIED = "tried"

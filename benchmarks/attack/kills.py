@@ -29,8 +29,8 @@ from phaseno_peft.library import (
     write_adapter,
 )
 from phaseno_peft.library.card import Card
+from phaseno_peft.library.inventory import renew_card
 from phaseno_peft.library.resolve import Located, library_folder
-from phaseno_peft.library.shelf import renew_card
 from phaseno_peft.library.store import Origin, install, read_origin, write_origin
 from phaseno_peft.picking import Pick, PickList
 

@@ -19,9 +19,9 @@ from phaseno_peft.contract import Preprocessing
 from phaseno_peft.cr_lora import CRLoraSettings, expected_tensors
 from phaseno_peft.library import read_contract, write_adapter
 from phaseno_peft.library.card import Card
+from phaseno_peft.paths import shipped_folder
 from phaseno_peft.picking import Picker
 from phaseno_peft.picking.inference import network_input, sliding_windows
-from phaseno_peft.places import shipped_folder
 from phaseno_peft.training.recipes import find_recipe
 
 WINDOW_SAMPLES = 600

@@ -21,13 +21,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from phaseno_peft.backbone import parallel
 from phaseno_peft.backbone.config import PhaseNOConfig
+from phaseno_peft.backbone.cpu import parallel
+from phaseno_peft.backbone.cpu.messages import BlockWeights, graph_block
+from phaseno_peft.backbone.cpu.parallel import undivided, undivided_backward
+from phaseno_peft.backbone.cpu.spectral import Synthesis, analyse, decide, mix, synthesise
 from phaseno_peft.backbone.fourier import Resample, SpectralConv
 from phaseno_peft.backbone.graph import StationGraph
-from phaseno_peft.backbone.messages import BlockWeights, graph_block
-from phaseno_peft.backbone.operator import Synthesis, analyse, decide, mix, synthesise
-from phaseno_peft.backbone.parallel import undivided, undivided_backward
 from phaseno_peft.backbone.stem import Stem
 from phaseno_peft.errors import BackboneError
 

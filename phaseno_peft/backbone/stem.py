@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from phaseno_peft.backbone import parallel
 from phaseno_peft.backbone.config import StemConfig
+from phaseno_peft.backbone.cpu import parallel
 from phaseno_peft.errors import BackboneError
 
 CLASSES = 3

@@ -21,9 +21,9 @@ from phaseno_peft.backbone.network import PhaseNO
 from phaseno_peft.contract import Thresholds
 from phaseno_peft.errors import BackboneError
 from phaseno_peft.files import lock, settle, sweep, write_file, write_folder
-from phaseno_peft.manifest import MANIFEST, write_manifest
-from phaseno_peft.places import ASSETS, user_folder
-from phaseno_peft.remote import Kind, Published, fetch, hub_name, publish
+from phaseno_peft.files.manifest import MANIFEST, write_manifest
+from phaseno_peft.hub import Kind, Published, fetch, hub_name, publish
+from phaseno_peft.paths import ASSETS, user_folder
 from phaseno_peft.schema import Count, Digest, Word, checked, read_object, strict
 
 EMBEDDED = "phaseno-open"

@@ -53,7 +53,7 @@ def list_(
     Example: phaseno-peft adapters list
     """
     from phaseno_peft.library import library_folder, list_adapters
-    from phaseno_peft.library.shelf import describe
+    from phaseno_peft.library.inventory import describe
 
     terminal = Terminal()
     if remote is not None:

@@ -72,11 +72,11 @@ def compare(
     from phaseno_peft.backbone import EMBEDDED
     from phaseno_peft.campaign import Campaign
     from phaseno_peft.cli.train import epoch_line
+    from phaseno_peft.comparison.compare import compare as run
+    from phaseno_peft.comparison.report import comparison_table, to_json
     from phaseno_peft.contract import Preprocessing
     from phaseno_peft.library import check_name
     from phaseno_peft.training import find_recipe
-    from phaseno_peft.training.compare import compare as run
-    from phaseno_peft.training.compare_report import comparison_table, to_json
     from phaseno_peft.training.fit import Listeners
 
     terminal = Terminal(quiet=quiet)

@@ -46,9 +46,10 @@ def evaluate(
 
     Example: phaseno-peft evaluate samba-nz --waveforms waveforms --stations stations.xml --picks picks.xml
     """
+    from phaseno_peft.baselines import load_rivals
     from phaseno_peft.campaign import Campaign
     from phaseno_peft.errors import PhasenoPeftError
-    from phaseno_peft.evaluation import comparison_table, load_rivals
+    from phaseno_peft.evaluation import comparison_table
     from phaseno_peft.evaluation.judge import judge
     from phaseno_peft.picking import load_adapter
 

@@ -11,7 +11,7 @@ from phaseno_peft.cli.console import Terminal
 from phaseno_peft.cli.options import DeviceOption, JsonOption, PhasenetWeightsOption, QuietOption
 
 if TYPE_CHECKING:
-    from phaseno_peft.pretraining.story import Row
+    from phaseno_peft.pretraining.report import Row
 
 
 def pretrain(
@@ -119,7 +119,7 @@ def pretrain(
     from phaseno_peft.backbone import EMBEDDED
     from phaseno_peft.pretraining import PretrainingSettings, StemSettings
     from phaseno_peft.pretraining import pretrain as train
-    from phaseno_peft.pretraining.story import volumes
+    from phaseno_peft.pretraining.report import volumes
 
     terminal = Terminal(quiet=quiet)
     given: dict[str, object] = {

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from phaseno_peft.cr_lora.peft_type import CRLORA
 from phaseno_peft.cr_lora.settings import PEFT_KEYS, CRLoraSettings
 from phaseno_peft.errors import AdapterError
-from phaseno_peft.manifest import MANIFEST, altered_files
+from phaseno_peft.files.manifest import MANIFEST, altered_files
 from phaseno_peft.schema import read_object
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"

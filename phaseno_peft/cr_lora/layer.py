@@ -24,7 +24,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from phaseno_peft.backbone import StationGraph, around_forward, parallel
+from phaseno_peft.backbone import StationGraph, around_forward
+from phaseno_peft.backbone.cpu import parallel
 from phaseno_peft.backbone.network import Forward
 from phaseno_peft.contract import Contract
 from phaseno_peft.cr_lora.settings import CRLoraSettings, LayerKind

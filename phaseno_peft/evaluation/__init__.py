@@ -1,4 +1,4 @@
-"""Judging picks: matching with labels, scores, thresholds, reports; figures in `figures` and `sections`."""
+"""Judging picks: matching with labels, scores, thresholds, reports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from phaseno_peft.evaluation.report import (
     read_evaluation,
     write_evaluation,
 )
-from phaseno_peft.evaluation.rivals import Rival, load_rivals
 from phaseno_peft.evaluation.scores import PhaseScore, PhaseTally, Scores, f1_gain
 
 __all__ = [
@@ -26,7 +25,6 @@ __all__ = [
     "Matching",
     "PhaseScore",
     "PhaseTally",
-    "Rival",
     "Scores",
     "WindowPick",
     "calibrate_uncertainty",
@@ -35,7 +33,6 @@ __all__ = [
     "comparison_table",
     "cross_entropy",
     "f1_gain",
-    "load_rivals",
     "match",
     "pick_window",
     "read_evaluation",

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from phaseno_peft.baselines.baselines import Rival
 from phaseno_peft.campaign import Campaign, Split, Window, fixed_windows, split_campaign
 from phaseno_peft.contract import Frame, Preprocessing
 from phaseno_peft.cr_lora import selected_adapter
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.evaluation.metrics import choose_thresholds, score
-from phaseno_peft.evaluation.rivals import Rival
 from phaseno_peft.evaluation.scores import Scores
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.picking.picker import Picker

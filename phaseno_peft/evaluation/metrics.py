@@ -28,7 +28,7 @@ from phaseno_peft.contract import PHASES, BackboneDefaults, Preprocessing
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.evaluation.matching import ROUNDING_S, Matching, match
 from phaseno_peft.evaluation.scores import WIDEST_TOLERANCE_S, PhaseTally, Scores
-from phaseno_peft.picking.peaks import find_picks
+from phaseno_peft.picks.peaks import find_picks
 
 if TYPE_CHECKING:
     from phaseno_peft.campaign.windows import Window

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from phaseno_peft.files import write_file
 from phaseno_peft.labelling.coincidence import LabelledEvent
-from phaseno_peft.picking.picks import ID_PREFIX, PickList
+from phaseno_peft.picks.picks import ID_PREFIX, PickList
 
 if TYPE_CHECKING:
     from obspy.core.event import Catalog, Event

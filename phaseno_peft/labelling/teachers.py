@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Protocol
 
 from phaseno_peft.backbone import EMBEDDED
+from phaseno_peft.baselines import Rival, load_rivals
 from phaseno_peft.campaign import Recording, StationTable
 from phaseno_peft.contract import BackboneDefaults, Preprocessing
 from phaseno_peft.errors import PhasenoPeftError
-from phaseno_peft.evaluation import Rival, load_rivals
 from phaseno_peft.picking.inference import merge_windows, sliding_windows
 from phaseno_peft.picking.picker import TAPER_S, Annotation, Picker, load_adapter, picks_of
-from phaseno_peft.picking.picks import PickList
+from phaseno_peft.picks.picks import PickList
 
 Progress = Callable[[int, int], None]
 

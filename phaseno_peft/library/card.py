@@ -14,7 +14,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from phaseno_peft.contract import PHASES, Contract
-from phaseno_peft.places import shipped_folder
+from phaseno_peft.paths import shipped_folder
 from phaseno_peft.schema import Line, Text, Word, strict
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from phaseno_peft.errors import AdapterError
-from phaseno_peft.manifest import MANIFEST
-from phaseno_peft.remote import Kind
+from phaseno_peft.files.manifest import MANIFEST
+from phaseno_peft.hub import Kind
 
 CONFIG, WEIGHTS, CARD, EVALUATION = "adapter_config.json", "adapter_model.safetensors", "README.md", "evaluation.json"
 CARD_SOURCE = "card.json"

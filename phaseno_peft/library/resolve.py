@@ -10,11 +10,11 @@ from typing import Literal
 
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.files import settle, sweep
+from phaseno_peft.files.manifest import read_manifest
+from phaseno_peft.hub import HubName, fetch, hub_name, list_repositories
 from phaseno_peft.library.card import TAG
 from phaseno_peft.library.names import ADAPTER, CONFIG, check_name, is_name
-from phaseno_peft.manifest import read_manifest
-from phaseno_peft.places import shipped_folder, user_folder
-from phaseno_peft.remote import HubName, fetch, hub_name, list_repositories
+from phaseno_peft.paths import shipped_folder, user_folder
 
 ORGANISATION_VARIABLE = "PHASENO_PEFT_HUB_ORG"
 REPOSITORY_PREFIX = "phaseno-"

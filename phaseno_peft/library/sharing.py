@@ -20,6 +20,7 @@ from typing import Any, Literal, get_args
 from phaseno_peft.contract import PHASES, Contract
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.files import write_file
+from phaseno_peft.files.manifest import MANIFEST, altered_files, write_manifest
 from phaseno_peft.library.card import Card, metadata, with_metadata
 from phaseno_peft.library.names import CARD, CARD_SOURCE, EVALUATION
 from phaseno_peft.library.resolve import Located
@@ -32,7 +33,6 @@ from phaseno_peft.library.store import (
     read_located,
     write_adapter,
 )
-from phaseno_peft.manifest import MANIFEST, altered_files, write_manifest
 
 Share = Literal["minimal", "scores", "all"]
 """minimal: what picks, and counts. scores: also how well, in numbers and figures without waveforms. all: the folder."""

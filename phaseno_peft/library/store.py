@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from phaseno_peft.contract import Contract, tensors_sha256
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.files import settle, version_of, write_file, write_folder
+from phaseno_peft.files.manifest import MANIFEST, altered_files, read_manifest, write_manifest
 from phaseno_peft.library.card import Card, CardSource, metadata
 from phaseno_peft.library.names import (
     ADAPTER,
@@ -31,7 +32,6 @@ from phaseno_peft.library.names import (
     check_name,
 )
 from phaseno_peft.library.resolve import Located, find_adapter, library_folder
-from phaseno_peft.manifest import MANIFEST, altered_files, read_manifest, write_manifest
 from phaseno_peft.schema import Word, checked, read_object, strict
 
 if TYPE_CHECKING:

@@ -26,10 +26,10 @@ from phaseno_peft.backbone.weights import read_tensors
 from phaseno_peft.campaign import Window
 from phaseno_peft.contract import PHASES
 from phaseno_peft.errors import BackboneError, PhasenoPeftError
+from phaseno_peft.pretraining.batches import Batch
+from phaseno_peft.pretraining.checkpoint import Progress
 from phaseno_peft.pretraining.loop import BETAS, MOST_BAD_STEPS, Trainee, judged, parameter_groups
-from phaseno_peft.pretraining.progress import Progress
 from phaseno_peft.pretraining.settings import PretrainingSettings, StemSettings
-from phaseno_peft.pretraining.stream import Batch
 from phaseno_peft.training.loop import masked_loss, seeded
 
 OPEN_SKIP = 0.5

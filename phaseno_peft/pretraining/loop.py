@@ -23,9 +23,9 @@ from phaseno_peft.campaign import Window
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.evaluation import choose_thresholds, cross_entropy, score
 from phaseno_peft.picking.inference import window_probabilities
-from phaseno_peft.pretraining.progress import Progress
+from phaseno_peft.pretraining.batches import Batch
+from phaseno_peft.pretraining.checkpoint import Progress
 from phaseno_peft.pretraining.settings import PretrainingSettings, StemSettings
-from phaseno_peft.pretraining.stream import Batch
 from phaseno_peft.training.loop import masked_loss
 
 log = logging.getLogger(__name__)

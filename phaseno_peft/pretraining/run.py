@@ -13,23 +13,23 @@ from typing import Any
 import torch
 
 from phaseno_peft.backbone import EMBEDDED, PhaseNO, PhaseNOConfig, fingerprint, load_backbone, read_card, save_backbone
-from phaseno_peft.backbone.parallel import usable_cores
+from phaseno_peft.backbone.cpu.parallel import usable_cores
 from phaseno_peft.errors import BackboneError, CampaignError, PhasenoPeftError
 from phaseno_peft.files import lock, sweep
-from phaseno_peft.pretraining.archive import Archive
+from phaseno_peft.pretraining.batches import STEM, BatchMaker, Sources, held_out_windows, streaming
+from phaseno_peft.pretraining.checkpoint import Progress, forget, load_checkpoint, save_checkpoint
+from phaseno_peft.pretraining.continuous import Archive
 from phaseno_peft.pretraining.distil import StemTeacher, finish, stem_trainee, train_stem, with_stem
-from phaseno_peft.pretraining.labelled import LabelledSet
 from phaseno_peft.pretraining.loop import Precision, Trainee, train
 from phaseno_peft.pretraining.noise import NoiseSet
-from phaseno_peft.pretraining.progress import Progress, forget, load_checkpoint, save_checkpoint
-from phaseno_peft.pretraining.scene import WINDOW_SAMPLES
+from phaseno_peft.pretraining.raw_window import WINDOW_SAMPLES
+from phaseno_peft.pretraining.report import Row, card, write_curve
+from phaseno_peft.pretraining.seisbench_set import LabelledSet
 from phaseno_peft.pretraining.settings import PretrainingSettings
-from phaseno_peft.pretraining.story import Row, card, write_curve
-from phaseno_peft.pretraining.stream import STEM, BatchMaker, Sources, held_out_windows, streaming
 from phaseno_peft.pretraining.teachers import ArchiveTeacher, ModelTeacher, PicksFile, PublishedProbabilities
-from phaseno_peft.training.course import first_difference
+from phaseno_peft.training.history import first_difference
 from phaseno_peft.training.loop import seeded
-from phaseno_peft.training.record import versions
+from phaseno_peft.training.provenance import versions
 
 log = logging.getLogger(__name__)
 

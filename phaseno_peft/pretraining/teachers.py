@@ -19,8 +19,8 @@ from obspy import UTCDateTime
 from phaseno_peft.campaign import Recording, StationTable, read_catalogue
 from phaseno_peft.contract import PHASES, BackboneDefaults
 from phaseno_peft.errors import BackboneError, CampaignError
-from phaseno_peft.picking.peaks import find_picks
-from phaseno_peft.pretraining.scene import NETWORK_RATE_HZ, WINDOW_SAMPLES
+from phaseno_peft.picks.peaks import find_picks
+from phaseno_peft.pretraining.raw_window import NETWORK_RATE_HZ, WINDOW_SAMPLES
 from phaseno_peft.station_ids import station_fields
 
 if TYPE_CHECKING:

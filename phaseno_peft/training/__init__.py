@@ -1,7 +1,7 @@
 """From campaigns to adapters."""
 
 from phaseno_peft.training.adapter import TrainedAdapter, peak_memory_bytes, train_adapter
-from phaseno_peft.training.course import Epoch
+from phaseno_peft.training.history import Epoch
 from phaseno_peft.training.loop import train
 from phaseno_peft.training.recipes import RECIPES, Recipe, cr_lora_recipe, find_recipe
 from phaseno_peft.training.settings import QUICK, TrainingSettings

@@ -30,14 +30,14 @@ from phaseno_peft.library.card import write_card
 from phaseno_peft.library.sharing import SCORE_FIGURES, discreet_card, discreet_contract, discreet_evaluation
 from phaseno_peft.library.store import EVALUATION, refuse_existing
 from phaseno_peft.picking.inference import window_probabilities
-from phaseno_peft.training import record
+from phaseno_peft.training import provenance
 from phaseno_peft.training.checkpoint import FOLDER
-from phaseno_peft.training.course import Epoch, best_epoch
+from phaseno_peft.training.dataset import Material
 from phaseno_peft.training.fit import Fitted, Listeners, Verdict, check_switched_off, fit, judge_model, summary
-from phaseno_peft.training.home import HOME, judge_at_home
-from phaseno_peft.training.material import Material
+from phaseno_peft.training.forgetting import HOME, judge_at_home
+from phaseno_peft.training.history import Epoch, best_epoch
+from phaseno_peft.training.provenance import LabelSource
 from phaseno_peft.training.recipes import Recipe, find_recipe
-from phaseno_peft.training.record import LabelSource
 from phaseno_peft.training.settings import QUICK, QUICK_GAVE_UP, TrainingSettings
 
 log = logging.getLogger(__name__)
@@ -132,7 +132,7 @@ def train_adapter(
         )
     if seeds < 1:
         raise AdapterError(f"`seeds` should be at least 1 but is {seeds}.")
-    label_source = record.source_of_labels(campaign, label_source)
+    label_source = provenance.source_of_labels(campaign, label_source)
     training = training or (QUICK if quick else recipe.training)
     listeners = Listeners(on_stage or log.info, on_epoch, on_step)
     say = listeners.on_stage
@@ -180,7 +180,7 @@ def train_adapter(
 
     scores = {
         "frozen": frozen.test,
-        "frozen, offset removed": record.score_without_offset(material, frozen),
+        "frozen, offset removed": provenance.score_without_offset(material, frozen),
         "adapter": adapter.test,
     }
     contract = Contract(
@@ -188,7 +188,7 @@ def train_adapter(
         backbone_fingerprint=backbone_fingerprint,
         preprocessing=campaign.preprocessing,
         frame=campaign.frame,
-        label_convention=label_convention or record.convention(offset),
+        label_convention=label_convention or provenance.convention(offset),
         label_offset=offset,
         thresholds=adapter.thresholds,
         min_distance_s=BackboneDefaults().min_distance_s,
@@ -198,8 +198,8 @@ def train_adapter(
             adapter.thresholds,
             min_distance_s=BackboneDefaults().min_distance_s,
         ),
-        provenance=record.provenance(material, labels, label_source, fitted.training),
-        versions=record.versions(),
+        provenance=provenance.provenance(material, labels, label_source, fitted.training),
+        versions=provenance.versions(),
     )
     if confidential:
         contract = discreet_contract(contract, name)
@@ -212,7 +212,7 @@ def train_adapter(
         fitted.n_trainable,
         time.monotonic() - started,
         peak_memory_bytes(),
-        record.window_to_show(material.test).name,
+        provenance.window_to_show(material.test).name,
         home,
         [_seed_facts(one) for one in fits],
         quick,
@@ -322,7 +322,7 @@ def _write(
         },
         "findings": [f"{finding.severity}: {finding.text}" for finding in campaign.findings],
     }
-    sentences = record.notes(campaign, frozen, adapter, fitted.kept, trained.home)
+    sentences = provenance.notes(campaign, frozen, adapter, fitted.kept, trained.home)
     if trained.quick:
         sentences.append(QUICK_GAVE_UP)
     if len(trained.seeds) > 1:
@@ -335,11 +335,11 @@ def _write(
             "Scores on held-out events": comparison_markdown(trained.scores),
             "What was forgotten": f"{HOME[0].upper()}{HOME[1:]}. " + comparison_markdown(trained.home),
         },
-        record.captions(fitted),
+        provenance.captions(fitted),
         sentences,
     )
     with tempfile.TemporaryDirectory() as scratch:
-        files = record.draw(Path(scratch), material, fitted, frozen, adapter)
+        files = provenance.draw(Path(scratch), material, fitted, frozen, adapter)
         if confidential:
             card, files = discreet_card(card, "scores"), {f: path for f, path in files.items() if f in SCORE_FIGURES}
             about = discreet_evaluation({"about": about}, trained.name)["about"]

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from phaseno_peft.errors import AdapterError, PhasenoPeftError
 from phaseno_peft.files import write_file
-from phaseno_peft.training.course import Course, Epoch, first_difference
+from phaseno_peft.training.history import Course, Epoch, first_difference
 
 FORMAT = "phaseno-peft-training/1"
 FOLDER = ".training"

@@ -22,9 +22,9 @@ from phaseno_peft.errors import AdapterError
 from phaseno_peft.evaluation import Scores, choose_thresholds, score
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.training.checkpoint import Checkpoint
-from phaseno_peft.training.course import Epoch
+from phaseno_peft.training.dataset import Material, training_events
+from phaseno_peft.training.history import Epoch
 from phaseno_peft.training.loop import train
-from phaseno_peft.training.material import Material, training_events
 from phaseno_peft.training.recipes import Recipe, n_trainable
 from phaseno_peft.training.settings import TrainingSettings
 

@@ -25,7 +25,7 @@ from phaseno_peft.campaign.augment import compose, limit_stations
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.evaluation.metrics import choose_thresholds, cross_entropy, score
 from phaseno_peft.picking.inference import batches, network_input, window_probabilities
-from phaseno_peft.training.course import Course, Epoch, best_epoch
+from phaseno_peft.training.history import Course, Epoch, best_epoch
 from phaseno_peft.training.settings import TrainingSettings, cosine, plateau
 
 log = logging.getLogger(__name__)

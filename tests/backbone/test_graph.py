@@ -198,7 +198,7 @@ def test_inference_mode_and_two_callers_at_once_give_the_same_logits(network: Ph
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_process_makes_threads_of_its_own(network: PhaseNO) -> None:
     """Data loaders fork; a pool whose threads stayed behind would wait forever."""
-    from phaseno_peft.backbone import parallel
+    from phaseno_peft.backbone.cpu import parallel
 
     before = torch.get_num_threads()
     torch.set_num_threads(2)

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from phaseno_peft.backbone import PhaseNO, StationGraph, load_backbone, parallel
+from phaseno_peft.backbone import PhaseNO, StationGraph, load_backbone
+from phaseno_peft.backbone.cpu import parallel
 from tests.backbone.conftest import SMALL, small_network
 
 TOLERANCE = 5e-5

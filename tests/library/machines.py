@@ -63,7 +63,7 @@ def client_of(server: StandInHub, patch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def edit_evaluation(folder: Path, note: str) -> None:
     """Make an adapter differ from what it was, with a manifest that agrees: a new version of it."""
-    from phaseno_peft.manifest import read_manifest, write_manifest
+    from phaseno_peft.files.manifest import read_manifest, write_manifest
 
     path = folder / "evaluation.json"
     raw = json.loads(path.read_text())

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from phaseno_peft import places
+from phaseno_peft import paths
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.library import verify_adapters
-from phaseno_peft.library.shelf import renew_card
+from phaseno_peft.library.inventory import renew_card
 from phaseno_peft.library.store import read_config, render_card
 
 
@@ -60,7 +60,7 @@ def test_another_template_or_another_score_is_another_card(
     assert "value: 0.1234" not in card
     (tmp_path / "assets" / "cards").mkdir(parents=True)
     (tmp_path / "assets" / "cards" / "TEMPLATE.md").write_text("# $name\n\n$limits\n")
-    monkeypatch.setattr(places, "ASSETS", tmp_path / "assets")
+    monkeypatch.setattr(paths, "ASSETS", tmp_path / "assets")
     assert "# tiny-ohio\n\n- P: F1 at 0.5 s changes by" in render_card(copy, "tiny-ohio")
 
 

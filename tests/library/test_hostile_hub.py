@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from phaseno_peft.errors import HubError
+from phaseno_peft.hub import HubName, hub_name, transfer
 from phaseno_peft.library import list_adapters, list_versions, pull_adapter, push_adapter, read_adapter
-from phaseno_peft.remote import HubName, hub_name, transfer
 from tests.library.machines import Machine
 from tests.library.standin_hub import Handler, StandInHub
 

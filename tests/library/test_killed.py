@@ -14,10 +14,10 @@ import torch
 from benchmarks.attack.killing import kills
 from phaseno_peft.errors import BusyError, PhasenoPeftError
 from phaseno_peft.files import lock
+from phaseno_peft.hub import HubName
 from phaseno_peft.library import Located, list_adapters, read_adapter, remove_adapter, verify_adapters, write_adapter
 from phaseno_peft.library.card import Card
 from phaseno_peft.library.store import Origin, StoredAdapter, install, read_located, read_origin, write_origin
-from phaseno_peft.remote import HubName
 
 
 @pytest.fixture

@@ -18,11 +18,11 @@ import pytest
 from phaseno_peft import Campaign, load_adapter
 from phaseno_peft.backbone import load_backbone
 from phaseno_peft.errors import AdapterError, HubError
+from phaseno_peft.files.manifest import read_manifest, write_manifest
 from phaseno_peft.library import adapter_info, library_folder, pull_adapter, push_adapter, verify_adapters
 from phaseno_peft.library import what_push_reveals as reveals
 from phaseno_peft.library.sharing import SCORE_FIGURES, bare_png, discreet_contract
 from phaseno_peft.library.store import read_contract
-from phaseno_peft.manifest import read_manifest, write_manifest
 from tests.library.machines import Machine
 from tests.library.standin_hub import Repository, StandInHub
 

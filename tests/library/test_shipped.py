@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from phaseno_peft import places
+from phaseno_peft import paths
 from phaseno_peft.backbone import read_card
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.library import (
@@ -38,7 +38,7 @@ def assets(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An installed package that ships `ohio-shipped`."""
     folder = tmp_path / "site-packages" / "phaseno_peft" / "assets"
     shutil.copytree(tiny, folder / "adapters" / "ohio-shipped")
-    monkeypatch.setattr(places, "ASSETS", folder)
+    monkeypatch.setattr(paths, "ASSETS", folder)
     return folder
 
 
@@ -57,10 +57,10 @@ def test_a_shipped_adapter_is_found_by_name_and_one_of_the_library_goes_first(
 
 
 def test_a_checkout_ships_what_lies_at_its_top(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(places, "ASSETS", tmp_path / "phaseno_peft" / "assets")
-    assert places.shipped_folder("adapters") == tmp_path / "adapters"
+    monkeypatch.setattr(paths, "ASSETS", tmp_path / "phaseno_peft" / "assets")
+    assert paths.shipped_folder("adapters") == tmp_path / "adapters"
     (tmp_path / "phaseno_peft" / "assets" / "adapters").mkdir(parents=True)
-    assert places.shipped_folder("adapters") == tmp_path / "phaseno_peft" / "assets" / "adapters"
+    assert paths.shipped_folder("adapters") == tmp_path / "phaseno_peft" / "assets" / "adapters"
 
 
 def test_half_written_and_badly_named_folders_are_not_listed(machine: Machine, tiny: Path) -> None:

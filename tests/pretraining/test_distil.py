@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from phaseno_peft.backbone import Stem, StemConfig, fingerprint, load_backbone
 from phaseno_peft.errors import BackboneError, CampaignError, PhasenoPeftError
 from phaseno_peft.pretraining import BatchMaker, PretrainingSettings, Sources, StemSettings, pretrain
+from phaseno_peft.pretraining.checkpoint import checkpoints, load_checkpoint
 from phaseno_peft.pretraining.distil import (
     OPEN_SKIP,
     StemTeacher,
@@ -27,7 +28,6 @@ from phaseno_peft.pretraining.distil import (
 )
 from phaseno_peft.pretraining.loop import Trainee, step
 from phaseno_peft.pretraining.noise import LONGEST_PIECE, NoiseSet
-from phaseno_peft.pretraining.progress import checkpoints, load_checkpoint
 from phaseno_peft.pretraining.run import initial_weights
 from tests.backbone.phasenet import phasenet_tensors
 

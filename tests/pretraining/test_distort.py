@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.pretraining import distort as d
-from phaseno_peft.pretraining.scene import WEAKEST_SNR, WINDOW_SAMPLES, Arrival, Scene, as_window
+from phaseno_peft.pretraining.raw_window import WEAKEST_SNR, WINDOW_SAMPLES, Arrival, Scene, as_window
 
 N = WINDOW_SAMPLES
 

@@ -18,12 +18,13 @@ import numpy as np
 import pytest
 import torch
 
-from phaseno_peft.backbone import load_backbone, parallel
+from phaseno_peft.backbone import load_backbone
+from phaseno_peft.backbone.cpu import parallel
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.pretraining import SCRATCH, BatchMaker, PretrainingSettings, Sources, pretrain
-from phaseno_peft.pretraining import progress as progress_module
+from phaseno_peft.pretraining import checkpoint as progress_module
+from phaseno_peft.pretraining.checkpoint import LARGEST_FILE_BYTES, checkpoints, load_checkpoint, shards
 from phaseno_peft.pretraining.loop import Trainee, step
-from phaseno_peft.pretraining.progress import LARGEST_FILE_BYTES, checkpoints, load_checkpoint, shards
 from phaseno_peft.pretraining.run import initial_weights
 
 

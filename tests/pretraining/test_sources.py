@@ -16,10 +16,10 @@ from phaseno_peft.campaign.windows import free_intervals
 from phaseno_peft.errors import BackboneError, CampaignError, PhasenoPeftError
 from phaseno_peft.picking import PickList
 from phaseno_peft.pretraining import Archive, BatchMaker, LabelledSet, PretrainingSettings, Sources
-from phaseno_peft.pretraining.archive import Piece
+from phaseno_peft.pretraining.batches import held_out_windows, streaming
+from phaseno_peft.pretraining.continuous import Piece
+from phaseno_peft.pretraining.raw_window import WINDOW_SAMPLES
 from phaseno_peft.pretraining.run import read_sources
-from phaseno_peft.pretraining.scene import WINDOW_SAMPLES
-from phaseno_peft.pretraining.stream import held_out_windows, streaming
 from phaseno_peft.pretraining.teachers import ModelTeacher, PicksFile, PublishedProbabilities
 from phaseno_peft.simulation import simulate_network_windows
 from tests.pretraining.conftest import RECORD_SAMPLES, write_labelled

@@ -9,7 +9,7 @@ import pytest
 
 from phaseno_peft.campaign import Campaign
 from phaseno_peft.training import TrainingSettings
-from phaseno_peft.training.material import Material
+from phaseno_peft.training.dataset import Material
 
 LEAN = TrainingSettings(
     epochs=3, learning_rate=0.01, windows_per_epoch=4, stations_per_window=3, judged_windows=3, patience=50

@@ -12,7 +12,7 @@ from phaseno_peft.backbone import PhaseNO, PhaseNOConfig, StationGraph, load_bac
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.training import RECIPES, find_recipe
 from phaseno_peft.training.recipes import BLOCKS, n_trainable
-from phaseno_peft.training.stock_peft import METHODS, POINTWISE_AND_LINEAR
+from phaseno_peft.training.recipes.stock_peft import METHODS, POINTWISE_AND_LINEAR
 from tests.cr_lora.conftest import SMALL, small_phaseno
 
 Input = tuple[torch.Tensor, StationGraph]

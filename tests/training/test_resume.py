@@ -20,9 +20,9 @@ from phaseno_peft.errors import AdapterError, PhasenoPeftError
 from phaseno_peft.files import write_file
 from phaseno_peft.training import Epoch, checkpoint, cr_lora_recipe, find_recipe
 from phaseno_peft.training.checkpoint import FOLDER, Checkpoint
-from phaseno_peft.training.course import Course
+from phaseno_peft.training.dataset import Material
 from phaseno_peft.training.fit import Fitted, Listeners, fit
-from phaseno_peft.training.material import Material
+from phaseno_peft.training.history import Course
 from phaseno_peft.training.recipes import Recipe
 from tests.training.conftest import LEAN, lean_material, read
 

@@ -17,9 +17,10 @@ from phaseno_peft.errors import AdapterError, CampaignError
 from phaseno_peft.evaluation import read_evaluation
 from phaseno_peft.library import read_adapter
 from phaseno_peft.picking import load_adapter
-from phaseno_peft.training import Epoch, TrainingSettings, find_recipe, home, train, train_adapter
+from phaseno_peft.training import Epoch, TrainingSettings, find_recipe, train, train_adapter
+from phaseno_peft.training import forgetting as forgetting_module
+from phaseno_peft.training.dataset import Material
 from phaseno_peft.training.loop import judged, masked_loss, seeded
-from phaseno_peft.training.material import Material
 from tests.training.conftest import LEAN
 
 
@@ -118,8 +119,8 @@ def test_a_campaign_becomes_an_adapter_with_everything_it_promises(
 def test_labels_seeds_quick_and_forgetting_are_written_down(
     campaign: Campaign, small_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few = home.home_windows()[:6]
-    monkeypatch.setattr(home, "home_windows", lambda: few)
+    few = forgetting_module.home_windows()[:6]
+    monkeypatch.setattr(forgetting_module, "home_windows", lambda: few)
     said: list[str] = []
     trained = train_adapter(
         "few-labels",

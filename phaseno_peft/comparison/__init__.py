@@ -1,0 +1,6 @@
+"""Recipes of training side by side, over seeds and numbers of labels."""
+
+from phaseno_peft.comparison.compare import DEFAULT_RECIPES, compare
+from phaseno_peft.comparison.results import Comparison, Run
+
+__all__ = ["DEFAULT_RECIPES", "Comparison", "Run", "compare"]

@@ -1,0 +1,179 @@
+"""What is written down about an adapter: provenance, figures, notes of its card."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from phaseno_peft.campaign import Campaign, LabelledPick, Window, suggest_convention
+from phaseno_peft.contract import PHASES, LabelConvention, LabelOffset, Provenance
+from phaseno_peft.errors import CampaignError
+from phaseno_peft.evaluation import Scores, f1_gain, pick_window, score
+from phaseno_peft.figures.scores import f1_against_tolerance, residual_histograms, score_bars, training_curves
+from phaseno_peft.figures.sections import record_section
+from phaseno_peft.training.dataset import Material, training_events
+from phaseno_peft.training.fit import Fitted, Verdict
+from phaseno_peft.training.settings import TrainingSettings
+
+LabelSource = Literal["analyst", "automatic", "simulated", "unknown"]
+
+
+def source_of_labels(campaign: Campaign, said: LabelSource) -> LabelSource:
+    """Who made the labels: what the user says, or "automatic" where nothing is said and every pick is marked so.
+
+    Raises `CampaignError` where the catalogue marks every pick as automatic and the user says something else.
+    """
+    labels = _labels(campaign)
+    if not labels or not all(pick.is_automatic for pick in labels) or said == "automatic":
+        return said
+    if said == "unknown":
+        return "automatic"
+    raise CampaignError(
+        f"{campaign.catalogue.source}: all {len(labels)} picks are marked as automatic{_methods(labels)}, but the "
+        f"label source is said to be {said!r}. Leave --label-source out, or set the evaluation status of the picks to "
+        "reviewed when an analyst has been through them."
+    )
+
+
+def provenance(
+    material: Material, labels: int | None, label_source: LabelSource, training: TrainingSettings
+) -> Provenance:
+    """Counts and origins of what one training worked on."""
+    campaign, split = material.campaign, material.split
+    used = material.train(labels, training.seed)
+    n_windows = training.windows(material.n_events)
+    how = split.how
+    if labels is not None:
+        how += f" Of the training events the labels of {labels} were used, drawn with seed {training.seed}."
+    return Provenance(
+        campaign=campaign.name,
+        label_source=label_source,
+        seed=material.seed,
+        train_events=len(training_events(used)),
+        validation_events=len({e for stretch in split.validation for e in stretch.event_ids}),
+        test_events=len({e for stretch in split.test for e in stretch.event_ids}),
+        train_windows=n_windows,
+        train_noise_windows=n_windows // 2 if material.sampler(used, training.seed).noise_s else 0,
+        train_picks={
+            phase: sum(pick.phase == phase and pick.usable for stretch in used for pick in stretch.picks)
+            for phase in PHASES
+        },
+        split=how,
+        split_sha256=split.sha256(),
+        stations=sorted({station for r in campaign.recordings for station in r.station_ids}),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Of everything that decides the numbers."""
+    names = ("phaseno-peft", "torch", "peft", "safetensors", "numpy", "scipy", "obspy")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def convention(offset: Mapping[str, LabelOffset]) -> LabelConvention:
+    """The convention that the measured offsets suggest."""
+    found = {suggest_convention(o) for o in offset.values() if o.median_s is not None}
+    return found.pop() if len(found) == 1 else "unknown"
+
+
+def score_without_offset(material: Material, frozen: Verdict) -> Scores:
+    """The frozen backbone with its median residual of the validation events taken off: the cheapest rival there is."""
+    shift_samples = []
+    for phase in PHASES:
+        median_s = frozen.validation.phase(phase, 0.5).residual_median_s
+        shift_samples.append(median_s * material.validation[0].rate_hz if np.isfinite(median_s) else 0.0)
+    moved = [
+        dataclasses.replace(
+            window,
+            labels=tuple(dataclasses.replace(x, sample=x.sample + shift_samples[x.phase]) for x in window.labels),
+        )
+        for window in material.test
+    ]
+    min_distance_s = frozen.test.min_distance_s
+    return score(moved, frozen.test_probabilities, frozen.thresholds, min_distance_s=min_distance_s)
+
+
+def window_to_show(test: Sequence[Window]) -> Window:
+    """The held-out window with most labels."""
+    return max(test, key=lambda window: len(window.labels))
+
+
+def captions(fitted: Fitted) -> dict[str, str]:
+    """Caption on the card -> figure."""
+    figures = {
+        "A held-out event: catalogue, frozen backbone and adapter": "figures/record_section.png",
+        "Scores on the held-out windows": "figures/scores.png",
+        "Residuals on the held-out windows": "figures/residuals.png",
+    }
+    return figures | ({"Training": "figures/training.png"} if len(fitted.history) > 1 else {})
+
+
+def draw(folder: Path, material: Material, fitted: Fitted, frozen: Verdict, adapter: Verdict) -> dict[str, Path]:
+    """Figures of an adapter: name in its folder -> file in `folder`."""
+    section = window_to_show(material.test)
+    i = [window.name for window in material.test].index(section.name)
+    before, after = frozen.test_probabilities[i], adapter.test_probabilities[i]
+    scores = {"frozen": frozen.test, "adapter": adapter.test}
+    paths = {
+        "figures/record_section.png": record_section(
+            section,
+            folder / "record_section.png",
+            frozen=pick_window(section, before, frozen.thresholds),
+            adapter=pick_window(section, after, adapter.thresholds),
+            frozen_probability=before,
+            adapter_probability=after,
+        ),
+        "figures/scores.png": score_bars(frozen.test, adapter.test, folder / "scores.png"),
+        "figures/residuals.png": residual_histograms(frozen.test, adapter.test, folder / "residuals.png"),
+        "figures/tolerance.png": f1_against_tolerance(scores, folder / "tolerance.png"),
+    }
+    if len(fitted.history) > 1:
+        curves = [dataclasses.asdict(epoch) for epoch in fitted.history]
+        paths["figures/training.png"] = training_curves(curves, folder / "training.png", kept=fitted.kept)
+    return paths
+
+
+def notes(campaign: Campaign, frozen: Verdict, adapter: Verdict, kept: int, home: Mapping[str, Scores]) -> list[str]:
+    """Sentences for the card."""
+    lines = []
+    for phase in PHASES:
+        gain, low, high = f1_gain(frozen.test, adapter.test, phase)
+        lines.append(
+            f"{phase}: F1 at 0.5 s changes by {gain:+.3f} (95 % {low:+.3f} to {high:+.3f}, bootstrap over windows)."
+        )
+    before, after = home["frozen"].mean_f1(0.5), home["adapter"].mean_f1(0.5)
+    lines.append(
+        f"Away from its campaign the adapter changes the mean F1 from {before:.3f} to {after:.3f} (simulated networks, "
+        "the kind the embedded backbone was pre-trained on). Switched off, the network is the frozen one, bit for bit."
+    )
+    if kept == 0:
+        lines.append("Training never beat the frozen backbone on validation: this adapter is the frozen backbone.")
+    labels = _labels(campaign)
+    automatic = [pick for pick in labels if pick.is_automatic]
+    if automatic:
+        lines.append(
+            f"{len(automatic)} of {len(labels)} labels are automatic{_methods(automatic)}: their errors are learnt as "
+            "truth, and the scores say how well the adapter agrees with that picker, not with an analyst."
+        )
+    events = {e for r in campaign.stretches() for e in r.event_ids}
+    if len(events) < 50:
+        lines.append(
+            f"Only {len(events)} events in all: the intervals above are wide, and one event more can move the scores."
+        )
+    return lines
+
+
+def _labels(campaign: Campaign) -> list[LabelledPick]:
+    return [pick for stretch in campaign.stretches() for pick in stretch.picks if pick.usable]
+
+
+def _methods(picks: Sequence[LabelledPick]) -> str:
+    named = sorted({pick.method for pick in picks if pick.method})
+    shown = ", ".join(named[:3]) + (f" and {len(named) - 3} more" if len(named) > 3 else "")
+    return f" (method {shown})" if named else ""

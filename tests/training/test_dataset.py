@@ -1,0 +1,74 @@
+"""The labels that may be used, and the digest of what is trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from phaseno_peft.campaign import Campaign
+from phaseno_peft.errors import CampaignError
+from phaseno_peft.training.dataset import Material, training_events
+
+
+def test_subsets_of_labels_are_nested_and_their_seed_decides(material: Material) -> None:
+    drawn = [set(training_events(material.train(n, seed=3))) for n in range(1, material.n_events + 1)]
+    assert [len(events) for events in drawn] == list(range(1, material.n_events + 1))
+    assert all(a < b for a, b in pairwise(drawn))
+    assert drawn[-1] == set(training_events(material.split.train))
+    others = [set(training_events(material.train(2, seed=seed))) for seed in range(8)]
+    assert len({frozenset(events) for events in others}) > 1
+
+
+def test_events_without_their_labels_are_unknown_and_never_noise(material: Material) -> None:
+    stretches = material.train(2, seed=0)
+    chosen = set(training_events(stretches))
+    picks = [(stretch.recording.start, p) for stretch in material.split.train for p in stretch.picks]
+    hidden = [p for _, p in picks if p.usable and p.event_id not in chosen]
+    windows = [w for number in range(6) for w in material.sampler(stretches, 0).epoch(14, number)]
+    assert {label.event_id for window in windows for label in window.labels} == chosen
+    masked = 0
+    for window in windows:
+        for pick in hidden:
+            sample = round((pick.time - window.start) * window.rate_hz)
+            if pick.station_id in window.station_ids and 0 <= sample < window.known.shape[-1]:
+                station = window.station_ids.index(pick.station_id)
+                phase = "PS".index(pick.phase)
+                if not window.waveforms[station, :, sample].any():  # padding beyond a piece of noise
+                    continue
+                masked += 1
+                assert not window.is_noise
+                assert not window.known[station, phase, sample] or window.targets[station, phase, sample] > 0
+    seen_otherwise = [w for n in range(6) for w in material.sampler(material.split.train, 0).epoch(14, n)]
+    assert {label.event_id for window in seen_otherwise for label in window.labels} > chosen
+    beyond = [stretch for stretch in stretches if not set(stretch.event_ids) and stretch.picks]
+    assert beyond  # there are such events, and nothing was cut around them or it was masked
+    assert masked < len(windows)
+
+
+@pytest.mark.parametrize("labels", [0, 8])
+def test_as_many_labels_as_there_are_not_are_refused(labels: int, material: Material) -> None:
+    with pytest.raises(CampaignError, match=f"{labels} labelled events are asked for, the training side has 7"):
+        material.train(labels)
+
+
+def test_the_digest_sees_samples_picks_stations_and_seeds(campaign: Campaign, material: Material) -> None:
+    digest = material.sha256
+    assert Material.of(campaign, 0).sha256 == digest
+    first = campaign.recordings[0]
+    samples = first.samples.copy()
+    samples[0, 0, 0] = np.nextafter(samples[0, 0, 0], np.float32(np.inf))
+    station = dataclasses.replace(first.stations[0], latitude_deg=first.stations[0].latitude_deg + 1e-4)
+    changed = [dataclasses.replace(first, samples=samples)]
+    changed.append(dataclasses.replace(first, stations=(station, *first.stations[1:])))
+    for recording in changed:
+        other = dataclasses.replace(campaign, recordings=(recording, *campaign.recordings[1:]))
+        assert Material.of(other, 0).sha256 != digest
+    event = campaign.catalogue.events[0]
+    pick = dataclasses.replace(event.picks[0], time=event.picks[0].time + 0.01)
+    events = (dataclasses.replace(event, picks=(pick, *event.picks[1:])), *campaign.catalogue.events[1:])
+    other = dataclasses.replace(campaign, catalogue=dataclasses.replace(campaign.catalogue, events=events))
+    assert Material.of(other, 0).sha256 != digest
+    assert Material.of(campaign, 1).sha256 != digest

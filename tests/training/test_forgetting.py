@@ -1,0 +1,40 @@
+"""Windows of the backbone's own kind."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from phaseno_peft.backbone import load_backbone
+from phaseno_peft.training.forgetting import WINDOWS, home_windows, judge_at_home
+
+
+def test_home_windows_are_sound_and_always_the_same() -> None:
+    windows = home_windows()
+    home_windows.cache_clear()
+    again = home_windows()
+    assert len(windows) == WINDOWS
+    assert all(np.array_equal(a.waveforms, b.waveforms) for a, b in zip(windows, again, strict=True))
+    for window in windows:
+        assert window.waveforms.shape == (4, 3, 3000)
+        assert np.allclose(window.waveforms.std(-1), 0.1, atol=1e-3)
+        for label in window.labels:
+            assert window.targets[label.station, label.phase, round(label.sample)] > 0.9
+            assert not window.is_noise
+    assert sum(window.is_noise for window in windows) > 0
+    assert sum(len(window.labels) for window in windows) > 100
+
+
+@pytest.mark.slow
+def test_the_embedded_backbone_is_at_home_there() -> None:
+    assert judge_at_home(load_backbone()).mean_f1(0.5) > 0.6
+
+
+def test_a_random_network_is_not_at_home(small_backbone: Path) -> None:
+    found = judge_at_home(load_backbone(small_backbone))
+    assert found.mean_f1(0.5) < 0.4
+    assert found.n_windows == WINDOWS // 2
+    assert dataclasses.asdict(found)["time_scale"] == 1.0
