@@ -77,7 +77,7 @@ def compare(
     from phaseno_peft.contract import Preprocessing
     from phaseno_peft.library import check_name
     from phaseno_peft.training import find_recipe
-    from phaseno_peft.training.fit import Listeners
+    from phaseno_peft.training.fit import TrainingCallbacks
 
     terminal = Terminal(quiet=quiet)
     folder = (out or Path(f"{check_name(name)}-comparison")).expanduser()
@@ -113,7 +113,7 @@ def compare(
             save_backbones=save_backbones,
             restart=restart,
             at_once=at_once,
-            listeners=Listeners(terminal.say, lambda epoch: terminal.say(epoch_line(epoch)), update),
+            callbacks=TrainingCallbacks(terminal.say, lambda epoch: terminal.say(epoch_line(epoch)), update),
         )
     if as_json:
         terminal.show_json({"folder": str(folder), **to_json(comparison), **findings_json(campaign.findings)})

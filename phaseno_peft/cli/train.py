@@ -160,7 +160,7 @@ def report(terminal: Terminal, trained: TrainedAdapter, findings: Sequence[Findi
                 "peak_memory_bytes": trained.peak_memory_bytes,
                 "adapter_bytes": size,
                 "scores": {name: scores.to_json()["summary"] for name, scores in trained.scores.items()},
-                "forgetting": {name: scores.to_json()["summary"] for name, scores in trained.home.items()},
+                "forgetting": {name: scores.to_json()["summary"] for name, scores in trained.forgetting.items()},
                 "seeds": trained.seeds,
                 "quick": trained.quick,
                 **findings_json(findings),
@@ -168,7 +168,7 @@ def report(terminal: Terminal, trained: TrainedAdapter, findings: Sequence[Findi
         )
         return
     terminal.show(comparison_table(trained.scores))
-    before, after = (trained.home[model].mean_f1(0.5) for model in ("frozen", "adapter"))
+    before, after = (trained.forgetting[model].mean_f1(0.5) for model in ("frozen", "adapter"))
     terminal.show(
         f"{made.train_events} training events ({made.train_windows} windows an epoch, {made.train_noise_windows} of "
         f"noise), {made.validation_events} validation, {made.test_events} test events\n"

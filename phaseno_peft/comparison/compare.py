@@ -30,9 +30,9 @@ from phaseno_peft.errors import AdapterError, PhasenoPeftError
 from phaseno_peft.files import lock, remove_folder, write_file
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.training.checkpoint import FOLDER, Checkpoint
-from phaseno_peft.training.dataset import Material
-from phaseno_peft.training.fit import Fitted, Listeners, check_switched_off, fit, judge_model, what_is_fitted
-from phaseno_peft.training.forgetting import judge_at_home
+from phaseno_peft.training.dataset import CampaignDataset
+from phaseno_peft.training.fit import Fitted, TrainingCallbacks, check_switched_off, fit, judge_model, training_identity
+from phaseno_peft.training.forgetting import judge_forgetting
 from phaseno_peft.training.history import first_difference
 from phaseno_peft.training.recipes import Recipe, find_recipe
 from phaseno_peft.training.settings import TrainingSettings
@@ -43,7 +43,7 @@ DEFAULT_RECIPES = ("frozen", "head", "se-only", "lora", "cr-lora", "full", "scra
 
 
 @dataclass(frozen=True)
-class Job:
+class PlannedRun:
     """One training to do; `labels` None uses all training events."""
 
     recipe: Recipe
@@ -58,33 +58,33 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Bench:
+class ComparisonSetup:
     """Where all runs of a comparison take place."""
 
-    material: Material
+    dataset: CampaignDataset
     folder: Path
     backbone: str | Path
     fingerprint: str
     device: str | torch.device
-    witness: list[NDArray[np.float32]]
+    frozen_probabilities: list[NDArray[np.float32]]
     """Frozen probabilities of the first test windows."""
     save_backbones: bool
 
-    def what(self, job: Job, training: TrainingSettings) -> dict[str, Any]:
+    def what(self, planned: PlannedRun, training: TrainingSettings) -> dict[str, Any]:
         """Everything the run's result depends on."""
-        return what_is_fitted(job.recipe, self.material, training, job.labels, self.fingerprint, self.device)
+        return training_identity(planned.recipe, self.dataset, training, planned.labels, self.fingerprint, self.device)
 
-    def checkpoint(self, job: Job) -> Path:
+    def checkpoint(self, planned: PlannedRun) -> Path:
         """Where a running training keeps its epochs."""
-        return self.folder / FOLDER / f"{job.key}.safetensors"
+        return self.folder / FOLDER / f"{planned.key}.safetensors"
 
-    def result(self, job: Job) -> Path:
+    def result(self, planned: PlannedRun) -> Path:
         """Where a finished run is kept."""
-        return self.folder / "runs" / f"{job.key}.json"
+        return self.folder / "runs" / f"{planned.key}.json"
 
-    def backbone_of(self, job: Job) -> Path:
+    def backbone_of(self, planned: PlannedRun) -> Path:
         """Where a run that changes the backbone keeps it, if asked."""
-        return self.folder / "backbones" / job.key
+        return self.folder / "backbones" / planned.key
 
 
 def compare(
@@ -103,7 +103,7 @@ def compare(
     save_backbones: bool = False,
     restart: bool = False,
     at_once: int = 1,
-    listeners: Listeners | None = None,
+    callbacks: TrainingCallbacks | None = None,
 ) -> Comparison:
     """Train every recipe with every seed, and write tables (after each run) and figures (at the end) to `folder`.
 
@@ -116,27 +116,34 @@ def compare(
     Raises `AdapterError` for an unknown recipe, or where a run in `folder` was of other data or settings, unless
     `restart`; `CampaignError` for data that cannot be trained on. Nothing is written then.
     """
-    listeners = listeners or Listeners()
-    say = listeners.on_stage
+    callbacks = callbacks or TrainingCallbacks()
+    say = callbacks.on_stage
     chosen = [find_recipe(recipe) for recipe in dict.fromkeys(recipes)]
     folder = Path(folder).expanduser()
-    material = Material.of(campaign, seed)
-    jobs = plan(chosen, range(seed, seed + seeds), labels, material.n_events, say)
-    say(material.split.how)
+    dataset = CampaignDataset.of(campaign, seed)
+    planned_runs = plan(chosen, range(seed, seed + seeds), labels, dataset.n_events, say)
+    say(dataset.split.how)
     frozen = load_backbone(backbone, device)
-    witness = window_probabilities(frozen, material.test[:2], material.edge_limit_km)
-    bench = Bench(material, folder, backbone, fingerprint(frozen), device, witness, save_backbones)
+    frozen_probabilities = window_probabilities(frozen, dataset.test[:2], dataset.edge_limit_km)
+    setup = ComparisonSetup(
+        dataset, folder, backbone, fingerprint(frozen), device, frozen_probabilities, save_backbones
+    )
     with lock(folder, "comparing in"):
-        settings = [_training(job, epochs, max_minutes) for job in jobs]
-        _check_folder(bench, restart=restart)
-        finished = [_read(bench, job, training) for job, training in zip(jobs, settings, strict=True)]
-        comparison = Comparison(name, material.split.how, str(frozen.name_or_path), bench.fingerprint, [])
-        missing = [(job, training) for job, training, run in zip(jobs, settings, finished, strict=True) if run is None]
-        with _running(bench, missing, at_once, listeners) as made:
-            for number, (job, run) in enumerate(zip(jobs, finished, strict=True), 1):
-                events = "all" if job.labels is None else job.labels
-                say(f"run {number} of {len(jobs)}: {job.recipe.name}, seed {job.seed}, {events} labelled events")
-                say("finished earlier" if run else f"training {job.recipe.trains}")
+        settings = [_training(planned, epochs, max_minutes) for planned in planned_runs]
+        _check_folder(setup, restart=restart)
+        finished = [_read(setup, planned, training) for planned, training in zip(planned_runs, settings, strict=True)]
+        comparison = Comparison(name, dataset.split.how, str(frozen.name_or_path), setup.fingerprint, [])
+        missing = [
+            (planned, training)
+            for planned, training, run in zip(planned_runs, settings, finished, strict=True)
+            if run is None
+        ]
+        with _running(setup, missing, at_once, callbacks) as made:
+            for number, (planned, run) in enumerate(zip(planned_runs, finished, strict=True), 1):
+                events = "all" if planned.labels is None else planned.labels
+                which = f"{planned.recipe.name}, seed {planned.seed}, {events} labelled events"
+                say(f"run {number} of {len(planned_runs)}: {which}")
+                say("finished earlier" if run else f"training {planned.recipe.trains}")
                 run = run or next(made)
                 say(f"validation F1 {run.validation.mean_f1(0.5):.3f}, test F1 {run.test.mean_f1(0.5):.3f}")
                 comparison.runs.append(run)
@@ -147,7 +154,7 @@ def compare(
 
 def plan(
     recipes: Sequence[Recipe], seeds: Sequence[int], labels: Sequence[int] | None, n_events: int, say: Any = log.info
-) -> list[Job]:
+) -> list[PlannedRun]:
     """The runs in the order they are done: every recipe with the first seed, then with the second, and so on.
 
     The frozen backbone has no seed and no labels: it is judged once. Label counts beyond the training side become one
@@ -162,21 +169,28 @@ def plan(
         if too_many:
             counts.append(None)
             say(f"the training side has {n_events} events: {', '.join(map(str, too_many))} labels become all of them")
-    jobs = [Job(find_recipe("frozen"), seeds[0], None)] if seeds and 0 in (labels or ()) else []
-    jobs += [Job(recipe, seeds[0], None) for recipe in recipes if recipe.name == "frozen" and not jobs and seeds]
-    jobs += [Job(r, seed, n) for seed in seeds for n in counts for r in recipes if r.name != "frozen"]
-    if not jobs:
+    planned_runs = [PlannedRun(find_recipe("frozen"), seeds[0], None)] if seeds and 0 in (labels or ()) else []
+    planned_runs += [
+        PlannedRun(recipe, seeds[0], None)
+        for recipe in recipes
+        if recipe.name == "frozen" and not planned_runs and seeds
+    ]
+    planned_runs += [PlannedRun(r, seed, n) for seed in seeds for n in counts for r in recipes if r.name != "frozen"]
+    if not planned_runs:
         raise AdapterError("there is nothing to compare. Give at least one recipe and one seed.")
-    return jobs
+    return planned_runs
 
 
-def _training(job: Job, epochs: int | None, max_minutes: float | None) -> TrainingSettings:
-    return job.recipe.training.changed(epochs=epochs, max_minutes=max_minutes, seed=job.seed)
+def _training(planned: PlannedRun, epochs: int | None, max_minutes: float | None) -> TrainingSettings:
+    return planned.recipe.training.changed(epochs=epochs, max_minutes=max_minutes, seed=planned.seed)
 
 
 @contextmanager
 def _running(
-    bench: Bench, missing: Sequence[tuple[Job, TrainingSettings]], at_once: int, listeners: Listeners
+    setup: ComparisonSetup,
+    missing: Sequence[tuple[PlannedRun, TrainingSettings]],
+    at_once: int,
+    callbacks: TrainingCallbacks,
 ) -> Iterator[Iterator[Run]]:
     """The missing runs in order, each done when it is asked for, or several ahead in processes of their own.
 
@@ -184,7 +198,7 @@ def _running(
     """
     processes = min(at_once, len(missing))
     if processes <= 1:
-        yield (_run(bench, job, training, listeners) for job, training in missing)
+        yield (_run(setup, planned, training, callbacks) for planned, training in missing)
         return
     others = set(multiprocessing.active_children())
     threads = max(1, usable_cores() // processes)
@@ -192,8 +206,8 @@ def _running(
     try:
         yield _results(
             [
-                pool.submit(_run_apart, bench, job.recipe.name, job.seed, job.labels, training, threads)
-                for job, training in missing
+                pool.submit(_run_apart, setup, planned.recipe.name, planned.seed, planned.labels, training, threads)
+                for planned, training in missing
             ]
         )
     except BaseException:
@@ -216,32 +230,32 @@ def _results(futures: Sequence[Future[Run]]) -> Iterator[Run]:
 
 
 def _run_apart(
-    bench: Bench, recipe: str, seed: int, labels: int | None, training: TrainingSettings, threads: int
+    setup: ComparisonSetup, recipe: str, seed: int, labels: int | None, training: TrainingSettings, threads: int
 ) -> Run:
     """Where a recipe's name arrives, since its functions cannot travel."""
     torch.set_num_threads(threads)
-    return _run(bench, Job(find_recipe(recipe), seed, labels), training, Listeners())
+    return _run(setup, PlannedRun(find_recipe(recipe), seed, labels), training, TrainingCallbacks())
 
 
-def _run(bench: Bench, job: Job, training: TrainingSettings, listeners: Listeners) -> Run:
+def _run(setup: ComparisonSetup, planned: PlannedRun, training: TrainingSettings, callbacks: TrainingCallbacks) -> Run:
     """Train, judge, keep."""
     fitted = fit(
-        job.recipe,
-        bench.material,
+        planned.recipe,
+        setup.dataset,
         training,
-        labels=job.labels,
-        backbone=bench.backbone,
-        device=bench.device,
-        checkpoint=bench.checkpoint(job),
-        listeners=listeners,
+        labels=planned.labels,
+        backbone=setup.backbone,
+        device=setup.device,
+        checkpoint=setup.checkpoint(planned),
+        callbacks=callbacks,
     )
-    if fitted.n_trainable and not job.recipe.changes_backbone:
-        check_switched_off(fitted.model, bench.material, bench.witness)
-    verdict = judge_model(fitted.model, bench.material)
+    if fitted.n_trainable and not planned.recipe.changes_backbone:
+        check_switched_off(fitted.model, setup.dataset, setup.frozen_probabilities)
+    verdict = judge_model(fitted.model, setup.dataset)
     run = Run(
-        recipe=job.recipe.name,
-        trains=job.recipe.trains,
-        seed=job.seed,
+        recipe=planned.recipe.name,
+        trains=planned.recipe.trains,
+        seed=planned.seed,
         n_events=fitted.n_events,
         n_trainable=fitted.n_trainable,
         epoch_kept=fitted.kept,
@@ -249,38 +263,38 @@ def _run(bench: Bench, job: Job, training: TrainingSettings, listeners: Listener
         seconds=fitted.seconds,
         validation=verdict.validation,
         test=verdict.test,
-        home=judge_at_home(fitted.model),
+        home=judge_forgetting(fitted.model),
     )
-    if bench.save_backbones and job.recipe.changes_backbone:
-        _save_backbone(bench, job, fitted, verdict.thresholds)
-    path = bench.result(job)
+    if setup.save_backbones and planned.recipe.changes_backbone:
+        _save_backbone(setup, planned, fitted, verdict.thresholds)
+    path = setup.result(planned)
     path.parent.mkdir(parents=True, exist_ok=True)
-    about = {"format": FORMAT, "what": bench.what(job, training), "run": run.to_json()}
+    about = {"format": FORMAT, "what": setup.what(planned, training), "run": run.to_json()}
     write_file(path, json.dumps(about, indent=1) + "\n")
-    Checkpoint(bench.checkpoint(job), {}).forget()
+    Checkpoint(setup.checkpoint(planned), {}).forget()
     return run
 
 
-def _save_backbone(bench: Bench, job: Job, fitted: Fitted, thresholds: dict[str, float]) -> None:
-    target = bench.backbone_of(job)
+def _save_backbone(setup: ComparisonSetup, planned: PlannedRun, fitted: Fitted, thresholds: dict[str, float]) -> None:
+    target = setup.backbone_of(planned)
     model = fitted.model
     if not isinstance(model, PhaseNO):
-        raise AdapterError(f"recipe {job.recipe.name!r} leaves no backbone to save. Please report this as a bug.")
-    name = f"{bench.material.campaign.name}-{job.key}"
+        raise AdapterError(f"recipe {planned.recipe.name!r} leaves no backbone to save. Please report this as a bug.")
+    name = f"{setup.dataset.campaign.name}-{planned.key}"
     # one may be there, of a run that was stopped before it was noted as finished
     save_backbone(model, target, name, thresholds, overwrite=True)
 
 
-def _read(bench: Bench, job: Job, training: TrainingSettings) -> Run | None:
+def _read(setup: ComparisonSetup, planned: PlannedRun, training: TrainingSettings) -> Run | None:
     """The finished run, or None. Raises `AdapterError` if it was of other data or settings."""
-    path = bench.result(job)
+    path = setup.result(planned)
     if not path.is_file():
         return None
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored["format"] != FORMAT:
             raise ValueError(f"format is {stored['format']!r}")
-        difference = first_difference(stored["what"], json.loads(json.dumps(bench.what(job, training))))
+        difference = first_difference(stored["what"], json.loads(json.dumps(setup.what(planned, training))))
         run = Run.from_json(stored["run"])
     except (OSError, ValueError, KeyError, TypeError, PhasenoPeftError) as error:
         raise AdapterError(f"{path}: not a run that can be read ({error}). Remove it, and it is done again.") from error
@@ -289,19 +303,19 @@ def _read(bench: Bench, job: Job, training: TrainingSettings) -> Run | None:
             f"{path}: this run was done, but {difference}. Compare into another folder with --out, give the earlier "
             "settings and data, or do all runs anew with --restart."
         )
-    if bench.save_backbones and job.recipe.changes_backbone and not bench.backbone_of(job).is_dir():
+    if setup.save_backbones and planned.recipe.changes_backbone and not setup.backbone_of(planned).is_dir():
         return None
-    Checkpoint(bench.checkpoint(job), {}).forget()  # of a process that was killed between the two
+    Checkpoint(setup.checkpoint(planned), {}).forget()  # of a process that was killed between the two
     return run
 
 
-def _check_folder(bench: Bench, *, restart: bool) -> None:
+def _check_folder(setup: ComparisonSetup, *, restart: bool) -> None:
     """Refuse a folder that holds something else; forget earlier runs if asked."""
-    runs = bench.folder / "runs"
-    ours = runs.is_dir() or (bench.folder / FOLDER).is_dir()
-    if bench.folder.exists() and not ours and (not bench.folder.is_dir() or any(bench.folder.iterdir())):
-        raise AdapterError(f"{bench.folder}: exists and holds no comparison. Choose another folder with --out.")
+    runs = setup.folder / "runs"
+    ours = runs.is_dir() or (setup.folder / FOLDER).is_dir()
+    if setup.folder.exists() and not ours and (not setup.folder.is_dir() or any(setup.folder.iterdir())):
+        raise AdapterError(f"{setup.folder}: exists and holds no comparison. Choose another folder with --out.")
     if restart:
-        for part in (runs, bench.folder / FOLDER, bench.folder / "backbones"):
+        for part in (runs, setup.folder / FOLDER, setup.folder / "backbones"):
             if part.exists():
                 remove_folder(part)

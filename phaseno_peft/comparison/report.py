@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from phaseno_peft.comparison.results import MEASURES, Comparison, Row
 from phaseno_peft.figures.scores import FROZEN_COLOUR, OTHER_COLOURS, legend_outside, new_figure, plain, save, style
 from phaseno_peft.files import write_file
-from phaseno_peft.training.forgetting import HOME
+from phaseno_peft.training.forgetting import FORGETTING_WINDOWS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -62,7 +62,7 @@ def markdown(comparison: Comparison) -> str:
             f"# Recipes on {comparison.name}",
             "",
             f"{_title(comparison)}. {comparison.split} The same windows for every run; epochs and thresholds were "
-            f"chosen on validation, nothing on test. Own kind: {HOME}.",
+            f"chosen on validation, nothing on test. Own kind: {FORGETTING_WINDOWS}.",
             "",
             f"| {' | '.join(COLUMNS)} |",
             rule,
@@ -81,7 +81,7 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
         "split": comparison.split,
         "backbone": comparison.backbone,
         "backbone_fingerprint": comparison.fingerprint,
-        "own_kind": HOME,
+        "own_kind": FORGETTING_WINDOWS,
         "rows": [
             {
                 "recipe": row.recipe,

@@ -32,9 +32,9 @@ from phaseno_peft.library.store import EVALUATION, refuse_existing
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.training import provenance
 from phaseno_peft.training.checkpoint import FOLDER
-from phaseno_peft.training.dataset import Material
-from phaseno_peft.training.fit import Fitted, Listeners, Verdict, check_switched_off, fit, judge_model, summary
-from phaseno_peft.training.forgetting import HOME, judge_at_home
+from phaseno_peft.training.dataset import CampaignDataset
+from phaseno_peft.training.fit import Fitted, TrainingCallbacks, Verdict, check_switched_off, fit, judge_model, summary
+from phaseno_peft.training.forgetting import FORGETTING_WINDOWS, judge_forgetting
 from phaseno_peft.training.history import Epoch, best_epoch
 from phaseno_peft.training.provenance import LabelSource
 from phaseno_peft.training.recipes import Recipe, find_recipe
@@ -58,7 +58,7 @@ class TrainedAdapter:
     peak_memory_bytes: int
     section_window: str
     """Name of the held-out window drawn in `figures/record_section.png`."""
-    home: dict[str, Scores] = field(default_factory=dict)
+    forgetting: dict[str, Scores] = field(default_factory=dict)
     """"frozen" and "adapter" on the backbone's own kind of windows: what was forgotten."""
     seeds: list[dict[str, Any]] = field(default_factory=list)
     """One for each seed: its seed, epoch kept, validation score and loss; the best one on validation was kept."""
@@ -134,19 +134,21 @@ def train_adapter(
         raise AdapterError(f"`seeds` should be at least 1 but is {seeds}.")
     label_source = provenance.source_of_labels(campaign, label_source)
     training = training or (QUICK if quick else recipe.training)
-    listeners = Listeners(on_stage or log.info, on_epoch, on_step)
-    say = listeners.on_stage
+    callbacks = TrainingCallbacks(on_stage or log.info, on_epoch, on_step)
+    say = callbacks.on_stage
 
-    material = Material.of(campaign, seed)
-    stretches = material.train(labels, seed)  # also refuses more labels than there are
-    say(material.split.how)
+    dataset = CampaignDataset.of(campaign, seed)
+    stretches = dataset.train(labels, seed)  # also refuses more labels than there are
+    say(dataset.split.how)
     offset = measure_label_offset(stretches)
-    _describe(material, training, offset, say)
+    _describe(dataset, training, offset, say)
     frozen_model = load_backbone(backbone, device)
     backbone_fingerprint, backbone_name = fingerprint(frozen_model), str(frozen_model.name_or_path)
-    frozen = judge_model(frozen_model, material)
-    witness = window_probabilities(frozen_model, material.test[:2], material.edge_limit_km)  # batched as below
-    home = {"frozen": judge_at_home(frozen_model)}
+    frozen = judge_model(frozen_model, dataset)
+    frozen_probabilities = window_probabilities(
+        frozen_model, dataset.test[:2], dataset.edge_limit_km
+    )  # batched as below
+    forgetting = {"frozen": judge_forgetting(frozen_model)}
     say(f"frozen backbone on the test windows: mean F1 {frozen.test.mean_f1(0.5):.3f} at 0.5 s")
     if quick:
         say(QUICK_GAVE_UP)
@@ -160,27 +162,27 @@ def train_adapter(
         fits.append(
             fit(
                 recipe,
-                material,
+                dataset,
                 dataclasses.replace(training, seed=k),
                 labels=labels,
                 backbone=backbone,
                 device=device,
                 checkpoint=path,
                 restart=restart,
-                listeners=listeners,
+                callbacks=callbacks,
             )
         )
-    fitted = _best(fits, material)
+    fitted = _best(fits, dataset)
     say(f"epoch {fitted.kept} is kept" + (f", of seed {fitted.training.seed}" if seeds > 1 else ""))
-    adapter = judge_model(fitted.model, material)
-    home["adapter"] = judge_at_home(fitted.model)
-    check_switched_off(fitted.model, material, witness)
+    adapter = judge_model(fitted.model, dataset)
+    forgetting["adapter"] = judge_forgetting(fitted.model)
+    check_switched_off(fitted.model, dataset, frozen_probabilities)
     if fingerprint(fitted.model.get_base_model()) != backbone_fingerprint:  # type: ignore[operator]  # peft's method
         raise AdapterError("training changed the frozen backbone; nothing was written. Please report this as a bug.")
 
     scores = {
         "frozen": frozen.test,
-        "frozen, offset removed": provenance.score_without_offset(material, frozen),
+        "frozen, offset removed": provenance.score_without_offset(dataset, frozen),
         "adapter": adapter.test,
     }
     contract = Contract(
@@ -193,12 +195,12 @@ def train_adapter(
         thresholds=adapter.thresholds,
         min_distance_s=BackboneDefaults().min_distance_s,
         uncertainty_factor=calibrate_uncertainty(
-            material.validation,
+            dataset.validation,
             adapter.validation_probabilities,
             adapter.thresholds,
             min_distance_s=BackboneDefaults().min_distance_s,
         ),
-        provenance=provenance.provenance(material, labels, label_source, fitted.training),
+        provenance=provenance.provenance(dataset, labels, label_source, fitted.training),
         versions=provenance.versions(),
     )
     if confidential:
@@ -212,12 +214,12 @@ def train_adapter(
         fitted.n_trainable,
         time.monotonic() - started,
         peak_memory_bytes(),
-        provenance.window_to_show(material.test).name,
-        home,
+        provenance.window_to_show(dataset.test).name,
+        forgetting,
         [_seed_facts(one) for one in fits],
         quick,
     )
-    _write(trained, fitted, material, frozen, adapter, labels, confidential=confidential, overwrite=overwrite)
+    _write(trained, fitted, dataset, frozen, adapter, labels, confidential=confidential, overwrite=overwrite)
     _forget(target)
     return trained
 
@@ -256,22 +258,22 @@ def peak_memory_bytes() -> int:
 
 
 def _describe(
-    material: Material, training: TrainingSettings, offset: Mapping[str, LabelOffset], say: Callable[[str], None]
+    dataset: CampaignDataset, training: TrainingSettings, offset: Mapping[str, LabelOffset], say: Callable[[str], None]
 ) -> None:
     for phase, found in offset.items():
         if found.median_s is not None:
             side = "before" if found.median_s > 0 else "after"
             say(f"catalogue {phase}: picks lie {abs(found.median_s):.3f} s {side} the AIC onset (n = {found.n})")
-    validation, test = material.validation, material.test
+    validation, test = dataset.validation, dataset.test
     say(
-        f"windows: {training.windows(material.n_events)} an epoch for training, {len(validation)} for validation, "
+        f"windows: {training.windows(dataset.n_events)} an epoch for training, {len(validation)} for validation, "
         f"{len(test)} for testing ({sum(w.is_noise for w in test)} of them noise)"
     )
 
 
-def _best(fits: Sequence[Fitted], material: Material) -> Fitted:
+def _best(fits: Sequence[Fitted], dataset: CampaignDataset) -> Fitted:
     """The training that is best on validation, by the rule that chooses the epoch."""
-    one_pick = 1 / max(1, sum(len(window.labels) for window in material.validation))
+    one_pick = 1 / max(1, sum(len(window.labels) for window in dataset.validation))
     kept = [dataclasses.replace(one.history[one.kept], epoch=i) for i, one in enumerate(fits)]
     return fits[best_epoch(kept, one_pick)]
 
@@ -289,7 +291,7 @@ def _seed_facts(fitted: Fitted) -> dict[str, Any]:
 def _write(
     trained: TrainedAdapter,
     fitted: Fitted,
-    material: Material,
+    dataset: CampaignDataset,
     frozen: Verdict,
     adapter: Verdict,
     labels: int | None,
@@ -298,13 +300,13 @@ def _write(
     overwrite: bool,
 ) -> None:
     """Figures, card, evaluation, tensors: the adapter's folder, whole or not at all."""
-    campaign, method = material.campaign, fitted.recipe.method
+    campaign, method = dataset.campaign, fitted.recipe.method
     assert method is not None  # train_adapter refused recipes without
     about = {
         "adapter": trained.name,
         "campaign": campaign.name,
         "side": "test",
-        "seed": material.seed,
+        "seed": dataset.seed,
         "recipe": fitted.recipe.name,
         "labelled_events": labels,
         "quick": trained.quick,
@@ -316,13 +318,13 @@ def _write(
         "n_trainable": trained.n_trainable,
         "seconds": round(trained.seconds, 1),
         "forgetting": {
-            "windows": HOME,
+            "windows": FORGETTING_WINDOWS,
             "switched_off_equals_backbone": True,  # checked above, or nothing is written
-            **{model: summary(scores) for model, scores in trained.home.items()},
+            **{model: summary(scores) for model, scores in trained.forgetting.items()},
         },
         "findings": [f"{finding.severity}: {finding.text}" for finding in campaign.findings],
     }
-    sentences = provenance.notes(campaign, frozen, adapter, fitted.kept, trained.home)
+    sentences = provenance.notes(campaign, frozen, adapter, fitted.kept, trained.forgetting)
     if trained.quick:
         sentences.append(QUICK_GAVE_UP)
     if len(trained.seeds) > 1:
@@ -333,13 +335,14 @@ def _write(
         trained.contract,
         {
             "Scores on held-out events": comparison_markdown(trained.scores),
-            "What was forgotten": f"{HOME[0].upper()}{HOME[1:]}. " + comparison_markdown(trained.home),
+            "What was forgotten": f"{FORGETTING_WINDOWS[0].upper()}{FORGETTING_WINDOWS[1:]}. "
+            + comparison_markdown(trained.forgetting),
         },
         provenance.captions(fitted),
         sentences,
     )
     with tempfile.TemporaryDirectory() as scratch:
-        files = provenance.draw(Path(scratch), material, fitted, frozen, adapter)
+        files = provenance.draw(Path(scratch), dataset, fitted, frozen, adapter)
         if confidential:
             card, files = discreet_card(card, "scores"), {f: path for f, path in files.items() if f in SCORE_FIGURES}
             about = discreet_evaluation({"about": about}, trained.name)["about"]

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from phaseno_peft.errors import AdapterError, PhasenoPeftError
 from phaseno_peft.files import write_file
-from phaseno_peft.training.history import Course, Epoch, first_difference
+from phaseno_peft.training.history import Epoch, TrainingState, first_difference
 
 FORMAT = "phaseno-peft-training/1"
 FOLDER = ".training"
@@ -35,20 +35,20 @@ class Checkpoint:
     path: Path
     what: Mapping[str, Any]
 
-    def save(self, course: Course) -> None:
-        """Replace the file by the state after the last epoch of `course`, whole or not at all."""
+    def save(self, state: TrainingState) -> None:
+        """Replace the file by the state after the last epoch of `state`, whole or not at all."""
         from safetensors.torch import save
 
-        tensors = {f"parameter/{name}": tensor for name, tensor in course.parameters.items()}
-        for name, state in course.moments.items():
-            tensors |= {f"moment/{key}/{name}": tensor for key, tensor in state.items()}
-        for number, parameters in course.snapshots.items():
+        tensors = {f"parameter/{name}": tensor for name, tensor in state.parameters.items()}
+        for name, moments in state.moments.items():
+            tensors |= {f"moment/{key}/{name}": tensor for key, tensor in moments.items()}
+        for number, parameters in state.snapshots.items():
             tensors |= {f"snapshot/{number}/{name}": tensor for name, tensor in parameters.items()}
         about = {
             "format": FORMAT,
             "what": dict(self.what),
-            "last_epoch": course.last_epoch,
-            "history": [dataclasses.asdict(epoch) for epoch in course.history],
+            "last_epoch": state.last_epoch,
+            "history": [dataclasses.asdict(epoch) for epoch in state.history],
         }
         content = save(dict(_stored(*item) for item in tensors.items()), {"course": json.dumps(about)})
         for attempt in range(ATTEMPTS):
@@ -60,8 +60,8 @@ class Checkpoint:
                 if attempt == ATTEMPTS - 1 or not isinstance(error.__cause__, FileNotFoundError):
                     raise
 
-    def load(self) -> Course | None:
-        """The course that was saved, or None. Raises `AdapterError` if it was another training, or is damaged."""
+    def load(self) -> TrainingState | None:
+        """The state that was saved, or None. Raises `AdapterError` if it was another training, or is damaged."""
         if not self.path.is_file():
             return None
         about, tensors = self._read()
@@ -70,18 +70,18 @@ class Checkpoint:
                 f"{self.path}: a training stopped after epoch {about['history'][-1]['epoch']} lies here, but "
                 f"{difference}. Give the earlier settings and data to continue it, or --restart to begin anew."
             )
-        course = Course(about["last_epoch"], [Epoch(**epoch) for epoch in about["history"]])
+        state = TrainingState(about["last_epoch"], [Epoch(**epoch) for epoch in about["history"]])
         for key, tensor in tensors.items():
             kind, _, rest = key.partition("/")
             if kind == "parameter":
-                course.parameters[rest] = tensor
+                state.parameters[rest] = tensor
                 continue
             inner, _, name = rest.partition("/")
             if kind == "moment":
-                course.moments.setdefault(name, {})[inner] = tensor
+                state.moments.setdefault(name, {})[inner] = tensor
             else:
-                course.snapshots.setdefault(int(inner), {})[name] = tensor
-        return course
+                state.snapshots.setdefault(int(inner), {})[name] = tensor
+        return state
 
     def forget(self) -> None:
         """Remove the file, and its folders if nothing else is in them."""

@@ -16,7 +16,7 @@ from phaseno_peft.evaluation.judge import validation_windows
 
 
 @dataclass(frozen=True)
-class Material:
+class CampaignDataset:
     """A campaign split by event, with the fixed windows that every model is judged on."""
 
     campaign: Campaign
@@ -29,7 +29,7 @@ class Material:
     """Of the split and of these windows; trainings have seeds of their own."""
 
     @classmethod
-    def of(cls, campaign: Campaign, seed: int) -> Material:
+    def of(cls, campaign: Campaign, seed: int) -> CampaignDataset:
         """Split a campaign. Raises `CampaignError` where it has too few events."""
         split = split_campaign(campaign, seed)
         frame, preprocessing = campaign.frame, campaign.preprocessing

@@ -22,7 +22,7 @@ from phaseno_peft.errors import AdapterError
 from phaseno_peft.evaluation import Scores, choose_thresholds, score
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.training.checkpoint import Checkpoint
-from phaseno_peft.training.dataset import Material, training_events
+from phaseno_peft.training.dataset import CampaignDataset, training_events
 from phaseno_peft.training.history import Epoch
 from phaseno_peft.training.loop import train
 from phaseno_peft.training.recipes import Recipe, n_trainable
@@ -66,7 +66,7 @@ class Fitted:
 
 
 @dataclass(frozen=True)
-class Listeners:
+class TrainingCallbacks:
     """Who is told what happens, all optional."""
 
     on_stage: Callable[[str], None] = log.info
@@ -76,7 +76,7 @@ class Listeners:
 
 def fit(
     recipe: Recipe,
-    material: Material,
+    dataset: CampaignDataset,
     training: TrainingSettings,
     *,
     labels: int | None = None,
@@ -84,7 +84,7 @@ def fit(
     device: str | torch.device = "cpu",
     checkpoint: Path | None = None,
     restart: bool = False,
-    listeners: Listeners | None = None,
+    callbacks: TrainingCallbacks | None = None,
 ) -> Fitted:
     """Train a fresh copy of the backbone by a recipe; seeds of weights, windows and labels are `training.seed`.
 
@@ -92,43 +92,43 @@ def fit(
     `restart`. `labels` uses so many training events only, with as many steps as all of them would have. Raises
     `AdapterError` if the file holds another training.
     """
-    say = (listeners := listeners or Listeners()).on_stage
+    say = (callbacks := callbacks or TrainingCallbacks()).on_stage
     started = time.monotonic()
     frozen = load_backbone(backbone, device)
-    what = what_is_fitted(recipe, material, training, labels, fingerprint(frozen), device)
+    what = training_identity(recipe, dataset, training, labels, fingerprint(frozen), device)
     model = recipe.model(frozen, training.seed)
     trainable = n_trainable(model)
-    stretches = material.train(labels, training.seed)
+    stretches = dataset.train(labels, training.seed)
     n_events = len(training_events(stretches))
     if not trainable:
         return Fitted(recipe, model.eval(), training, [], 0, 0, 0, 0.0)
     if labels is not None:  # as many steps as with all labels, so that only the labels differ
-        training = training.changed(windows_per_epoch=training.windows(material.n_events))
+        training = training.changed(windows_per_epoch=training.windows(dataset.n_events))
     store = None if checkpoint is None else Checkpoint(checkpoint, what)
     if store and restart:
         store.forget()
-    course = store.load() if store else None
-    if course:
-        say(f"continuing a training that was stopped after epoch {course.number}")
-    earlier_s = sum(epoch.seconds for epoch in course.history) if course else 0.0
+    state = store.load() if store else None
+    if state:
+        say(f"continuing a training that was stopped after epoch {state.number}")
+    earlier_s = sum(epoch.seconds for epoch in state.history) if state else 0.0
     history, kept = train(
         model,
-        material.sampler(stretches, training.seed),
-        material.validation,
-        material.edge_limit_km,
+        dataset.sampler(stretches, training.seed),
+        dataset.validation,
+        dataset.edge_limit_km,
         training,
-        listeners.on_epoch,
-        listeners.on_step,
-        course=course,
+        callbacks.on_epoch,
+        callbacks.on_step,
+        state=state,
         keep=store.save if store else None,
     )
     seconds = earlier_s + time.monotonic() - started
     return Fitted(recipe, model, training, history, kept, trainable, n_events, seconds)
 
 
-def what_is_fitted(
+def training_identity(
     recipe: Recipe,
-    material: Material,
+    dataset: CampaignDataset,
     training: TrainingSettings,
     labels: int | None,
     backbone_fingerprint: str,
@@ -140,36 +140,36 @@ def what_is_fitted(
         "method": None if recipe.method is None else dataclasses.asdict(recipe.method),
         "training": dataclasses.asdict(training),
         "labelled events": labels,
-        "waveforms, stations, picks or split (SHA-256)": material.sha256,
+        "waveforms, stations, picks or split (SHA-256)": dataset.sha256,
         "backbone": backbone_fingerprint,
         "device": torch.device(device).type,
         "versions": {name: version(name) for name in ("phaseno-peft", "torch", "peft", "numpy")},
     }
 
 
-def judge_model(model: torch.nn.Module, material: Material) -> Verdict:
+def judge_model(model: torch.nn.Module, dataset: CampaignDataset) -> Verdict:
     """Thresholds chosen on validation, scores on both sides."""
     min_distance_s = BackboneDefaults().min_distance_s
-    validation = window_probabilities(model, material.validation, material.edge_limit_km)
-    test = window_probabilities(model, material.test, material.edge_limit_km)
-    thresholds = choose_thresholds(material.validation, validation, min_distance_s=min_distance_s)
+    validation = window_probabilities(model, dataset.validation, dataset.edge_limit_km)
+    test = window_probabilities(model, dataset.test, dataset.edge_limit_km)
+    thresholds = choose_thresholds(dataset.validation, validation, min_distance_s=min_distance_s)
     return Verdict(
         thresholds,
-        score(material.validation, validation, thresholds, min_distance_s=min_distance_s),
-        score(material.test, test, thresholds, min_distance_s=min_distance_s),
+        score(dataset.validation, validation, thresholds, min_distance_s=min_distance_s),
+        score(dataset.test, test, thresholds, min_distance_s=min_distance_s),
         validation,
         test,
     )
 
 
-def check_switched_off(model: torch.nn.Module, material: Material, frozen: Sequence[NDArray[np.float32]]) -> None:
+def check_switched_off(model: torch.nn.Module, dataset: CampaignDataset, frozen: Sequence[NDArray[np.float32]]) -> None:
     """With the adapter off the network must be what it was, bit for bit; `frozen` [window] of the first test windows.
 
     Raises `AdapterError` if it is not.
     """
-    windows: list[Window] = material.test[: len(frozen)]
+    windows: list[Window] = dataset.test[: len(frozen)]
     with model.disable_adapter():  # type: ignore[operator]  # peft's context manager
-        now = window_probabilities(model, windows, material.edge_limit_km)
+        now = window_probabilities(model, windows, dataset.edge_limit_km)
     if not all(np.array_equal(a, b) for a, b in zip(now, frozen, strict=True)):
         raise AdapterError("training changed the frozen backbone; nothing was written. Please report this as a bug.")
 

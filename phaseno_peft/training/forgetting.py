@@ -28,7 +28,7 @@ WINDOWS, STATIONS = 48, 4
 CLEAR_SNR = 3.0
 """Arrivals from this ratio on are labels; weaker ones are places where nothing is known."""
 EDGE_LIMIT_KM = 30.0
-HOME = (
+FORGETTING_WINDOWS = (
     f"{WINDOWS} simulated windows of random networks with {STATIONS} stations, the kind the embedded backbone was "
     f"pre-trained on, in no training (seed {SEED}); thresholds of each model chosen on every other window, scored on "
     "the rest"
@@ -36,15 +36,15 @@ HOME = (
 
 
 @lru_cache(maxsize=1)
-def home_windows() -> tuple[Window, ...]:
+def forgetting_windows() -> tuple[Window, ...]:
     """The same windows every time."""
     made = simulate_network_windows(np.random.default_rng(SEED), None, WINDOWS, stations=STATIONS)
     return tuple(simulated_window(made, graph) for graph in range(WINDOWS))
 
 
-def judge_at_home(model: torch.nn.Module) -> Scores:
-    """Scores of a model on half of the home windows, with thresholds from the other half."""
-    windows = home_windows()
+def judge_forgetting(model: torch.nn.Module) -> Scores:
+    """Scores of a model on every other forgetting window, with thresholds from the others."""
+    windows = forgetting_windows()
     found = window_probabilities(model, windows, EDGE_LIMIT_KM)
     min_distance_s = BackboneDefaults().min_distance_s
     thresholds = choose_thresholds(windows[::2], found[::2], min_distance_s=min_distance_s)
@@ -67,9 +67,9 @@ def simulated_window(made: NetworkWindows, graph: int) -> Window:
         doubtful = [float(x) for x in here[np.isfinite(here) & ~clear]]
         targets[station, phase] = triangles(arrivals, n)
         known[station, phase] = known_samples(n, arrivals, doubtful, [])
-        labels += [WindowLabel(station, phase, sample, f"home-{graph}", "") for sample in arrivals]
+        labels += [WindowLabel(station, phase, sample, f"forgetting-{graph}", "") for sample in arrivals]
     return Window(
-        name=f"home@{graph}",
+        name=f"forgetting@{graph}",
         start=UTCDateTime(0),
         rate_hz=made.rate_hz,
         station_ids=tuple(f"QR.R{station:03d}." for station in range(n_stations)),

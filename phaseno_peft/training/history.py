@@ -1,4 +1,4 @@
-"""The course of a training: what each epoch came to, and everything that the next one depends on."""
+"""The state of a training: what each epoch came to, and everything that the next one depends on."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Epoch:
 
 
 @dataclass
-class Course:
+class TrainingState:
     """Where a training stands between two epochs.
 
     Random numbers are no part of it: each epoch draws from generators made of the seed and the epoch's number.

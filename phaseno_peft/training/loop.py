@@ -25,7 +25,7 @@ from phaseno_peft.campaign.augment import compose, limit_stations
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.evaluation.metrics import choose_thresholds, cross_entropy, score
 from phaseno_peft.picking.inference import batches, network_input, window_probabilities
-from phaseno_peft.training.history import Course, Epoch, best_epoch
+from phaseno_peft.training.history import Epoch, TrainingState, best_epoch
 from phaseno_peft.training.settings import TrainingSettings, cosine, plateau
 
 log = logging.getLogger(__name__)
@@ -40,13 +40,13 @@ def train(
     on_epoch: Callable[[Epoch], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
     *,
-    course: Course | None = None,
-    keep: Callable[[Course], None] | None = None,
+    state: TrainingState | None = None,
+    keep: Callable[[TrainingState], None] | None = None,
 ) -> tuple[list[Epoch], int]:
     """Train the parameters of `model` that require gradients, in place, and leave it at its best epoch.
 
     Returns the history and the epoch that was kept. Epoch 0 is the untrained model, so that a campaign that cannot be
-    learned keeps the backbone. `keep` is given the course after each epoch; a training that is given such a `course`
+    learned keeps the backbone. `keep` is given the state after each epoch; a training that is given such a `state`
     goes on from there, and ends as if it had never stopped.
     Raises `CampaignError` if there is no event to train on.
     """
@@ -59,18 +59,18 @@ def train(
     noise = [window for window in sampler.epoch(4 * n_windows, number=10**6) if window.is_noise][:n_windows]
     validation = validation[:: -(-len(validation) // (settings.judged_windows or len(validation) or 1)) or 1]
     one_pick = 1 / max(1, sum(len(window.labels) for window in validation))
-    if course is None:
+    if state is None:
         started = time.monotonic()
         verdict = judged(model, validation, edge_limit_km, settings)
-        course = Course(settings.epochs)
-        course.add(Epoch(0, None, *verdict, 0.0, time.monotonic() - started), trainable)
+        state = TrainingState(settings.epochs)
+        state.add(Epoch(0, None, *verdict, 0.0, time.monotonic() - started), trainable)
         if on_epoch:
-            on_epoch(course.history[-1])
+            on_epoch(state.history[-1])
     else:
-        _resume(course, trainable, optimizer)
+        _resume(state, trainable, optimizer)
 
-    while not _is_over(course, settings, one_pick):
-        number, started, losses = course.number + 1, time.monotonic(), []
+    while not _is_over(state, settings, one_pick):
+        number, started, losses = state.number + 1, time.monotonic(), []
         rng = np.random.default_rng([settings.seed, 1, number])
         windows = [
             compose(rng, limit_stations(rng, window, settings.stations_per_window), noise)
@@ -80,8 +80,8 @@ def train(
         model.train()
         with seeded(settings.seed, number, device=device):
             for step, batch in enumerate(steps):
-                progress = (number - 1 + step / len(steps)) / course.last_epoch
-                rate = settings.learning_rate * _factor(course, progress, settings)
+                progress = (number - 1 + step / len(steps)) / state.last_epoch
+                rate = settings.learning_rate * _factor(state, progress, settings)
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 waveforms, graph = network_input(batch, edge_limit_km)
@@ -89,7 +89,7 @@ def train(
                 loss = masked_loss(logits, *_labels(batch, device), settings.positive_weight)
                 if not bool(torch.isfinite(loss)):
                     log.warning("the loss became %s in epoch %d; training stops there", float(loss.detach()), number)
-                    return course.history, _restore(trainable, course, one_pick, model)
+                    return state.history, _restore(trainable, state, one_pick, model)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]  # torch's stub
                 torch.nn.utils.clip_grad_norm_(trainable.values(), settings.clip_norm)
@@ -100,48 +100,50 @@ def train(
 
         verdict = judged(model, validation, edge_limit_km, settings)
         seconds = time.monotonic() - started
-        course.add(Epoch(number, float(np.mean(losses)), *verdict, rate, seconds), trainable)
+        state.add(Epoch(number, float(np.mean(losses)), *verdict, rate, seconds), trainable)
         if settings.max_minutes is not None:  # the rest of the schedule is squeezed into the epochs that fit
-            left_s = settings.max_minutes * 60 - sum(epoch.seconds for epoch in course.history)
-            course.last_epoch = max(number, min(course.last_epoch, number + int(left_s / seconds)))
+            left_s = settings.max_minutes * 60 - sum(epoch.seconds for epoch in state.history)
+            state.last_epoch = max(number, min(state.last_epoch, number + int(left_s / seconds)))
         if keep:
-            course.parameters = {name: p.detach() for name, p in trainable.items()}
-            course.moments = {name: optimizer.state[p] for name, p in trainable.items() if p in optimizer.state}
-            keep(course)
+            state.parameters = {name: p.detach() for name, p in trainable.items()}
+            state.moments = {name: optimizer.state[p] for name, p in trainable.items() if p in optimizer.state}
+            keep(state)
         if on_epoch:
-            on_epoch(course.history[-1])
-    return course.history, _restore(trainable, course, one_pick, model)
+            on_epoch(state.history[-1])
+    return state.history, _restore(trainable, state, one_pick, model)
 
 
-def _is_over(course: Course, settings: TrainingSettings, one_pick: float) -> bool:
-    waited = course.number - best_epoch(course.history, one_pick)
-    return course.number >= course.last_epoch or waited >= settings.patience
+def _is_over(state: TrainingState, settings: TrainingSettings, one_pick: float) -> bool:
+    waited = state.number - best_epoch(state.history, one_pick)
+    return state.number >= state.last_epoch or waited >= settings.patience
 
 
-def _factor(course: Course, progress: float, settings: TrainingSettings) -> float:
+def _factor(state: TrainingState, progress: float, settings: TrainingSettings) -> float:
     if settings.schedule == "cosine":
         return cosine(progress, settings.warmup_share)
-    return plateau([epoch.validation_loss for epoch in course.history], settings.plateau_epochs)
+    return plateau([epoch.validation_loss for epoch in state.history], settings.plateau_epochs)
 
 
-def _resume(course: Course, trainable: Mapping[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
-    """Put parameters and the optimiser's moments back to where the course stands."""
+def _resume(
+    state: TrainingState, trainable: Mapping[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer
+) -> None:
+    """Put parameters and the optimiser's moments back to where the state stands."""
     with torch.no_grad():
         for name, parameter in trainable.items():
-            parameter.copy_(course.parameters[name])
-    state = optimizer.state_dict()
-    state["state"] = {i: course.moments[name] for i, name in enumerate(trainable) if name in course.moments}
-    optimizer.load_state_dict(state)
+            parameter.copy_(state.parameters[name])
+    optimizer_state = optimizer.state_dict()
+    optimizer_state["state"] = {i: state.moments[name] for i, name in enumerate(trainable) if name in state.moments}
+    optimizer.load_state_dict(optimizer_state)
 
 
 def _restore(
-    trainable: Mapping[str, torch.nn.Parameter], course: Course, one_pick: float, model: torch.nn.Module
+    trainable: Mapping[str, torch.nn.Parameter], state: TrainingState, one_pick: float, model: torch.nn.Module
 ) -> int:
     """Put the model back to the epoch that is kept, and return that epoch."""
-    kept = best_epoch(course.history, one_pick)
+    kept = best_epoch(state.history, one_pick)
     with torch.no_grad():
         for name, parameter in trainable.items():
-            parameter.copy_(course.snapshots[kept][name])
+            parameter.copy_(state.snapshots[kept][name])
     model.eval()
     return kept
 

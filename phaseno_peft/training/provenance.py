@@ -17,7 +17,7 @@ from phaseno_peft.errors import CampaignError
 from phaseno_peft.evaluation import Scores, f1_gain, pick_window, score
 from phaseno_peft.figures.scores import f1_against_tolerance, residual_histograms, score_bars, training_curves
 from phaseno_peft.figures.sections import record_section
-from phaseno_peft.training.dataset import Material, training_events
+from phaseno_peft.training.dataset import CampaignDataset, training_events
 from phaseno_peft.training.fit import Fitted, Verdict
 from phaseno_peft.training.settings import TrainingSettings
 
@@ -42,24 +42,24 @@ def source_of_labels(campaign: Campaign, said: LabelSource) -> LabelSource:
 
 
 def provenance(
-    material: Material, labels: int | None, label_source: LabelSource, training: TrainingSettings
+    dataset: CampaignDataset, labels: int | None, label_source: LabelSource, training: TrainingSettings
 ) -> Provenance:
     """Counts and origins of what one training worked on."""
-    campaign, split = material.campaign, material.split
-    used = material.train(labels, training.seed)
-    n_windows = training.windows(material.n_events)
+    campaign, split = dataset.campaign, dataset.split
+    used = dataset.train(labels, training.seed)
+    n_windows = training.windows(dataset.n_events)
     how = split.how
     if labels is not None:
         how += f" Of the training events the labels of {labels} were used, drawn with seed {training.seed}."
     return Provenance(
         campaign=campaign.name,
         label_source=label_source,
-        seed=material.seed,
+        seed=dataset.seed,
         train_events=len(training_events(used)),
         validation_events=len({e for stretch in split.validation for e in stretch.event_ids}),
         test_events=len({e for stretch in split.test for e in stretch.event_ids}),
         train_windows=n_windows,
-        train_noise_windows=n_windows // 2 if material.sampler(used, training.seed).noise_s else 0,
+        train_noise_windows=n_windows // 2 if dataset.sampler(used, training.seed).noise_s else 0,
         train_picks={
             phase: sum(pick.phase == phase and pick.usable for stretch in used for pick in stretch.picks)
             for phase in PHASES
@@ -82,18 +82,18 @@ def convention(offset: Mapping[str, LabelOffset]) -> LabelConvention:
     return found.pop() if len(found) == 1 else "unknown"
 
 
-def score_without_offset(material: Material, frozen: Verdict) -> Scores:
+def score_without_offset(dataset: CampaignDataset, frozen: Verdict) -> Scores:
     """The frozen backbone with its median residual of the validation events taken off: the cheapest rival there is."""
     shift_samples = []
     for phase in PHASES:
         median_s = frozen.validation.phase(phase, 0.5).residual_median_s
-        shift_samples.append(median_s * material.validation[0].rate_hz if np.isfinite(median_s) else 0.0)
+        shift_samples.append(median_s * dataset.validation[0].rate_hz if np.isfinite(median_s) else 0.0)
     moved = [
         dataclasses.replace(
             window,
             labels=tuple(dataclasses.replace(x, sample=x.sample + shift_samples[x.phase]) for x in window.labels),
         )
-        for window in material.test
+        for window in dataset.test
     ]
     min_distance_s = frozen.test.min_distance_s
     return score(moved, frozen.test_probabilities, frozen.thresholds, min_distance_s=min_distance_s)
@@ -114,10 +114,10 @@ def captions(fitted: Fitted) -> dict[str, str]:
     return figures | ({"Training": "figures/training.png"} if len(fitted.history) > 1 else {})
 
 
-def draw(folder: Path, material: Material, fitted: Fitted, frozen: Verdict, adapter: Verdict) -> dict[str, Path]:
+def draw(folder: Path, dataset: CampaignDataset, fitted: Fitted, frozen: Verdict, adapter: Verdict) -> dict[str, Path]:
     """Figures of an adapter: name in its folder -> file in `folder`."""
-    section = window_to_show(material.test)
-    i = [window.name for window in material.test].index(section.name)
+    section = window_to_show(dataset.test)
+    i = [window.name for window in dataset.test].index(section.name)
     before, after = frozen.test_probabilities[i], adapter.test_probabilities[i]
     scores = {"frozen": frozen.test, "adapter": adapter.test}
     paths = {
@@ -139,7 +139,9 @@ def draw(folder: Path, material: Material, fitted: Fitted, frozen: Verdict, adap
     return paths
 
 
-def notes(campaign: Campaign, frozen: Verdict, adapter: Verdict, kept: int, home: Mapping[str, Scores]) -> list[str]:
+def notes(
+    campaign: Campaign, frozen: Verdict, adapter: Verdict, kept: int, forgetting: Mapping[str, Scores]
+) -> list[str]:
     """Sentences for the card."""
     lines = []
     for phase in PHASES:
@@ -147,7 +149,7 @@ def notes(campaign: Campaign, frozen: Verdict, adapter: Verdict, kept: int, home
         lines.append(
             f"{phase}: F1 at 0.5 s changes by {gain:+.3f} (95 % {low:+.3f} to {high:+.3f}, bootstrap over windows)."
         )
-    before, after = home["frozen"].mean_f1(0.5), home["adapter"].mean_f1(0.5)
+    before, after = forgetting["frozen"].mean_f1(0.5), forgetting["adapter"].mean_f1(0.5)
     lines.append(
         f"Away from its campaign the adapter changes the mean F1 from {before:.3f} to {after:.3f} (simulated networks, "
         "the kind the embedded backbone was pre-trained on). Switched off, the network is the frozen one, bit for bit."

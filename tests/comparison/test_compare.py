@@ -1,4 +1,4 @@
-"""Several recipes on one bench: what is run, what is kept, what is reported."""
+"""Several recipes compared on one campaign: what is run, what is kept, what is reported."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ import pytest
 from phaseno_peft.backbone import load_backbone
 from phaseno_peft.campaign import Campaign
 from phaseno_peft.comparison import compare as module
-from phaseno_peft.comparison.compare import Job, compare, plan
+from phaseno_peft.comparison.compare import PlannedRun, compare, plan
 from phaseno_peft.comparison.results import Comparison, Run
 from phaseno_peft.errors import AdapterError, PhasenoPeftError
 from phaseno_peft.training import Epoch, TrainingSettings, find_recipe, forgetting
-from phaseno_peft.training.dataset import Material
-from phaseno_peft.training.fit import Listeners
+from phaseno_peft.training.dataset import CampaignDataset
+from phaseno_peft.training.fit import TrainingCallbacks
 
 RECIPES = ["frozen", "head", "unfreeze:1"]
 
 
-def names(jobs: list[Job]) -> list[tuple[str, int, int | None]]:
-    return [(job.recipe.name, job.seed, job.labels) for job in jobs]
+def names(planned_runs: list[PlannedRun]) -> list[tuple[str, int, int | None]]:
+    return [(planned.recipe.name, planned.seed, planned.labels) for planned in planned_runs]
 
 
 def test_the_frozen_backbone_is_judged_once_and_seeds_take_turns() -> None:
@@ -46,8 +46,8 @@ def test_the_frozen_backbone_is_judged_once_and_seeds_take_turns() -> None:
 
 def test_more_labels_than_there_are_become_one_point_with_all() -> None:
     said: list[str] = []
-    jobs = plan([find_recipe("lora")], range(5, 6), [0, 10, 25, 100], 19, said.append)
-    assert names(jobs) == [("frozen", 5, None), ("lora", 5, 10), ("lora", 5, None)]
+    planned_runs = plan([find_recipe("lora")], range(5, 6), [0, 10, 25, 100], 19, said.append)
+    assert names(planned_runs) == [("frozen", 5, None), ("lora", 5, 10), ("lora", 5, None)]
     assert said == ["the training side has 19 events: 25, 100 labels become all of them"]
 
 
@@ -59,17 +59,19 @@ def test_a_plan_without_anything_is_refused() -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def lean(material: Material) -> Iterator[None]:
+def lean(dataset: CampaignDataset) -> Iterator[None]:
     """Three windows on each side, two a training epoch."""
 
-    def training(job: Job, epochs: int | None, _: float | None) -> TrainingSettings:
-        return job.recipe.training.changed(epochs=epochs, windows_per_epoch=2, learning_rate=0.01, seed=job.seed)
+    def training(planned: PlannedRun, epochs: int | None, _: float | None) -> TrainingSettings:
+        return planned.recipe.training.changed(
+            epochs=epochs, windows_per_epoch=2, learning_rate=0.01, seed=planned.seed
+        )
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_training", training)
-        patch.setattr(Material, "of", lambda *_: material)
-        few = forgetting.home_windows()[:4]
-        patch.setattr(forgetting, "home_windows", lambda: few)
+        patch.setattr(CampaignDataset, "of", lambda *_: dataset)
+        few = forgetting.forgetting_windows()[:4]
+        patch.setattr(forgetting, "forgetting_windows", lambda: few)
         yield
 
 
@@ -153,14 +155,14 @@ def test_a_stopped_comparison_goes_on_and_ends_with_the_same_numbers(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, RECIPES, listeners=Listeners(on_epoch=stop))
+        run(tmp_path, RECIPES, callbacks=TrainingCallbacks(on_epoch=stop))
     assert sorted(path.stem for path in (tmp_path / "runs").iterdir()) == [
         "frozen-seed-0-labels-all",
         "head-seed-0-labels-all",
     ]
     assert [path.stem for path in (tmp_path / ".training").iterdir()] == ["unfreeze-1-seed-0-labels-all"]
     said: list[str] = []
-    comparison = run(tmp_path, RECIPES, listeners=Listeners(said.append))
+    comparison = run(tmp_path, RECIPES, callbacks=TrainingCallbacks(said.append))
     assert said.count("finished earlier") == 2
     assert "continuing a training that was stopped after epoch 1" in said
     whole = [r for r in done[1].runs if r.n_events in (0, 7)]
@@ -172,12 +174,12 @@ def test_runs_side_by_side_give_the_same_numbers(
 ) -> None:
     said: list[str] = []
     recipes = ["frozen", "unfreeze:1"]
-    comparison = run(tmp_path, recipes, at_once=2, listeners=Listeners(said.append))
+    comparison = run(tmp_path, recipes, at_once=2, callbacks=TrainingCallbacks(said.append))
     whole = [r for r in done[1].runs if r.n_events in (0, 7) and r.recipe in recipes]
     for a, b in zip(comparison.runs, whole, strict=True):
         assert same(dataclasses.replace(a, home=b.home), b)  # a process of its own is judged on all windows of home
     assert said.count("finished earlier") == 0
-    again = run(tmp_path, recipes, at_once=2, listeners=Listeners(said.append))
+    again = run(tmp_path, recipes, at_once=2, callbacks=TrainingCallbacks(said.append))
     assert again.runs == comparison.runs
     assert said.count("finished earlier") == len(whole)
 

@@ -117,7 +117,7 @@ def test_a_full_disk_keeps_the_old_origin(
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("phaseno_peft.files.os.write", full)
+    monkeypatch.setattr("phaseno_peft.files.atomic.os.write", full)
     with pytest.raises(PhasenoPeftError, match=r"origin\.json: cannot be written: No space"):
         write_origin(library / "bc", Origin("lab/bc", "v2", "2" * 40))
     assert read_origin(library / "bc") == old

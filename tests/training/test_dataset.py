@@ -10,24 +10,24 @@ import pytest
 
 from phaseno_peft.campaign import Campaign
 from phaseno_peft.errors import CampaignError
-from phaseno_peft.training.dataset import Material, training_events
+from phaseno_peft.training.dataset import CampaignDataset, training_events
 
 
-def test_subsets_of_labels_are_nested_and_their_seed_decides(material: Material) -> None:
-    drawn = [set(training_events(material.train(n, seed=3))) for n in range(1, material.n_events + 1)]
-    assert [len(events) for events in drawn] == list(range(1, material.n_events + 1))
+def test_subsets_of_labels_are_nested_and_their_seed_decides(dataset: CampaignDataset) -> None:
+    drawn = [set(training_events(dataset.train(n, seed=3))) for n in range(1, dataset.n_events + 1)]
+    assert [len(events) for events in drawn] == list(range(1, dataset.n_events + 1))
     assert all(a < b for a, b in pairwise(drawn))
-    assert drawn[-1] == set(training_events(material.split.train))
-    others = [set(training_events(material.train(2, seed=seed))) for seed in range(8)]
+    assert drawn[-1] == set(training_events(dataset.split.train))
+    others = [set(training_events(dataset.train(2, seed=seed))) for seed in range(8)]
     assert len({frozenset(events) for events in others}) > 1
 
 
-def test_events_without_their_labels_are_unknown_and_never_noise(material: Material) -> None:
-    stretches = material.train(2, seed=0)
+def test_events_without_their_labels_are_unknown_and_never_noise(dataset: CampaignDataset) -> None:
+    stretches = dataset.train(2, seed=0)
     chosen = set(training_events(stretches))
-    picks = [(stretch.recording.start, p) for stretch in material.split.train for p in stretch.picks]
+    picks = [(stretch.recording.start, p) for stretch in dataset.split.train for p in stretch.picks]
     hidden = [p for _, p in picks if p.usable and p.event_id not in chosen]
-    windows = [w for number in range(6) for w in material.sampler(stretches, 0).epoch(14, number)]
+    windows = [w for number in range(6) for w in dataset.sampler(stretches, 0).epoch(14, number)]
     assert {label.event_id for window in windows for label in window.labels} == chosen
     masked = 0
     for window in windows:
@@ -41,7 +41,7 @@ def test_events_without_their_labels_are_unknown_and_never_noise(material: Mater
                 masked += 1
                 assert not window.is_noise
                 assert not window.known[station, phase, sample] or window.targets[station, phase, sample] > 0
-    seen_otherwise = [w for n in range(6) for w in material.sampler(material.split.train, 0).epoch(14, n)]
+    seen_otherwise = [w for n in range(6) for w in dataset.sampler(dataset.split.train, 0).epoch(14, n)]
     assert {label.event_id for window in seen_otherwise for label in window.labels} > chosen
     beyond = [stretch for stretch in stretches if not set(stretch.event_ids) and stretch.picks]
     assert beyond  # there are such events, and nothing was cut around them or it was masked
@@ -49,14 +49,14 @@ def test_events_without_their_labels_are_unknown_and_never_noise(material: Mater
 
 
 @pytest.mark.parametrize("labels", [0, 8])
-def test_as_many_labels_as_there_are_not_are_refused(labels: int, material: Material) -> None:
+def test_as_many_labels_as_there_are_not_are_refused(labels: int, dataset: CampaignDataset) -> None:
     with pytest.raises(CampaignError, match=f"{labels} labelled events are asked for, the training side has 7"):
-        material.train(labels)
+        dataset.train(labels)
 
 
-def test_the_digest_sees_samples_picks_stations_and_seeds(campaign: Campaign, material: Material) -> None:
-    digest = material.sha256
-    assert Material.of(campaign, 0).sha256 == digest
+def test_the_digest_sees_samples_picks_stations_and_seeds(campaign: Campaign, dataset: CampaignDataset) -> None:
+    digest = dataset.sha256
+    assert CampaignDataset.of(campaign, 0).sha256 == digest
     first = campaign.recordings[0]
     samples = first.samples.copy()
     samples[0, 0, 0] = np.nextafter(samples[0, 0, 0], np.float32(np.inf))
@@ -65,10 +65,10 @@ def test_the_digest_sees_samples_picks_stations_and_seeds(campaign: Campaign, ma
     changed.append(dataclasses.replace(first, stations=(station, *first.stations[1:])))
     for recording in changed:
         other = dataclasses.replace(campaign, recordings=(recording, *campaign.recordings[1:]))
-        assert Material.of(other, 0).sha256 != digest
+        assert CampaignDataset.of(other, 0).sha256 != digest
     event = campaign.catalogue.events[0]
     pick = dataclasses.replace(event.picks[0], time=event.picks[0].time + 0.01)
     events = (dataclasses.replace(event, picks=(pick, *event.picks[1:])), *campaign.catalogue.events[1:])
     other = dataclasses.replace(campaign, catalogue=dataclasses.replace(campaign.catalogue, events=events))
-    assert Material.of(other, 0).sha256 != digest
-    assert Material.of(campaign, 1).sha256 != digest
+    assert CampaignDataset.of(other, 0).sha256 != digest
+    assert CampaignDataset.of(campaign, 1).sha256 != digest

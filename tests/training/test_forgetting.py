@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from phaseno_peft.backbone import load_backbone
-from phaseno_peft.training.forgetting import WINDOWS, home_windows, judge_at_home
+from phaseno_peft.training.forgetting import WINDOWS, forgetting_windows, judge_forgetting
 
 
 def test_home_windows_are_sound_and_always_the_same() -> None:
-    windows = home_windows()
-    home_windows.cache_clear()
-    again = home_windows()
+    windows = forgetting_windows()
+    forgetting_windows.cache_clear()
+    again = forgetting_windows()
     assert len(windows) == WINDOWS
     assert all(np.array_equal(a.waveforms, b.waveforms) for a, b in zip(windows, again, strict=True))
     for window in windows:
@@ -30,11 +30,11 @@ def test_home_windows_are_sound_and_always_the_same() -> None:
 
 @pytest.mark.slow
 def test_the_embedded_backbone_is_at_home_there() -> None:
-    assert judge_at_home(load_backbone()).mean_f1(0.5) > 0.6
+    assert judge_forgetting(load_backbone()).mean_f1(0.5) > 0.6
 
 
 def test_a_random_network_is_not_at_home(small_backbone: Path) -> None:
-    found = judge_at_home(load_backbone(small_backbone))
+    found = judge_forgetting(load_backbone(small_backbone))
     assert found.mean_f1(0.5) < 0.4
     assert found.n_windows == WINDOWS // 2
     assert dataclasses.asdict(found)["time_scale"] == 1.0

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.training import QUICK, Epoch, TrainingSettings
-from phaseno_peft.training.history import Course, best_epoch, first_difference
+from phaseno_peft.training.history import TrainingState, best_epoch, first_difference
 from phaseno_peft.training.settings import cosine, plateau
 
 
@@ -32,21 +32,21 @@ def test_scores_closer_than_one_pick_are_told_apart_by_the_loss() -> None:
     st.sampled_from([0.01, 0.1, 0.3]),
 )
 def test_the_epoch_to_keep_is_always_among_the_snapshots(found: list[tuple[int, float]], one_pick: float) -> None:
-    course = Course(100)
+    state = TrainingState(100)
     for number, (score, loss) in enumerate([(0, 0.25), *found]):
-        course.add(epoch(number, score / 4, loss), {"x": torch.tensor(float(number))})
-        kept = best_epoch(course.history, one_pick)
-        assert float(course.snapshots[kept]["x"]) == kept
+        state.add(epoch(number, score / 4, loss), {"x": torch.tensor(float(number))})
+        kept = best_epoch(state.history, one_pick)
+        assert float(state.snapshots[kept]["x"]) == kept
 
 
 def test_snapshots_that_cannot_win_are_dropped_and_copies_are_kept() -> None:
-    course, weight = Course(9), torch.zeros(2)
+    state, weight = TrainingState(9), torch.zeros(2)
     for number in range(5):
         weight += 1
-        course.add(epoch(number, 0.1 * number, 1.0 - 0.1 * number), {"w": weight})
-    assert list(course.snapshots) == [4]
+        state.add(epoch(number, 0.1 * number, 1.0 - 0.1 * number), {"w": weight})
+    assert list(state.snapshots) == [4]
     weight += 1
-    assert course.snapshots[4]["w"].tolist() == [5.0, 5.0]
+    assert state.snapshots[4]["w"].tolist() == [5.0, 5.0]
 
 
 def test_the_cosine_rises_then_falls_to_zero() -> None:

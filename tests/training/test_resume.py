@@ -20,11 +20,11 @@ from phaseno_peft.errors import AdapterError, PhasenoPeftError
 from phaseno_peft.files import write_file
 from phaseno_peft.training import Epoch, checkpoint, cr_lora_recipe, find_recipe
 from phaseno_peft.training.checkpoint import FOLDER, Checkpoint
-from phaseno_peft.training.dataset import Material
-from phaseno_peft.training.fit import Fitted, Listeners, fit
-from phaseno_peft.training.history import Course
+from phaseno_peft.training.dataset import CampaignDataset
+from phaseno_peft.training.fit import Fitted, TrainingCallbacks, fit
+from phaseno_peft.training.history import TrainingState
 from phaseno_peft.training.recipes import Recipe
-from tests.training.conftest import LEAN, lean_material, read
+from tests.training.conftest import LEAN, lean_dataset, read
 
 SHORT = dataclasses.replace(LEAN, windows_per_epoch=3)
 DROPOUT = cr_lora_recipe(CRLoraSettings(lora_dropout=0.3))
@@ -35,33 +35,33 @@ class StoppedError(Exception):
     pass
 
 
-def stop_after(number: int) -> Listeners:
+def stop_after(number: int) -> TrainingCallbacks:
     def on_epoch(epoch: Epoch) -> None:
         if epoch.epoch == number:
             raise StoppedError
 
-    return Listeners(on_epoch=on_epoch)
+    return TrainingCallbacks(on_epoch=on_epoch)
 
 
 def tensors(fitted: Fitted) -> list[np.ndarray]:
     return [p.detach().numpy().copy() for p in fitted.model.parameters() if p.requires_grad]
 
 
-def course(fitted: Fitted) -> list[Epoch]:
+def state(fitted: Fitted) -> list[Epoch]:
     """The history without its only part that may differ."""
     return [dataclasses.replace(epoch, seconds=0.0) for epoch in fitted.history]
 
 
 def assert_same(a: Fitted, b: Fitted) -> None:
-    assert course(a) == course(b)
+    assert state(a) == state(b)
     assert a.kept == b.kept
     assert all(np.array_equal(x, y) for x, y in zip(tensors(a), tensors(b), strict=True))
 
 
 def test_a_killed_process_goes_on_with_the_same_result(
-    campaign_folder: Path, material: Material, small_backbone: Path, tmp_path: Path
+    campaign_folder: Path, dataset: CampaignDataset, small_backbone: Path, tmp_path: Path
 ) -> None:
-    whole = fit(DROPOUT, material, SHORT, backbone=small_backbone)
+    whole = fit(DROPOUT, dataset, SHORT, backbone=small_backbone)
     command = [sys.executable, __file__, *map(str, (campaign_folder, small_backbone, tmp_path / "c.safetensors"))]
     root = str(Path(__file__).resolve().parents[2])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
@@ -78,45 +78,49 @@ def test_a_killed_process_goes_on_with_the_same_result(
     said: list[str] = []
     resumed = fit(
         DROPOUT,
-        material,
+        dataset,
         SHORT,
         backbone=small_backbone,
         checkpoint=tmp_path / "c.safetensors",
-        listeners=Listeners(said.append),
+        callbacks=TrainingCallbacks(said.append),
     )
     assert said == ["continuing a training that was stopped after epoch 2"]
     assert_same(resumed, whole)
-    other = fit(DROPOUT, material, dataclasses.replace(SHORT, seed=1), backbone=small_backbone)
+    other = fit(DROPOUT, dataset, dataclasses.replace(SHORT, seed=1), backbone=small_backbone)
     assert not all(np.array_equal(x, y) for x, y in zip(tensors(whole), tensors(other), strict=True))
 
 
 @pytest.mark.parametrize("recipe", ["unfreeze:2", "bottleneck", "peft:LoKr"])
-def test_other_recipes_go_on_as_well(recipe: str, material: Material, small_backbone: Path, tmp_path: Path) -> None:
+def test_other_recipes_go_on_as_well(
+    recipe: str, dataset: CampaignDataset, small_backbone: Path, tmp_path: Path
+) -> None:
     """`unfreeze:2` has complex weights, a plateau and weights that never get a gradient."""
     settings = dataclasses.replace(LEAN, epochs=2, windows_per_epoch=2, schedule="plateau", plateau_epochs=1)
     place = tmp_path / "c.safetensors"
-    whole = fit(find_recipe(recipe), material, settings, backbone=small_backbone)
+    whole = fit(find_recipe(recipe), dataset, settings, backbone=small_backbone)
     with pytest.raises(StoppedError):
-        fit(find_recipe(recipe), material, settings, backbone=small_backbone, checkpoint=place, listeners=stop_after(1))
-    resumed = fit(find_recipe(recipe), material, settings, backbone=small_backbone, checkpoint=place)
+        fit(find_recipe(recipe), dataset, settings, backbone=small_backbone, checkpoint=place, callbacks=stop_after(1))
+    resumed = fit(find_recipe(recipe), dataset, settings, backbone=small_backbone, checkpoint=place)
     assert_same(resumed, whole)
-    again = fit(find_recipe(recipe), material, settings, backbone=small_backbone, checkpoint=place)  # nothing is left
+    again = fit(find_recipe(recipe), dataset, settings, backbone=small_backbone, checkpoint=place)  # nothing is left
     assert_same(again, whole)
 
 
 @pytest.fixture(scope="module")
-def stopped(material: Material, small_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def stopped(dataset: CampaignDataset, small_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("stopped") / "c.safetensors"
     with pytest.raises(StoppedError):
-        start(material, small_backbone, place, listeners=stop_after(1))
+        start(dataset, small_backbone, place, callbacks=stop_after(1))
     return place
 
 
-def start(material: Material, backbone: Path, place: Path, recipe: Recipe | None = None, **changes: object) -> Fitted:
-    options = {key: changes.pop(key) for key in ("restart", "listeners", "labels") if key in changes}
+def start(
+    dataset: CampaignDataset, backbone: Path, place: Path, recipe: Recipe | None = None, **changes: object
+) -> Fitted:
+    options = {key: changes.pop(key) for key in ("restart", "callbacks", "labels") if key in changes}
     training = dataclasses.replace(LEAN, windows_per_epoch=2, **changes)  # type: ignore[arg-type]
     chosen = recipe or find_recipe("head")
-    return fit(chosen, material, training, backbone=backbone, checkpoint=place, **options)  # type: ignore[arg-type]
+    return fit(chosen, dataset, training, backbone=backbone, checkpoint=place, **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -129,41 +133,41 @@ def start(material: Material, backbone: Path, place: Path, recipe: Recipe | None
     ],
 )
 def test_a_changed_setting_is_refused(
-    change: dict[str, object], message: str, material: Material, small_backbone: Path, stopped: Path
+    change: dict[str, object], message: str, dataset: CampaignDataset, small_backbone: Path, stopped: Path
 ) -> None:
     before = stopped.read_bytes()
     with pytest.raises(AdapterError, match=f"stopped after epoch 1 lies here, but {message}.*--restart"):
-        start(material, small_backbone, stopped, **change)  # type: ignore[arg-type]
+        start(dataset, small_backbone, stopped, **change)  # type: ignore[arg-type]
     assert stopped.read_bytes() == before
 
 
 def test_changed_data_are_refused(campaign: Campaign, small_backbone: Path, stopped: Path) -> None:
     first = campaign.recordings[0]
     moved = dataclasses.replace(first, samples=first.samples + np.float32(1e-9))
-    other = lean_material(dataclasses.replace(campaign, recordings=(moved, *campaign.recordings[1:])))
+    other = lean_dataset(dataclasses.replace(campaign, recordings=(moved, *campaign.recordings[1:])))
     with pytest.raises(AdapterError, match="waveforms, stations, picks or split"):
         start(other, small_backbone, stopped)
 
 
-def test_restart_begins_anew(material: Material, small_backbone: Path, stopped: Path, tmp_path: Path) -> None:
+def test_restart_begins_anew(dataset: CampaignDataset, small_backbone: Path, stopped: Path, tmp_path: Path) -> None:
     place = tmp_path / "c.safetensors"
     place.write_bytes(stopped.read_bytes())
-    begun = start(material, small_backbone, place, restart=True, epochs=1)
+    begun = start(dataset, small_backbone, place, restart=True, epochs=1)
     assert [epoch.epoch for epoch in begun.history] == [0, 1]
 
 
 def test_a_damaged_checkpoint_is_refused(
-    material: Material, small_backbone: Path, stopped: Path, tmp_path: Path
+    dataset: CampaignDataset, small_backbone: Path, stopped: Path, tmp_path: Path
 ) -> None:
     place = tmp_path / "c.safetensors"
     for content in (b"", stopped.read_bytes()[:-100], b"\x80\x04K\x01."):
         place.write_bytes(content)
         with pytest.raises(AdapterError, match=r"c\.safetensors: not a training that can be continued.*--restart"):
-            start(material, small_backbone, place)
+            start(dataset, small_backbone, place)
 
 
 def test_an_epoch_that_cannot_be_written_leaves_the_last_one(
-    material: Material, small_backbone: Path, stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: CampaignDataset, small_backbone: Path, stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = tmp_path / "c.safetensors"
     place.write_bytes(stopped.read_bytes())
@@ -171,9 +175,9 @@ def test_an_epoch_that_cannot_be_written_leaves_the_last_one(
     def full_disk(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("phaseno_peft.files.os.replace", full_disk)
+    monkeypatch.setattr("phaseno_peft.files.atomic.os.replace", full_disk)
     with pytest.raises(PhasenoPeftError, match="No space left on device"):
-        start(material, small_backbone, place)
+        start(dataset, small_backbone, place)
     assert [path.name for path in tmp_path.iterdir()] == ["c.safetensors"]
     assert place.read_bytes() == stopped.read_bytes()
 
@@ -192,8 +196,8 @@ def test_forgetting_takes_what_a_process_left_that_was_killed_while_writing(tmp_
 
 def test_a_training_beside_it_may_remove_the_folder_they_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = (Checkpoint(tmp_path / FOLDER / name, {}) for name in ("one", "other"))
-    course = Course(1, [Epoch(0, None, 0.1, 0.5, 0.5, 0.5, 0.0, 1.0)])
-    course.parameters = {"a": torch.zeros(2)}
+    state = TrainingState(1, [Epoch(0, None, 0.1, 0.5, 0.5, 0.5, 0.0, 1.0)])
+    state.parameters = {"a": torch.zeros(2)}
     removed = []
 
     def meanwhile(path: Path, content: bytes) -> Path:
@@ -203,7 +207,7 @@ def test_a_training_beside_it_may_remove_the_folder_they_share(tmp_path: Path, m
         return write_file(path, content)
 
     monkeypatch.setattr(checkpoint, "write_file", meanwhile)
-    one.save(course)
+    one.save(state)
     assert removed == [True]
     assert one.load() is not None
 
@@ -223,9 +227,9 @@ if __name__ == "__main__":  # the process that is killed
 
     fit(
         DROPOUT,
-        lean_material(read(folder)),
+        lean_dataset(read(folder)),
         SHORT,
         backbone=backbone,
         checkpoint=place,
-        listeners=Listeners(lambda _: None, tell, lambda *_: print("step", flush=True)),
+        callbacks=TrainingCallbacks(lambda _: None, tell, lambda *_: print("step", flush=True)),
     )

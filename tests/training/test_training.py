@@ -19,7 +19,7 @@ from phaseno_peft.library import read_adapter
 from phaseno_peft.picking import load_adapter
 from phaseno_peft.training import Epoch, TrainingSettings, find_recipe, train, train_adapter
 from phaseno_peft.training import forgetting as forgetting_module
-from phaseno_peft.training.dataset import Material
+from phaseno_peft.training.dataset import CampaignDataset
 from phaseno_peft.training.loop import judged, masked_loss, seeded
 from tests.training.conftest import LEAN
 
@@ -28,10 +28,10 @@ def adapted(backbone: Path, seed: int = 0) -> torch.nn.Module:
     return find_recipe("cr-lora").model(load_backbone(backbone), seed)
 
 
-def run(material: Material, model: torch.nn.Module, **changes: object) -> tuple[list[Epoch], int]:
+def run(dataset: CampaignDataset, model: torch.nn.Module, **changes: object) -> tuple[list[Epoch], int]:
     settings = dataclasses.replace(LEAN, **changes)  # type: ignore[arg-type]
-    sampler = material.sampler(material.split.train, 0)
-    return train(model, sampler, material.validation, material.edge_limit_km, settings)
+    sampler = dataset.sampler(dataset.split.train, 0)
+    return train(model, sampler, dataset.validation, dataset.edge_limit_km, settings)
 
 
 def test_masked_loss_ignores_unknown_samples() -> None:
@@ -45,10 +45,10 @@ def test_masked_loss_ignores_unknown_samples() -> None:
     assert float(masked_loss(logits, targets, known, 5.0)) == pytest.approx(5 * math.log(2))
 
 
-def test_training_lowers_the_loss_and_leaves_the_backbone_alone(material: Material, small_backbone: Path) -> None:
+def test_training_lowers_the_loss_and_leaves_the_backbone_alone(dataset: CampaignDataset, small_backbone: Path) -> None:
     model = adapted(small_backbone)
     before = fingerprint(model.get_base_model())  # type: ignore[operator]
-    history, kept = run(material, model, epochs=3, windows_per_epoch=8)
+    history, kept = run(dataset, model, epochs=3, windows_per_epoch=8)
     assert fingerprint(model.get_base_model()) == before  # type: ignore[operator]
     assert history[-1].validation_loss < 0.9 * history[0].validation_loss
     assert kept > 0
@@ -57,11 +57,11 @@ def test_training_lowers_the_loss_and_leaves_the_backbone_alone(material: Materi
 
 
 def test_the_same_seed_gives_the_same_adapter_and_another_seed_another(
-    material: Material, small_backbone: Path
+    dataset: CampaignDataset, small_backbone: Path
 ) -> None:
     def trained(seed: int) -> list[np.ndarray]:
         model = adapted(small_backbone)
-        run(material, model, epochs=1, seed=seed)
+        run(dataset, model, epochs=1, seed=seed)
         return [p.detach().numpy().copy() for p in model.parameters() if p.requires_grad]
 
     first, again, other = trained(0), trained(0), trained(1)
@@ -69,29 +69,29 @@ def test_the_same_seed_gives_the_same_adapter_and_another_seed_another(
     assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
 
 
-def test_the_model_is_left_at_the_kept_epoch(material: Material, small_backbone: Path) -> None:
+def test_the_model_is_left_at_the_kept_epoch(dataset: CampaignDataset, small_backbone: Path) -> None:
     model = adapted(small_backbone)
-    history, kept = run(material, model, epochs=3, learning_rate=0.1)
-    loss, *f1 = judged(model, material.validation, 30.0, TrainingSettings())
+    history, kept = run(dataset, model, epochs=3, learning_rate=0.1)
+    loss, *f1 = judged(model, dataset.validation, 30.0, TrainingSettings())
     assert loss == history[kept].validation_loss
     assert f1 == [history[kept].validation_f1_P, history[kept].validation_f1_S, history[kept].validation_f1_close]
     assert len({e.validation_loss for e in history}) == len(history)
 
 
 def test_a_loss_that_is_no_number_ends_training_and_keeps_what_was_good(
-    material: Material, small_backbone: Path, caplog: pytest.LogCaptureFixture
+    dataset: CampaignDataset, small_backbone: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = adapted(small_backbone)
-    history, kept = run(material, model, epochs=3, learning_rate=1e6, clip_norm=1e9)
+    history, kept = run(dataset, model, epochs=3, learning_rate=1e6, clip_norm=1e9)
     assert "the loss became nan" in caplog.text
     assert math.isfinite(history[kept].validation_loss)
     assert all(bool(torch.isfinite(p).all()) for p in model.parameters() if p.requires_grad)
 
 
-def test_early_stopping_and_the_time_limit_end_training(material: Material, small_backbone: Path) -> None:
-    history, _ = run(material, adapted(small_backbone), epochs=50, learning_rate=3.0, patience=1)
+def test_early_stopping_and_the_time_limit_end_training(dataset: CampaignDataset, small_backbone: Path) -> None:
+    history, _ = run(dataset, adapted(small_backbone), epochs=50, learning_rate=3.0, patience=1)
     assert len(history) - 1 < 20
-    history, _ = run(material, adapted(small_backbone), epochs=50, max_minutes=1e-3)
+    history, _ = run(dataset, adapted(small_backbone), epochs=50, max_minutes=1e-3)
     assert len(history) - 1 == 1
 
 
@@ -119,8 +119,8 @@ def test_a_campaign_becomes_an_adapter_with_everything_it_promises(
 def test_labels_seeds_quick_and_forgetting_are_written_down(
     campaign: Campaign, small_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few = forgetting_module.home_windows()[:6]
-    monkeypatch.setattr(forgetting_module, "home_windows", lambda: few)
+    few = forgetting_module.forgetting_windows()[:6]
+    monkeypatch.setattr(forgetting_module, "forgetting_windows", lambda: few)
     said: list[str] = []
     trained = train_adapter(
         "few-labels",
