@@ -151,7 +151,8 @@ def prepare_recordings(
     rates = sorted({float(t.stats.sampling_rate) for stream in sound.values() for t in stream})
     if rates != [preprocessing.rate_hz]:
         listed = ", ".join(f"{rate:g}" for rate in rates)
-        findings.append(Finding("note", f"sampling rates of {listed} Hz are brought to {preprocessing.rate_hz:g} Hz."))
+        text = f"sampling rates of {listed} Hz are brought to {preprocessing.rate_hz:g} Hz."
+        findings.append(Finding("note", text, kind="rates differ" if len(rates) > 1 else "", value=f"{listed} Hz"))
     recordings.sort(key=lambda r: r.start)
     return tuple(recordings), findings
 

@@ -138,7 +138,7 @@ def _each_once(found: list[tuple[str, CatalogueEvent]], source: str, findings: l
         said = (
             f"{source}: {len(again)} events are given more than once with the same picks, the first {next(iter(again))}"
         )
-        findings.append(Finding("warning", f"{said}; each is kept once."))
+        findings.append(Finding("warning", f"{said}; each is kept once.", kind="duplicate event", file=source))
     return [event for _, event in kept.values()]
 
 

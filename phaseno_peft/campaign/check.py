@@ -75,11 +75,15 @@ def _counts(campaign: Campaign, stretches: Sequence[Stretch]) -> list[Finding]:
             Finding(
                 "warning",
                 f"only {len(events)} events have picks in the records: scores will be coarse. Label more if you can.",
+                kind="too few events",
+                value=f"{len(events)} events",
             )
         )
     for phase in PHASES:
         if not usable[phase]:
-            findings.append(Finding("warning", f"no usable {phase} pick: the adapter cannot learn {phase}."))
+            findings.append(
+                Finding("warning", f"no usable {phase} pick: the adapter cannot learn {phase}.", kind="too few events")
+            )
     unusable = sum(not p.usable for p in picks)
     if unusable:
         findings.append(
@@ -107,6 +111,9 @@ def _stray_picks(campaign: Campaign, stretches: Sequence[Stretch]) -> list[Findi
             Finding(
                 "warning",
                 f"{len(silent)} picks are for stations without a record at their time ({names}); they are not used.",
+                kind="pick without waveforms",
+                place=names,
+                value=f"{len(silent)} picks",
             )
         )
     if len(outside) > len(silent):
@@ -117,6 +124,9 @@ def _stray_picks(campaign: Campaign, stretches: Sequence[Stretch]) -> list[Findi
                 "warning",
                 f"{len(outside) - len(silent)} picks lie outside every waveform, the first at {first.time} on "
                 f"{first.station_id}; they are not used.",
+                kind="pick without waveforms",
+                place=f"{first.station_id} {first.time}",
+                value=f"{len(outside) - len(silent)} picks",
             )
         )
     outlying = [p for event in campaign.catalogue.events for p in _outlying(event)]
@@ -127,12 +137,20 @@ def _stray_picks(campaign: Campaign, stretches: Sequence[Stretch]) -> list[Findi
                 "warning",
                 f"{len(outlying)} picks are more than {OUTLYING_S:g} s from every other pick of their event: {shown}. "
                 "Look at them before training.",
+                kind="off the move-out",
+                place=shown,
+                value=f"{len(outlying)} picks",
             )
         )
     backwards = int((sp_times_s(campaign) <= 0).sum())
     if backwards:
         findings.append(
-            Finding("warning", f"on {backwards} station records S is picked before P. Look at them before training.")
+            Finding(
+                "warning",
+                f"on {backwards} station records S is picked before P. Look at them before training.",
+                kind="S before P",
+                value=f"{backwards} records",
+            )
         )
     firsts = sorted((e.picks[0].time.ns, e.event_id) for e in campaign.catalogue.events if e.picks)
     near = [(a[1], b[1]) for a, b in pairwise(firsts) if b[0] - a[0] < DOUBLET_S * 1e9]
@@ -167,7 +185,8 @@ def _stations(campaign: Campaign, stretches: Sequence[Stretch]) -> list[Finding]
     findings = []
     absent = [s.station_id for s in campaign.stations if s.station_id not in recorded]
     if absent:
-        findings.append(Finding("note", f"{len(absent)} listed stations have no waveform: {_few(absent)}."))
+        text = f"{len(absent)} listed stations have no waveform: {_few(absent)}."
+        findings.append(Finding("note", text, kind="station without waveforms", place=", ".join(absent)))
     unpicked = sorted(recorded - picked)
     if unpicked:
         findings.append(
@@ -175,6 +194,8 @@ def _stations(campaign: Campaign, stretches: Sequence[Stretch]) -> list[Finding]
                 "note",
                 f"{len(unpicked)} recorded stations have no pick: {_few(unpicked)}; "
                 "they still inform their neighbours.",
+                kind="station without picks",
+                place=", ".join(unpicked),
             )
         )
     components: dict[str, int] = {}
@@ -224,6 +245,9 @@ def _offsets(stretches: Sequence[Stretch]) -> list[Finding]:
                 "note" if suggest_convention(offset) == "onset" else "warning",
                 f"{phase} picks are {abs(offset.median_s):.3f} s {side} of the onsets (median of {offset.n} clear "
                 f"arrivals, quartiles {low:.3f} to {high:.3f} s). The adapter will pick as the catalogue does.",
+                kind="label offset",
+                place=phase,
+                value=f"{abs(offset.median_s):.3f} s {side}",
             )
         )
     return findings

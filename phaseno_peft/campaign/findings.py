@@ -5,19 +5,35 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 _OF_STATION = re.compile(r"([^\s:]+\.[^\s:]+\.[^\s:]*): (.+)", re.DOTALL)
 """NET.STA.LOC, and what is said of it."""
+SEVERITIES = ("error", "warning", "note")
+"""The gravest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing seen in the data; a warning is something that may spoil training or evaluation."""
+    """One thing seen in the data; a warning may spoil training or evaluation, an error forbids training."""
 
-    severity: Literal["note", "warning"]
+    severity: Literal["note", "warning", "error"]
     text: str
+    """What was seen, with its numbers; the next step too where `next_step` is empty."""
+    kind: str = ""
+    """What it is about in two or three words, the same for all findings of its kind: "S before P"."""
+    file: str = ""
+    place: str = ""
+    """Where in the file: station, channel, event, time."""
+    value: str = ""
+    """The number or text that was seen, with its unit."""
+    next_step: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """What was seen and what to do."""
+        return f"{self.text} {self.next_step}".rstrip()
 
 
 def gather(per_recording: Iterable[Sequence[Finding]], n_recordings: int) -> list[Finding]:
@@ -26,13 +42,13 @@ def gather(per_recording: Iterable[Sequence[Finding]], n_recordings: int) -> lis
     gathered = []
     for finding, n in sorted(counts.items(), key=lambda item: item[0].text):
         share = f" (In {n} of {n_recordings} recordings.)" if n_recordings > 1 else ""
-        gathered.append(Finding(finding.severity, finding.text + share))
+        gathered.append(replace(finding, text=finding.text + share))
     return gathered
 
 
 def warnings_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """The findings, each once, warnings before notes."""
-    return tuple(sorted(dict.fromkeys(findings), key=lambda finding: finding.severity != "warning"))
+    """The findings, each once: errors, warnings, notes."""
+    return tuple(sorted(dict.fromkeys(findings), key=lambda finding: SEVERITIES.index(finding.severity)))
 
 
 def condense(findings: Iterable[Finding], names: int = 4) -> list[Finding]:
@@ -40,15 +56,15 @@ def condense(findings: Iterable[Finding], names: int = 4) -> list[Finding]:
 
     Of stations that share a finding the first `names` are named and the others counted.
     """
-    alike: dict[tuple[str, str], list[str]] = {}
+    alike: dict[tuple[Literal["note", "warning", "error"], str], list[str]] = {}
     for finding in warnings_first(findings):
-        of_station = _OF_STATION.fullmatch(finding.text)
-        station, said = of_station.groups() if of_station else ("", finding.text)
+        of_station = _OF_STATION.fullmatch(finding.sentence)
+        station, said = of_station.groups() if of_station else ("", finding.sentence)
         alike.setdefault((finding.severity, said), []).append(station)
     condensed = []
     for (severity, said), stations in alike.items():
         named = [station for station in stations if station]
         more = f" and {len(named) - names} more" if len(named) > names else ""
         head = f"{', '.join(named[:names])}{more}: " if named else ""
-        condensed.append(Finding("warning" if severity == "warning" else "note", head + said))
+        condensed.append(Finding(severity, head + said))
     return condensed

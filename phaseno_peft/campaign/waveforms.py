@@ -261,7 +261,8 @@ def _channels_by_station(
     for station_id in strangers:
         reasons.setdefault(stations.why_not(station_id), []).append(station_id)
     for reason, ids in reasons.items():
-        findings.append(Finding("warning", f"traces of {_few(ids)} are left out: {reason}."))
+        text = f"traces of {_few(ids)} are left out: {reason}."
+        findings.append(Finding("warning", text, kind="station without coordinates", place=", ".join(ids)))
     return by_station
 
 
@@ -282,7 +283,8 @@ def _components_of(
         inspect_channel(channel)
     dead = [c.code for c in whole if c.dead]
     if dead:
-        findings.append(Finding("warning", f"{shown}: {', '.join(dead)} is constant and counts as dead."))
+        text = f"{shown}: {', '.join(dead)} is constant and counts as dead."
+        findings.append(Finding("warning", text, kind="dead channel", place=shown))
     slow = [c for c in channels if not c.dead and min(s.rate_hz for s in c.segments) < slowest_hz]
     if slow:
         codes = ", ".join(_name(c, station) for c in slow)
@@ -325,7 +327,8 @@ def _components_of(
         )
     clipped = [c.code for c in slots.values() if c.clipped]
     if clipped:
-        findings.append(Finding("warning", f"{station.station_id}: {', '.join(clipped)} is clipped; it is kept."))
+        text = f"{station.station_id}: {', '.join(clipped)} is clipped; it is kept."
+        findings.append(Finding("warning", text, kind="clipped", place=station.station_id))
     return slots
 
 

@@ -12,6 +12,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -82,7 +83,7 @@ class Terminal:
         """Findings on standard error, warnings first and also when quiet; alike ones in one line, and not too many."""
         from phaseno_peft.campaign.findings import condense
 
-        for severity, speak in (("warning", self.warn), ("note", self.say)):
+        for severity, speak in (("error", self.warn), ("warning", self.warn), ("note", self.say)):
             lines = [finding.text for finding in condense(findings) if finding.severity == severity]
             for line in lines[:MOST_FINDINGS]:
                 speak(line)
@@ -134,4 +135,4 @@ class Terminal:
 
 def findings_json(findings: Iterable[Finding]) -> dict[str, list[dict[str, str]]]:
     """All findings, as `--json` shows them beside a command's own result."""
-    return {"findings": [{"severity": finding.severity, "text": finding.text} for finding in findings]}
+    return {"findings": [{k: v for k, v in asdict(finding).items() if v} for finding in findings]}
