@@ -157,7 +157,7 @@ def campaign_windows(data: Path, name: str) -> tuple[list[Window], str]:
     """One window an event and as many of noise, with the measured offset of the labels taken off."""
     folder = data / "campaigns" / name
     campaign = Campaign.read(folder / "waveforms", folder / "stations.xml", folder / "picks.xml", name=name)
-    before = measure_label_offset(campaign)
+    before = measure_label_offset(campaign.stretches())
     shift_s = {phase: before[phase].median_s or 0.0 for phase in PHASES}
     events = tuple(
         dataclasses.replace(
@@ -166,7 +166,7 @@ def campaign_windows(data: Path, name: str) -> tuple[list[Window], str]:
         for event in campaign.catalogue.events
     )
     moved = dataclasses.replace(campaign, catalogue=dataclasses.replace(campaign.catalogue, events=events))
-    after = measure_label_offset(moved)
+    after = measure_label_offset(moved.stretches())
     said = ", ".join(
         f"{phase} {1000 * shift_s[phase]:+.0f} ms (n = {before[phase].n}; {1000 * (after[phase].median_s or 0):+.0f} "
         "ms left)"

@@ -69,7 +69,7 @@ class Record:
 
 def records_of(campaign: Campaign) -> list[Record]:
     """Three-component records with P and S picked and nothing else within 6 s before, onsets from the picks."""
-    offset = measure_label_offset(campaign)
+    offset = measure_label_offset(campaign.stretches())
     shift = {phase: offset[phase].median_s or 0.0 for phase in "PS"}
     found = []
     for stretch in campaign.stretches():

@@ -23,6 +23,16 @@ if TYPE_CHECKING:
 CONTRACT_VERSION = 1
 PHASES = ("P", "S")
 """Order of the two channels of targets, probabilities and logits everywhere."""
+COMPONENTS: Literal["ENZ"] = "ENZ"
+"""Order of the three channels of the network's input everywhere."""
+NETWORK_RATE_HZ = 100.0
+"""Rate the network was trained at (Sun et al. 2023)."""
+WINDOW_SAMPLES = 3000
+"""Samples of one window of the network: 30 s."""
+KM_PER_UNIT = 222.0
+"""Upstream maps two degrees of 111 km to the unit square, whose middle is (0.5, 0.5)."""
+EDGE_LIMIT_KM = 30.0
+"""Upstream's: stations farther apart exchange no messages."""
 
 _PhaseCount = Annotated[dict[str, Count], Rule(lambda phases: set(phases) <= set(PHASES), "be of P and S")]
 _PerPhase = Rule(lambda phases: set(phases) == set(PHASES), "have P and S and nothing else")
@@ -37,13 +47,12 @@ class Preprocessing:
     """How recorded samples become network input. All times and rates are real unless said to be the network's."""
 
     id: Literal["campaign-v1", "upstream-v1"] = "campaign-v1"
-    network_rate_hz: Annotated[float, Gt(0), Le(1e5)] = 100.0
-    """Rate the network was trained at."""
-    window_samples: Annotated[int, Ge(1), Le(10**6)] = 3000
+    network_rate_hz: Annotated[float, Gt(0), Le(1e5)] = NETWORK_RATE_HZ
+    window_samples: Annotated[int, Ge(1), Le(10**6)] = WINDOW_SAMPLES
     """Samples of one window at the network's rate: 30 s for the network, 30/time_scale s in reality."""
     highpass_hz: Annotated[float, Gt(0), Le(1e5)] = 1.0
     """Butterworth corner in the network's time; the real corner is highpass_hz * time_scale."""
-    component_order: Literal["ENZ"] = "ENZ"
+    component_order: Literal["ENZ"] = COMPONENTS
     normalisation: Literal["window-std-over-10"] = "window-std-over-10"
     """Each trace of a window: (x - mean) / std / 10."""
     resampler: Literal["polyphase"] = "polyphase"
@@ -64,12 +73,12 @@ class Preprocessing:
 @strict
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Where the network's coordinates come from: local kilometres around a centre, 222 km to the unit square."""
+    """Where the network's coordinates come from: local kilometres around a centre, `KM_PER_UNIT` to the unit square."""
 
     center_latitude_deg: Annotated[float, Ge(-90), Le(90)]
     center_longitude_deg: Annotated[float, Ge(-360), Le(360)]
-    edge_limit_km: Annotated[float, Ge(0), Le(4e4)] = 30.0
-    """Stations farther apart than this (after time scaling) exchange no messages; upstream's default."""
+    edge_limit_km: Annotated[float, Ge(0), Le(4e4)] = EDGE_LIMIT_KM
+    """Stations farther apart than this (after time scaling) exchange no messages."""
 
 
 @strict

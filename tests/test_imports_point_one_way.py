@@ -46,13 +46,15 @@ def room(module: str) -> str:
 
 
 def imports_of(path: Path) -> set[str]:
+    """Modules of the package that a file imports: at its top, inside functions, and for type checkers alike."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-    return {name for name in found if name.split(".")[0] == "phaseno_peft" and name != "phaseno_peft"}
+            parts = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {part if part in MODULES else node.module for part in parts}
+    return found & set(MODULES)
 
 
 def module_name(path: Path) -> str:
@@ -60,16 +62,55 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.name != "__init__.py")
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+FILES = [path for name, path in MODULES.items() if name != "phaseno_peft"]
+
+
+def circle_in(arrows: dict[str, set[str]]) -> list[str]:
+    """One circle of a graph as the list of its members, the first of them again at the end; empty if there is none."""
+    done: set[str] = set()
+    for start in sorted(arrows):
+        trail: list[str] = []
+        branches = [iter([start])]
+        while branches:
+            name = next(branches[-1], None)
+            if name is None:
+                branches.pop()
+                if trail:
+                    done.add(trail.pop())
+            elif name in trail:
+                return [*trail[trail.index(name) :], name]
+            elif name not in done:
+                trail.append(name)
+                branches.append(iter(sorted(arrows[name])))
+    return []
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_room_imports_only_rooms_below_it(path: Path) -> None:
     own = room(module_name(path))
     assert own in ORDER, f"{path} belongs to no room of ORDER"
-    for name in imports_of(path):
+    for name in imports_of(path) - {"phaseno_peft"}:
         if room(name) != own:
             assert ORDER.index(room(name)) > ORDER.index(own), f"{path}: {own} must not import {name}"
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    circle = circle_in({name: imports_of(path) for name, path in MODULES.items()})
+    assert not circle, " imports ".join(circle)
+
+
+@pytest.mark.parametrize(
+    ("arrows", "circle"),
+    [
+        ({"a": {"b"}, "b": {"c"}, "c": set(), "d": {"a", "c"}}, []),
+        ({"a": {"b", "c"}, "b": {"d"}, "c": {"d"}, "d": set()}, []),
+        ({"a": {"b"}, "b": {"c"}, "c": {"d"}, "d": {"b"}}, ["b", "c", "d", "b"]),
+        ({"a": {"a"}}, ["a", "a"]),
+    ],
+)
+def test_the_search_for_circles_finds_them(arrows: dict[str, set[str]], circle: list[str]) -> None:
+    assert circle_in(arrows) == circle
 
 
 def imported_after(statement: str) -> set[str]:

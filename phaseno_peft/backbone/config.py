@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from phaseno_peft.contract import WINDOW_SAMPLES
 from phaseno_peft.errors import BackboneError
 
 _LARGEST_SIZE = 100_000
@@ -42,7 +43,7 @@ class PhaseNOConfig:
     """Channels of the finest level; the coarser ones have twice and four times as many."""
     modes: int = 24
     """Fourier modes kept at the finest level; half and a third of them at the coarser ones."""
-    window_samples: int = 3000
+    window_samples: int = WINDOW_SAMPLES
     padding_samples: int = 50
     """Reflected samples on each side of the window."""
     middle_samples: int = 750
@@ -54,11 +55,8 @@ class PhaseNOConfig:
         _check_positive(self, "backbone config", may_be_zero=("padding_samples",))
         if not (self.stem is None or isinstance(self.stem, StemConfig)):
             raise BackboneError(f"backbone config: `stem` should be a table of sizes but is {self.stem!r}.")
-        for length, modes in (
-            (self.padded_samples, self.modes),
-            (self.middle_samples, self.modes // 2),
-            (self.coarse_samples, self.modes // 3),
-        ):
+        lengths = (self.padded_samples, self.middle_samples, self.coarse_samples)
+        for length, modes in zip(lengths, self.modes_by_level, strict=True):
             if not 1 <= modes <= length // 2:
                 raise BackboneError(
                     f"backbone config: {modes} Fourier modes do not fit a level of {length} samples. Change `modes` "
@@ -69,6 +67,11 @@ class PhaseNOConfig:
                 f"backbone config: `padding_samples` {self.padding_samples} should be below `window_samples` "
                 f"{self.window_samples}."
             )
+
+    @property
+    def modes_by_level(self) -> tuple[int, int, int]:
+        """Fourier modes of the finest, the middle and the coarse level."""
+        return self.modes, self.modes // 2, self.modes // 3
 
     @property
     def padded_samples(self) -> int:

@@ -12,10 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from phaseno_peft.contract import EDGE_LIMIT_KM, KM_PER_UNIT
 from phaseno_peft.errors import BackboneError
-
-SQUARE_KM = 222.0
-"""Side of the unit square of scaled coordinates: two degrees of latitude, upstream's choice."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +65,13 @@ class StationGraph:
         return self.source.shape[0]
 
     @classmethod
-    def from_coordinates(cls, coordinates: Tensor, edge_limit_km: float | None = 30.0) -> StationGraph:
+    def from_coordinates(cls, coordinates: Tensor, edge_limit_km: float | None = EDGE_LIMIT_KM) -> StationGraph:
         """Edges for every ordered pair, self included, up to `edge_limit_km` apart; None joins all (a full graph)."""
         n = coordinates.shape[0]
         near = torch.ones(n, n, dtype=torch.bool, device=coordinates.device)
         if edge_limit_km is not None:
             separation = (coordinates[:, None] - coordinates[None]).double().square().sum(-1).sqrt()
-            near = separation <= edge_limit_km / SQUARE_KM
+            near = separation <= edge_limit_km / KM_PER_UNIT
             near.fill_diagonal_(True)
         source, target = near.nonzero(as_tuple=True)
         return cls(coordinates, source, target)

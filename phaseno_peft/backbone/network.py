@@ -162,7 +162,7 @@ class PhaseNO(nn.Module):
         self.name_or_path: str | None = None
         """What PEFT records as the base model's name; set by `load_backbone`."""
         w, fine, middle, coarse = config.width, config.padded_samples, config.middle_samples, config.coarse_samples
-        m, m_half, m_third = config.modes, config.modes // 2, config.modes // 3
+        m, m_half, m_third = config.modes_by_level
         self.fc0 = nn.Linear(6, w)
         self.fno0 = FourierBlock(w, w, m, fine, fine)
         self.gno0 = GraphBlock(w)

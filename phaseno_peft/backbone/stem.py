@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from phaseno_peft.backbone.config import StemConfig
 from phaseno_peft.backbone.cpu import parallel
+from phaseno_peft.contract import COMPONENTS
 from phaseno_peft.errors import BackboneError
 
 CLASSES = 3
@@ -210,7 +211,7 @@ def from_phasenet(tensors: Mapping[str, Tensor], phases: str, component_order: s
         state["first.mean"] = state["first.mean"] - tensors["inc.bias"]  # the norm behind it takes it off again
         classes = [phases.index(phase) for phase in "NPS"]
         state["out.weight"], state["out.bias"] = state["out.weight"][classes], state["out.bias"][classes]
-        state["first.weight"] = state["first.weight"][:, [component_order.index(c) for c in "ENZ"]]
+        state["first.weight"] = state["first.weight"][:, [component_order.index(c) for c in COMPONENTS]]
         stem.load_state_dict({key: tensor.float() for key, tensor in state.items()})
     except (KeyError, ValueError, IndexError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[-1].strip()

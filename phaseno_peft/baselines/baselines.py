@@ -24,14 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseno_peft.campaign.labels import triangles
-from phaseno_peft.contract import PHASES, Preprocessing
+from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES
 from phaseno_peft.errors import PhasenoPeftError
 
 if TYPE_CHECKING:
     from phaseno_peft.campaign.windows import Window
 
 Probabilities = list[NDArray[np.float32]]
-RATE_HZ = Preprocessing().network_rate_hz
 E, N, Z = range(3)
 INSTALL = "pip install 'phaseno-peft[rivals]'"
 BATCH_STATIONS = 64
@@ -134,11 +133,11 @@ class StaLta:
             arrivals["P"].append((onset, ratio))
             # A stronger trigger is the next event's P; a weaker one may be this event's S on the vertical.
             stronger = [later for later, height in waiting if height >= ratio]
-            first = round(onset + self.s_after_p_s * RATE_HZ)
-            last = round(min(onset + self.longest_sp_s * RATE_HZ, *stronger, len(level) - 1.0))
+            first = round(onset + self.s_after_p_s * NETWORK_RATE_HZ)
+            last = round(min(onset + self.longest_sp_s * NETWORK_RATE_HZ, *stronger, len(level) - 1.0))
             for s_onset, s_ratio in self._s_arrival(ratio_s, horizontals, first, last):
                 arrivals["S"].append((s_onset, s_ratio))
-                near = SAME_ARRIVAL_S * RATE_HZ
+                near = SAME_ARRIVAL_S * NETWORK_RATE_HZ
                 waiting = [(t, height) for t, height in waiting if height >= ratio or abs(t - s_onset) > near]
         curves = np.zeros((len(PHASES), waveforms.shape[-1]), np.float32)
         for number, phase in enumerate(PHASES):
@@ -166,13 +165,13 @@ class StaLta:
         """STA/LTA [sample]; the long average starts on the first second, mirrored until it is settled."""
         from obspy.signal.trigger import recursive_sta_lta
 
-        lead = round(self.lta_s[phase] * RATE_HZ)
-        second = x[: round(RATE_HZ)]
+        lead = round(self.lta_s[phase] * NETWORK_RATE_HZ)
+        second = x[: round(NETWORK_RATE_HZ)]
         quiet = np.resize(np.concatenate([second[::-1], second]), 2 * lead)[::-1]
         padded = np.concatenate([quiet, x])
         if not padded.any():
             return np.zeros(len(x))
-        ratio = recursive_sta_lta(padded, round(self.sta_s * RATE_HZ), lead)[2 * lead :]
+        ratio = recursive_sta_lta(padded, round(self.sta_s * NETWORK_RATE_HZ), lead)[2 * lead :]
         return np.nan_to_num(np.asarray(ratio, np.float64), posinf=0.0)
 
     def _triggers(self, x: NDArray[np.float64]) -> list[tuple[int, int, float]]:
@@ -190,7 +189,7 @@ class StaLta:
         """Minimum of Akaike's criterion around a trigger, in samples; between the last of one part and the next."""
         from obspy.signal.trigger import aic_simple
 
-        first = max(0, cross - round(self.aic_lead_s * RATE_HZ))
+        first = max(0, cross - round(self.aic_lead_s * NETWORK_RATE_HZ))
         piece = x[first : peak + 2]
         edge = 3
         if len(piece) < 4 * edge or not np.std(piece):
@@ -310,7 +309,7 @@ class SeisBenchModel:
         from obspy import Stream, Trace, UTCDateTime
 
         n_stations, _, n = window.waveforms.shape
-        wanted = int(np.ceil(self.model.in_samples * RATE_HZ / self.model.sampling_rate)) + 1
+        wanted = int(np.ceil(self.model.in_samples * NETWORK_RATE_HZ / self.model.sampling_rate)) + 1
         before = max(0, -(-(wanted - n) // 2))
         start = UTCDateTime(0)
         stream = Stream()
@@ -318,9 +317,9 @@ class SeisBenchModel:
             for component in _components(waveforms):
                 header = {"network": "XX", "station": f"{i:05d}", "channel": f"HH{'ENZ'[component]}"}
                 padded = np.pad(waveforms[component].astype(np.float64), before)
-                stream += Trace(padded, {**header, "sampling_rate": RATE_HZ, "starttime": start})
+                stream += Trace(padded, {**header, "sampling_rate": NETWORK_RATE_HZ, "starttime": start})
         curves = np.zeros((n_stations, len(PHASES), n), np.float32)
-        times = (before + np.arange(n)) / RATE_HZ
+        times = (before + np.arange(n)) / NETWORK_RATE_HZ
         for trace in self.model.annotate(stream):
             phase = trace.stats.channel.rsplit("_", 1)[-1]
             if phase in PHASES:
@@ -348,9 +347,9 @@ def _filled(x: NDArray[np.floating]) -> NDArray[np.float64]:
     y = np.array(x, np.float64)
     zero = np.concatenate([[0], (y == 0).astype(np.int8), [0]])
     edges = np.flatnonzero(np.diff(zero))
-    second = round(RATE_HZ)
+    second = round(NETWORK_RATE_HZ)
     for first, last in zip(edges[::2], edges[1::2], strict=True):
-        if last - first < 0.2 * RATE_HZ or last - first == len(y):
+        if last - first < 0.2 * NETWORK_RATE_HZ or last - first == len(y):
             continue
         after, before = y[last : last + second], y[max(0, first - second) : first]
         source = after if len(after) >= len(before) else before[::-1]

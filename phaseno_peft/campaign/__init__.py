@@ -4,11 +4,13 @@ from phaseno_peft.campaign.campaign import Campaign, prepare_recordings
 from phaseno_peft.campaign.catalog import Catalogue, CatalogueEvent, LabelledPick
 from phaseno_peft.campaign.catalog_files import read_catalogue
 from phaseno_peft.campaign.check import sp_times_s
+from phaseno_peft.campaign.coordinates import edges, scaled_coordinates, unit_coordinates
 from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.campaign.labels import known_samples, measure_label_offset, suggest_convention, triangles
 from phaseno_peft.campaign.splits import Split, split_campaign
+from phaseno_peft.campaign.station import Station
 from phaseno_peft.campaign.station_files import read_stations
-from phaseno_peft.campaign.stations import Station, StationTable, edges, scaled_coordinates
+from phaseno_peft.campaign.stations import StationTable
 from phaseno_peft.campaign.stretch import Stretch
 from phaseno_peft.campaign.upstream import UpstreamWindows, merge_upstream, upstream_windows
 from phaseno_peft.campaign.waveform_files import read_waveforms
@@ -56,5 +58,6 @@ __all__ = [
     "split_campaign",
     "suggest_convention",
     "triangles",
+    "unit_coordinates",
     "upstream_windows",
 ]

@@ -22,7 +22,7 @@ from phaseno_peft.campaign.stations import StationTable
 from phaseno_peft.campaign.stretch import Stretch, make_stretch
 from phaseno_peft.campaign.waveform_files import ChannelMap, read_waveforms
 from phaseno_peft.campaign.waveforms import Recording, prepare, sound_traces
-from phaseno_peft.contract import Frame, Preprocessing
+from phaseno_peft.contract import EDGE_LIMIT_KM, Frame, Preprocessing
 from phaseno_peft.errors import CampaignError
 
 TOUCHING_S = 1.0
@@ -61,7 +61,7 @@ class Campaign:
         *,
         name: str = "campaign",
         preprocessing: Preprocessing | None = None,
-        edge_limit_km: float = 30.0,
+        edge_limit_km: float = EDGE_LIMIT_KM,
         skip_unknown: bool = False,
         channels: ChannelMap | str | Path | None = None,
         complete: bool = False,
@@ -98,12 +98,14 @@ class Campaign:
             frame=places.frame(edge_limit_km),
             complete=complete,
         )
-        if not any(stretch.picks for stretch in campaign.stretches()):
+        stretches = campaign.stretches()
+        if not any(stretch.picks for stretch in stretches):
             raise CampaignError(_nothing_in_common(campaign))
         told = {f.text for f in findings}
         findings += [f for f in table.findings if not any(text.startswith(f.text) for text in told)]
         findings += far_from_events(tuple(recorded), catalogue.epicentres, table.source)
-        findings += [*catalogue.findings, *dropped, *check_campaign(campaign)]
+        findings += [*catalogue.findings, *dropped]
+        findings += check_campaign(table, catalogue, recordings, stretches, preprocessing.rate_hz)
         return dataclasses.replace(campaign, findings=tuple(sorted(findings, key=lambda f: f.severity != "warning")))
 
     def stretches(self) -> tuple[Stretch, ...]:

@@ -15,8 +15,8 @@ from phaseno_peft.campaign.labels import measure_label_offset, suggest_conventio
 from phaseno_peft.contract import PHASES
 
 if TYPE_CHECKING:
-    from phaseno_peft.campaign.campaign import Campaign
-    from phaseno_peft.campaign.catalog import CatalogueEvent, LabelledPick
+    from phaseno_peft.campaign.catalog import Catalogue, CatalogueEvent, LabelledPick
+    from phaseno_peft.campaign.stations import StationTable
     from phaseno_peft.campaign.stretch import Stretch
     from phaseno_peft.campaign.waveforms import Recording
 
@@ -32,22 +32,30 @@ OFFSET_PICKS = 5
 """Clear arrivals needed before an offset is spoken of."""
 
 
-def check_campaign(campaign: Campaign) -> list[Finding]:
-    """Findings about a campaign as a whole: counts, S-P times, label offset, picks and stations that stand alone."""
-    stretches = campaign.stretches()
+def check_campaign(
+    stations: StationTable,
+    catalogue: Catalogue,
+    recordings: Sequence[Recording],
+    stretches: Sequence[Stretch],
+    rate_hz: float,
+) -> list[Finding]:
+    """Findings about a campaign as a whole: counts, S-P times, label offset, picks and stations that stand alone.
+
+    `stretches` are the recordings with the catalogue's picks in them; `rate_hz` is that of the recordings.
+    """
     return [
-        *_counts(campaign, stretches),
-        *_stray_picks(campaign, stretches),
-        *_stations(campaign, stretches),
-        *_times(campaign),
+        *_counts(recordings, stretches),
+        *_stray_picks(catalogue, recordings, stretches),
+        *_stations(stations, recordings, stretches),
+        *_times(catalogue, rate_hz),
         *_offsets(stretches),
     ]
 
 
-def sp_times_s(campaign: Campaign) -> np.ndarray:
+def sp_times_s(catalogue: Catalogue) -> np.ndarray:
     """Real S-P times of every event and station that has both as usable picks."""
     times = []
-    for event in campaign.catalogue.events:
+    for event in catalogue.events:
         arrivals = {(p.station_id, p.phase): p.time for p in event.picks if p.usable}
         times += [
             arrivals[station_id, "S"] - time
@@ -57,17 +65,17 @@ def sp_times_s(campaign: Campaign) -> np.ndarray:
     return np.array(times, float)
 
 
-def _counts(campaign: Campaign, stretches: Sequence[Stretch]) -> list[Finding]:
+def _counts(recordings: Sequence[Recording], stretches: Sequence[Stretch]) -> list[Finding]:
     picks = [p for s in stretches for p in s.picks]
     events = {p.event_id for p in picks}
     usable = Counter(p.phase for p in picks if p.usable)
-    stations = {i for r in campaign.recordings for i in r.station_ids}
-    hours = sum(r.duration_s for r in campaign.recordings) / 3600.0
+    stations = {i for r in recordings for i in r.station_ids}
+    hours = sum(r.duration_s for r in recordings) / 3600.0
     findings = [
         Finding(
             "note",
             f"{len(events)} events with {usable['P']} P and {usable['S']} S picks on {len(stations)} recorded "
-            f"stations, {len(campaign.recordings)} recordings, {hours:.2f} h.",
+            f"stations, {len(recordings)} recordings, {hours:.2f} h.",
         )
     ]
     if len(events) < FEW_EVENTS:
@@ -100,10 +108,10 @@ def picks_in_record_time(picks: Sequence[LabelledPick], recordings: Sequence[Rec
     return [p for p in picks if (i := bisect_right(starts, p.time.ns)) and p.time.ns < ends[i - 1]]
 
 
-def _stray_picks(campaign: Campaign, stretches: Sequence[Stretch]) -> list[Finding]:
+def _stray_picks(catalogue: Catalogue, recordings: Sequence[Recording], stretches: Sequence[Stretch]) -> list[Finding]:
     inside = {id(p) for s in stretches for p in s.picks}
-    outside = [p for p in campaign.catalogue.picks if id(p) not in inside]
-    silent = picks_in_record_time(outside, campaign.recordings)
+    outside = [p for p in catalogue.picks if id(p) not in inside]
+    silent = picks_in_record_time(outside, recordings)
     findings = []
     if silent:
         names = ", ".join(sorted({p.station_id for p in silent}))
@@ -129,7 +137,7 @@ def _stray_picks(campaign: Campaign, stretches: Sequence[Stretch]) -> list[Findi
                 value=f"{len(outside) - len(silent)} picks",
             )
         )
-    outlying = [p for event in campaign.catalogue.events for p in _outlying(event)]
+    outlying = [p for event in catalogue.events for p in _outlying(event)]
     if outlying:
         shown = ", ".join(f"{p.phase} on {p.station_id} at {p.time}" for p in outlying[:3])
         findings.append(
@@ -142,7 +150,7 @@ def _stray_picks(campaign: Campaign, stretches: Sequence[Stretch]) -> list[Findi
                 value=f"{len(outlying)} picks",
             )
         )
-    backwards = int((sp_times_s(campaign) <= 0).sum())
+    backwards = int((sp_times_s(catalogue) <= 0).sum())
     if backwards:
         findings.append(
             Finding(
@@ -152,7 +160,7 @@ def _stray_picks(campaign: Campaign, stretches: Sequence[Stretch]) -> list[Findi
                 value=f"{backwards} records",
             )
         )
-    firsts = sorted((e.picks[0].time.ns, e.event_id) for e in campaign.catalogue.events if e.picks)
+    firsts = sorted((e.picks[0].time.ns, e.event_id) for e in catalogue.events if e.picks)
     near = [(a[1], b[1]) for a, b in pairwise(firsts) if b[0] - a[0] < DOUBLET_S * 1e9]
     if near:
         findings.append(
@@ -179,11 +187,11 @@ def _last(event_id: str) -> str:
     return event_id.rsplit("/", 1)[-1]
 
 
-def _stations(campaign: Campaign, stretches: Sequence[Stretch]) -> list[Finding]:
-    recorded = {i for r in campaign.recordings for i in r.station_ids}
+def _stations(stations: StationTable, recordings: Sequence[Recording], stretches: Sequence[Stretch]) -> list[Finding]:
+    recorded = {i for r in recordings for i in r.station_ids}
     picked = {p.station_id for s in stretches for p in s.picks}
     findings = []
-    absent = [s.station_id for s in campaign.stations if s.station_id not in recorded]
+    absent = [s.station_id for s in stations if s.station_id not in recorded]
     if absent:
         text = f"{len(absent)} listed stations have no waveform: {_few(absent)}."
         findings.append(Finding("note", text, kind="station without waveforms", place=", ".join(absent)))
@@ -199,7 +207,7 @@ def _stations(campaign: Campaign, stretches: Sequence[Stretch]) -> list[Finding]
             )
         )
     components: dict[str, int] = {}
-    for recording in campaign.recordings:
+    for recording in recordings:
         for station_id, letters in zip(recording.station_ids, recording.components, strict=True):
             components[station_id] = max(components.get(station_id, 0), len(letters))
     for count, text in (
@@ -212,8 +220,8 @@ def _stations(campaign: Campaign, stretches: Sequence[Stretch]) -> list[Finding]
     return findings
 
 
-def _times(campaign: Campaign) -> list[Finding]:
-    sp = sp_times_s(campaign)
+def _times(catalogue: Catalogue, rate_hz: float) -> list[Finding]:
+    sp = sp_times_s(catalogue)
     sp = sp[sp > 0]
     if not len(sp):
         return []
@@ -222,7 +230,7 @@ def _times(campaign: Campaign) -> list[Finding]:
             "note", f"S-P times are {sp.min():.2f} to {sp.max():.2f} s, median {np.median(sp):.2f} s (n = {len(sp)})."
         )
     ]
-    if np.median(sp) * campaign.preprocessing.rate_hz < SP_SAMPLES:
+    if np.median(sp) * rate_hz < SP_SAMPLES:
         findings.append(
             Finding(
                 "warning",

@@ -10,7 +10,6 @@ import numpy as np
 from phaseno_peft.contract import PHASES, LabelConvention, LabelOffset
 
 if TYPE_CHECKING:
-    from phaseno_peft.campaign.campaign import Campaign
     from phaseno_peft.campaign.stretch import Stretch
 
 HALF_BASE_SAMPLES = 20
@@ -79,14 +78,13 @@ def event_end(first: float, last: float) -> float:
     return last + max(LINGER_SAMPLES, last - first)
 
 
-def measure_label_offset(source: Campaign | Iterable[Stretch]) -> dict[str, LabelOffset]:
+def measure_label_offset(stretches: Iterable[Stretch]) -> dict[str, LabelOffset]:
     """Median of (onset - pick) for P and S on clear arrivals: positive where the catalogue picks early.
 
     The onset is the minimum of Akaike's criterion (Maeda 1985) on the causally high-passed record, from 0.4 s before
     the pick to just after the largest amplitude within 0.4 s of it (network's time): on the vertical for P, on the
     clearer horizontal for S. Arrivals whose amplitude does not rise threefold there are left out.
     """
-    stretches = source if isinstance(source, Iterable) else source.stretches()
     offsets: dict[str, list[float]] = {phase: [] for phase in PHASES}
     for stretch in stretches:
         recording = stretch.recording

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from phaseno_peft.campaign.findings import Finding
+from phaseno_peft.contract import EDGE_LIMIT_KM
 from phaseno_peft.errors import CampaignError
 
 if TYPE_CHECKING:
-    from phaseno_peft.campaign.stations import Station
+    from phaseno_peft.campaign.station import Station
 
 KM_PER_DEGREE = math.pi * 6371.0 / 180.0
-HEARING_KM = 30.0
-"""Default edge limit of the network's graph: stations farther apart do not hear each other."""
 FAR_KM = 1000.0
 """A station this far from all others, and many times their own spread, is not of their network."""
 FAR_SPREADS = 20.0
@@ -94,7 +93,7 @@ def judge_places(stations: Sequence[Station], source: str) -> Judgement:
     return Judgement(left_out, (*findings, *lonely_stations(kept, source), *_elevations(kept, source)))
 
 
-def lonely_stations(stations: Sequence[Station], source: str, hearing_km: float = HEARING_KM) -> list[Finding]:
+def lonely_stations(stations: Sequence[Station], source: str, hearing_km: float = EDGE_LIMIT_KM) -> list[Finding]:
     """A warning where most stations have no other within `hearing_km`, so that the network picks them alone."""
     degrees = sorted({(round(s.latitude_deg, 4), round(s.longitude_deg, 4)) for s in stations})
     if len(degrees) < 2:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from obspy import UTCDateTime
 
 from phaseno_peft.campaign.findings import Finding
-from phaseno_peft.campaign.stations import Direction, Station, StationTable
+from phaseno_peft.campaign.station import Direction, Station
+from phaseno_peft.campaign.stations import StationTable
 from phaseno_peft.campaign.table_rows import table_rows
 from phaseno_peft.campaign.unpack import obspy_format, plain_files
 from phaseno_peft.campaign.xml_files import is_xml, refuse_document_type

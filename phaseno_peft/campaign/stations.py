@@ -2,49 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import numpy as np
 from obspy import UTCDateTime
 
 from phaseno_peft.campaign.findings import Finding
-from phaseno_peft.campaign.places import KM_PER_DEGREE, check_degrees, distance_km, judge_places
-from phaseno_peft.contract import Frame
+from phaseno_peft.campaign.places import check_degrees, distance_km, judge_places
+from phaseno_peft.campaign.station import Direction, Station
+from phaseno_peft.contract import EDGE_LIMIT_KM, Frame
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.station_ids import station_fields
 
-KM_PER_UNIT = 222.0
-"""Upstream maps two degrees of 111 km to the unit square (golden/README.md, pre-processing)."""
 SAME_PLACE_KM = 0.05
 """Sensors and epochs of one site may differ by survey corrections and a few steps (10 ms of P), not by more."""
 _FOREVER_NS = 1 << 63
 _TOUCHING_NS = 86_400_000_000_000
 """Epochs of one place that follow within a day are one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Station:
-    """One sensor site. `station_id` is NET.STA.LOC, with a trailing dot where the location code is empty."""
-
-    station_id: str
-    latitude_deg: float
-    longitude_deg: float
-    elevation_m: float
-    start_ns: int | None = None
-    """Since when it stands there, in nanoseconds since 1970; None where the table does not say."""
-    end_ns: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Direction:
-    """Where a channel points in one epoch; dip -90 points up."""
-
-    azimuth_deg: float
-    dip_deg: float
-    start_ns: int | None = None
-    end_ns: int | None = None
 
 
 class StationTable:
@@ -222,7 +196,7 @@ class StationTable:
         wanted = set(station_ids)
         return self._part({i: places for i, places in self._epochs.items() if i in wanted}, self._directions)
 
-    def frame(self, edge_limit_km: float = 30.0) -> Frame:
+    def frame(self, edge_limit_km: float = EDGE_LIMIT_KM) -> Frame:
         """Frame centred on the middle of the box of all places (also across the date line)."""
         places = [place for epochs in self._epochs.values() for place in epochs]
         if not places:
@@ -235,31 +209,6 @@ class StationTable:
             center_longitude_deg=_wrap_deg(reference + (min(eastings) + max(eastings)) / 2),
             edge_limit_km=edge_limit_km,
         )
-
-
-def scaled_coordinates(stations: Sequence[Station], frame: Frame, time_scale: float) -> np.ndarray:
-    """Network coordinates [station, 2] float32: 0.5 + time_scale * (east_km, north_km) / 222 from the frame's centre.
-
-    A local plane replaces upstream's degrees, so that a kilometre is a kilometre at every latitude.
-    """
-    latitudes = np.array([s.latitude_deg for s in stations], float)
-    longitudes = np.array([s.longitude_deg for s in stations], float)
-    east_deg = (longitudes - frame.center_longitude_deg + 180.0) % 360.0 - 180.0
-    east_km = east_deg * KM_PER_DEGREE * math.cos(math.radians(frame.center_latitude_deg))
-    north_km = (latitudes - frame.center_latitude_deg) * KM_PER_DEGREE
-    scaled = 0.5 + time_scale * np.stack([east_km, north_km], axis=-1) / KM_PER_UNIT
-    return np.asarray(scaled, np.float32).reshape(len(stations), 2)
-
-
-def edges(coordinates: np.ndarray, edge_limit_km: float) -> np.ndarray:
-    """Edges [2, edge] int64 (row 0 source, row 1 target) of every ordered pair within the limit, self included.
-
-    `coordinates` [station, 2] are scaled ones; the order is upstream's, the source in the outer loop.
-    """
-    xy = np.asarray(coordinates, np.float64)
-    distance = np.hypot(*np.moveaxis(xy[:, None] - xy[None], -1, 0))
-    source, target = np.nonzero(distance <= edge_limit_km / KM_PER_UNIT)
-    return np.stack([source, target]).astype(np.int64)
 
 
 def _wrap_deg(angle: float) -> float:

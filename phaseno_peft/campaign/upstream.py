@@ -23,17 +23,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from obspy import Stream
 
+from phaseno_peft.campaign.coordinates import edges as edges_within
 from phaseno_peft.campaign.findings import Finding
-from phaseno_peft.campaign.stations import Station, StationTable
-from phaseno_peft.campaign.stations import edges as edges_within
+from phaseno_peft.campaign.station import Station
+from phaseno_peft.campaign.stations import StationTable
 from phaseno_peft.campaign.waveforms import Recording
+from phaseno_peft.contract import EDGE_LIMIT_KM, NETWORK_RATE_HZ, WINDOW_SAMPLES
 from phaseno_peft.errors import CampaignError
 
 if TYPE_CHECKING:
     from obspy import Trace
 
-RATE_HZ = 100.0
-WINDOW_SAMPLES = 3000
 STEP_SAMPLES = 2000
 EPSILON = 1e-6
 """Added to the standard deviation, in the unit of the data: records in m/s come out smaller than records in counts."""
@@ -62,7 +62,7 @@ def upstream_windows(
     stations: StationTable,
     *,
     center: tuple[float, float] | None = None,
-    edge_limit_km: float = 30.0,
+    edge_limit_km: float = EDGE_LIMIT_KM,
     accelerometers: Collection[str] = (),
 ) -> UpstreamWindows:
     """Windows of 30 s every 20 s of a 100 Hz stream.
@@ -100,7 +100,7 @@ def upstream_windows(
     recording = Recording(
         name="upstream-v1",
         start=first,
-        rate_hz=RATE_HZ,
+        rate_hz=NETWORK_RATE_HZ,
         stations=tuple(ordered),
         samples=samples.astype(np.float32),
         recorded=np.ones(samples.shape, bool),
@@ -132,7 +132,7 @@ def _filtered(stream: Stream, stations: StationTable) -> tuple[list[Station], li
             by_station.setdefault(station, []).append(trace)
         else:
             strangers.append(".".join((trace.stats.network, trace.stats.station, trace.stats.location)))
-        if trace.stats.sampling_rate != RATE_HZ:
+        if trace.stats.sampling_rate != NETWORK_RATE_HZ:
             raise CampaignError(
                 f"{trace.id}: {trace.stats.sampling_rate:g} Hz, upstream-v1 takes 100 Hz only. Use campaign-v1."
             )

@@ -27,16 +27,16 @@ from phaseno_peft.campaign.channels import (
     sensors_of,
 )
 from phaseno_peft.campaign.findings import Finding
-from phaseno_peft.campaign.places import HEARING_KM, lonely_stations
+from phaseno_peft.campaign.places import lonely_stations
 from phaseno_peft.campaign.resampling import FASTEST_RATIO, TIMING_TOLERANCE_S, resample
-from phaseno_peft.campaign.stations import Station, StationTable
-from phaseno_peft.contract import Preprocessing
+from phaseno_peft.campaign.station import Station
+from phaseno_peft.campaign.stations import StationTable
+from phaseno_peft.contract import COMPONENTS, EDGE_LIMIT_KM, Preprocessing
 from phaseno_peft.errors import CampaignError
 
 if TYPE_CHECKING:
     from obspy import Stream
 
-COMPONENTS = "ENZ"
 MAX_SAMPLES = 2_000_000_000
 """Largest array `prepare` builds (8 GB of float32); longer streams must come in pieces."""
 _SPARSE_SAMPLES = 200_000_000
@@ -175,7 +175,7 @@ def prepare(
     if not keep.all():
         ordered = [s for s, k in zip(ordered, keep, strict=True) if k]
         samples, recorded, alive = samples[keep], recorded[keep], alive[keep]
-    findings += lonely_stations(ordered, stations.source, HEARING_KM / preprocessing.time_scale)
+    findings += lonely_stations(ordered, stations.source, EDGE_LIMIT_KM / preprocessing.time_scale)
     return Recording(
         name=name,
         start=UTCDateTime(ns=anchor_ns + round(first * 1e9 / rate_hz)),

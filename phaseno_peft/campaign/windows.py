@@ -10,8 +10,8 @@ import numpy as np
 from obspy import UTCDateTime
 
 from phaseno_peft.campaign.catalog import LabelledPick
+from phaseno_peft.campaign.coordinates import scaled_coordinates
 from phaseno_peft.campaign.labels import event_end, known_samples, triangles
-from phaseno_peft.campaign.stations import scaled_coordinates
 from phaseno_peft.campaign.stretch import Stretch
 from phaseno_peft.contract import PHASES, Frame, Preprocessing
 

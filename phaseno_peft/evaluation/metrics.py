@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phaseno_peft.contract import PHASES, BackboneDefaults, Preprocessing
+from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES, BackboneDefaults
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.evaluation.matching import ROUNDING_S, Matching, match
 from phaseno_peft.evaluation.scores import WIDEST_TOLERANCE_S, PhaseTally, Scores
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NETWORK_RATE_HZ = Preprocessing().network_rate_hz
 FEW_LABELS = 20
 """One pick of fewer is no small difference."""
 THRESHOLD_CANDIDATES = tuple(round(0.05 + 0.01 * i, 2) for i in range(91))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phaseno_peft.contract import PHASES
+from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.figures.scores import (
     ADAPTER_COLOUR,
@@ -268,7 +268,7 @@ def _busiest(recording: Recording, picks: Sequence[Pick], most: int) -> list[int
 
 def _busiest_moments(times_s: np.ndarray, most: int, rate_hz: float) -> list[tuple[float, float]]:
     """(begin, end) in seconds around the disjoint tenths of a network window with most picks, in time order."""
-    scale = 100.0 / rate_hz  # network seconds -> real seconds
+    scale = NETWORK_RATE_HZ / rate_hz  # network seconds -> real seconds
     times = np.sort(times_s)
     spans: list[tuple[float, float]] = []
     reach_s = 8.0 * scale

@@ -15,7 +15,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Le, MaxLen
 
-from phaseno_peft.files import write_file
+from phaseno_peft.files.atomic import write_file
 from phaseno_peft.schema import Digest, Word, checked, read_object, strict
 
 MANIFEST = "manifest.json"

@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from obspy import UTCDateTime
 
-from phaseno_peft.campaign import StationTable, scaled_coordinates
-from phaseno_peft.campaign.stations import KM_PER_UNIT
+from phaseno_peft.campaign import StationTable
+from phaseno_peft.campaign.coordinates import local_km, scaled_coordinates
 from phaseno_peft.contract import PHASES
 from phaseno_peft.errors import CampaignError, PhasenoPeftError
 from phaseno_peft.picks.picks import Pick, PickList
@@ -140,7 +140,7 @@ def coincide(picks: Iterable[Pick], stations: StationTable, rule: Coincidence | 
     if not ids:
         return []
     frame = stations.select(ids).frame()
-    km = scaled_coordinates([stations[i] for i in ids], frame, 1.0).astype(np.float64) * KM_PER_UNIT
+    km = local_km(scaled_coordinates([stations[i] for i in ids], frame, 1.0))
     network = _Network(rule, km)
     rows = {station_id: i for i, station_id in enumerate(ids)}
     readings = network.readings([(rows[pick.trace_id], pick) for pick in listed])

@@ -26,7 +26,7 @@ from phaseno_peft.campaign import (
     upstream_windows,
 )
 from phaseno_peft.campaign.findings import condense, warnings_first
-from phaseno_peft.contract import PHASES, BackboneDefaults, Contract, Preprocessing, tensors_sha256
+from phaseno_peft.contract import EDGE_LIMIT_KM, PHASES, BackboneDefaults, Contract, Preprocessing, tensors_sha256
 from phaseno_peft.cr_lora import CRLoraSettings, ResidentAdapter, attach, selected_adapter
 from phaseno_peft.cr_lora.attach import make_resident
 from phaseno_peft.cr_lora.resident import changing, not_resident, prepare_layers
@@ -312,7 +312,7 @@ class Picker:
         stations: Inventory | StationTable | str | Path,
         *,
         center: tuple[float, float] | None = None,
-        edge_limit_km: float = 30.0,
+        edge_limit_km: float = EDGE_LIMIT_KM,
         accelerometers: Collection[str] = (),
         progress: Callable[[int, int], None] | None = None,
     ) -> Annotation:

@@ -17,19 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseno_peft.campaign import Recording, StationTable, prepare_recordings, read_stations, read_waveforms
-from phaseno_peft.campaign.stations import KM_PER_UNIT, scaled_coordinates
+from phaseno_peft.campaign.coordinates import local_km, scaled_coordinates
 from phaseno_peft.campaign.windows import free_intervals
-from phaseno_peft.contract import PHASES, Preprocessing
+from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES, WINDOW_SAMPLES, Preprocessing
 from phaseno_peft.errors import CampaignError
-from phaseno_peft.pretraining.raw_window import (
-    NETWORK_RATE_HZ,
-    WINDOW_SAMPLES,
-    Arrival,
-    Scene,
-    choose_stations,
-    loudness,
-    quietness,
-)
+from phaseno_peft.pretraining.raw_window import Arrival, Scene, choose_stations, loudness, quietness
 from phaseno_peft.pretraining.teachers import ArchiveTeacher, Said
 from phaseno_peft.simulation.own_noise import SHORTEST_S
 
@@ -241,7 +233,7 @@ def _piece(recording: Recording, table: StationTable, said: Said, first_held_out
     return Piece(
         name=recording.name,
         folder=place,
-        coordinates_km=(units.astype(np.float64) - 0.5) * KM_PER_UNIT,
+        coordinates_km=local_km(units),
         first_held_out=first_held_out,
         n_samples=recording.n_samples,
         station=said.station[order],

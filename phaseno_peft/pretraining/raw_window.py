@@ -15,13 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from obspy import UTCDateTime
 
+from phaseno_peft.campaign.coordinates import unit_coordinates
 from phaseno_peft.campaign.labels import HALF_BASE_SAMPLES, known_samples, triangles
-from phaseno_peft.campaign.stations import KM_PER_UNIT
 from phaseno_peft.campaign.windows import Window, WindowLabel, normalise
-from phaseno_peft.contract import PHASES, Preprocessing
+from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES
 
-NETWORK_RATE_HZ = Preprocessing().network_rate_hz
-WINDOW_SAMPLES = Preprocessing().window_samples
 WEAKEST_SNR = 1.2
 """Arrivals below this amplitude ratio are no labels: nothing is known around them."""
 ONSET_S, NOISE_S = 0.4, 3.0
@@ -114,7 +112,7 @@ def as_window(scene: Scene, name: str, half_base_samples: float = HALF_BASE_SAMP
         rate_hz=NETWORK_RATE_HZ,
         station_ids=tuple(f"XX.{row:04d}." for row in alive),
         waveforms=waveforms[alive],
-        coordinates=np.asarray(0.5 + scene.coordinates_km[alive] / KM_PER_UNIT, np.float32),
+        coordinates=unit_coordinates(scene.coordinates_km[alive]),
         labels=tuple(sorted(labels, key=lambda x: (x.station, x.phase, x.sample))),
         targets=scene.targets(half_base_samples)[alive],
         known=known[alive],

@@ -14,6 +14,7 @@ import torch
 
 from phaseno_peft.backbone import EMBEDDED, PhaseNO, PhaseNOConfig, fingerprint, load_backbone, read_card, save_backbone
 from phaseno_peft.backbone.cpu.parallel import usable_cores
+from phaseno_peft.contract import WINDOW_SAMPLES
 from phaseno_peft.errors import BackboneError, CampaignError, PhasenoPeftError
 from phaseno_peft.files import lock, sweep
 from phaseno_peft.pretraining.batches import STEM, BatchMaker, Sources, held_out_windows, streaming
@@ -22,7 +23,6 @@ from phaseno_peft.pretraining.continuous import Archive
 from phaseno_peft.pretraining.distil import StemTeacher, finish, stem_trainee, train_stem, with_stem
 from phaseno_peft.pretraining.loop import Precision, Trainee, train
 from phaseno_peft.pretraining.noise import NoiseSet
-from phaseno_peft.pretraining.raw_window import WINDOW_SAMPLES
 from phaseno_peft.pretraining.report import Row, card, write_curve
 from phaseno_peft.pretraining.seisbench_set import LabelledSet
 from phaseno_peft.pretraining.settings import PretrainingSettings

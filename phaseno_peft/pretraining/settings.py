@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from phaseno_peft.campaign.labels import HALF_BASE_SAMPLES
-from phaseno_peft.contract import Preprocessing
+from phaseno_peft.contract import EDGE_LIMIT_KM, Preprocessing
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.pretraining.distort import Chances
 
@@ -70,7 +70,7 @@ class PretrainingSettings:
     """Weight of label samples against noise samples, upstream's."""
     average_decay: float = 0.999
     """Of the exponential moving average of the weights; lower in the first steps."""
-    edge_limit_km: float = 30.0
+    edge_limit_km: float = EDGE_LIMIT_KM
     widest_label_s: float = 0.4
     """Base of the label triangle in the first step; it shrinks to 0.4 s over `narrowing_steps`. 0.4: no change."""
     narrowing_steps: int = 10_000

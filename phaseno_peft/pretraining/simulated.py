@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from phaseno_peft.campaign.waveforms import highpass
-from phaseno_peft.contract import PHASES, Preprocessing
+from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES, Preprocessing
 from phaseno_peft.pretraining.distort import NoisePool
-from phaseno_peft.pretraining.raw_window import NETWORK_RATE_HZ, Arrival, Scene
+from phaseno_peft.pretraining.raw_window import Arrival, Scene
 from phaseno_peft.simulation import PRESETS, simulate_network_windows
 
 OF_PRESETS = 0.15

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from obspy import UTCDateTime
 
 from phaseno_peft.campaign import Recording, StationTable, read_catalogue
-from phaseno_peft.contract import PHASES, BackboneDefaults
+from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES, WINDOW_SAMPLES, BackboneDefaults
 from phaseno_peft.errors import BackboneError, CampaignError
 from phaseno_peft.picks.peaks import find_picks
-from phaseno_peft.pretraining.raw_window import NETWORK_RATE_HZ, WINDOW_SAMPLES
 from phaseno_peft.station_ids import station_fields
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ from phaseno_peft.campaign.channels import (
 )
 from phaseno_peft.campaign.stations import StationTable
 from phaseno_peft.campaign.waveform_files import read_waveforms
-from phaseno_peft.campaign.waveforms import COMPONENTS, sound_traces
+from phaseno_peft.campaign.waveforms import sound_traces
+from phaseno_peft.contract import COMPONENTS
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.simulation.travel_times import Array
 

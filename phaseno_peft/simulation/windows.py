@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.signal
 
+from phaseno_peft.contract import NETWORK_RATE_HZ, WINDOW_SAMPLES
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.simulation import noise
 from phaseno_peft.simulation.instruments import Geophone
@@ -45,8 +46,8 @@ def simulate_network_windows(
     n: int,
     *,
     stations: int | None = None,
-    rate_hz: float = 100.0,
-    samples: int = 3000,
+    rate_hz: float = NETWORK_RATE_HZ,
+    samples: int = WINDOW_SAMPLES,
     own_noise: OwnNoise | None = None,
 ) -> NetworkWindows:
     """``n`` windows of one preset's network, or of ``n`` random networks where ``preset`` is None or "random".
@@ -169,7 +170,7 @@ def random_network(rng: np.random.Generator, stations: int) -> Preset:
         east_km=tuple((r * np.cos(angle)).tolist()),
         north_km=tuple((r * np.sin(angle)).tolist()),
         elevation_m=tuple((radius * rng.uniform(0, 40, stations)).clip(0, 400).tolist()),
-        rate_hz=100.0,
+        rate_hz=NETWORK_RATE_HZ,
         model=random_model(rng, sediments=local),
         depth_min_km=0.85 * depth,
         depth_max_km=1.15 * depth,

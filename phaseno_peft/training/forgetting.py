@@ -14,8 +14,8 @@ import torch
 from obspy import UTCDateTime
 
 from phaseno_peft.campaign import Window
+from phaseno_peft.campaign.coordinates import unit_coordinates
 from phaseno_peft.campaign.labels import known_samples, triangles
-from phaseno_peft.campaign.stations import KM_PER_UNIT
 from phaseno_peft.campaign.waveforms import highpass
 from phaseno_peft.campaign.windows import WindowLabel, normalise
 from phaseno_peft.contract import BackboneDefaults, Preprocessing
@@ -74,7 +74,7 @@ def simulated_window(made: NetworkWindows, graph: int) -> Window:
         rate_hz=made.rate_hz,
         station_ids=tuple(f"QR.R{station:03d}." for station in range(n_stations)),
         waveforms=normalise(samples, np.ones(samples.shape, bool)),
-        coordinates=np.asarray(0.5 + made.coordinates_km[graph] / KM_PER_UNIT, np.float32),
+        coordinates=unit_coordinates(made.coordinates_km[graph]),
         labels=tuple(labels),
         targets=targets,
         known=known,

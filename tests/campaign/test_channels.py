@@ -10,7 +10,7 @@ from obspy import Stream, UTCDateTime
 
 from phaseno_peft.campaign import StationTable, prepare, prepare_recordings
 from phaseno_peft.campaign.channels import read_channel
-from phaseno_peft.campaign.stations import Station
+from phaseno_peft.campaign.station import Station
 from phaseno_peft.contract import Preprocessing
 from phaseno_peft.errors import CampaignError
 from tests.campaign.synthetic_network import T0, table, trace

@@ -92,7 +92,7 @@ def test_without_clear_arrivals_there_is_no_offset() -> None:
 def test_the_early_picks_of_the_alpine_fault_are_measured(shared) -> None:
     folder = shared / "data" / "campaigns" / "samba-nz"
     campaign = Campaign.read(folder / "waveforms", folder / "stations.xml", folder / "picks.xml")
-    for offset in measure_label_offset(campaign).values():
+    for offset in measure_label_offset(campaign.stretches()).values():
         assert offset.n > 50
         assert 0.09 < offset.median_s < 0.13  # 0.112 and 0.113 s in the README of samba-nz
     assert sum("early of the onsets" in f.text for f in campaign.findings) == 2

@@ -8,16 +8,12 @@ import io
 import pickle
 import zipfile
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from obspy import UTCDateTime
 from obspy.core.inventory import Channel, Inventory, Network
 from obspy.core.inventory import Station as Site
 
-from phaseno_peft.campaign import Station, StationTable, edges, read_catalogue, read_stations, scaled_coordinates
-from phaseno_peft.contract import Frame
+from phaseno_peft.campaign import Station, StationTable, read_catalogue, read_stations
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.station_ids import station_fields
 
@@ -108,25 +104,6 @@ def test_frame_is_the_middle_of_the_box_also_across_the_date_line() -> None:
     frame = StationTable([Station("A.A.", 10, 179.5, 0), Station("A.B.", 12, -179.5, 0)]).frame()
     assert frame.center_latitude_deg == 11.0
     assert abs(frame.center_longitude_deg) == 180.0
-
-
-def test_a_kilometre_is_a_kilometre_at_every_latitude() -> None:
-    # 222 km to the unit square (golden/README.md); 1 degree of latitude is 6371 km * pi / 180 = 111.195 km.
-    for latitude in (0.0, 45.0, -78.0):
-        frame = Frame(latitude, 20.0)
-        east = Station("A.E.", latitude, 20.0 + 0.1 / np.cos(np.radians(latitude)), 0)
-        north = Station("A.N.", latitude + 0.1, 20.0, 0)
-        xy = scaled_coordinates([east, north], frame, 3.0)
-        assert xy.dtype == np.float32
-        np.testing.assert_allclose(xy, [[0.5 + 3 * 11.1195 / 222, 0.5], [0.5, 0.5 + 3 * 11.1195 / 222]], atol=1e-6)
-
-
-@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=9))
-def test_edges_are_all_near_pairs_with_self_in_upstreams_order(points: list[tuple[float, float]]) -> None:
-    xy = np.array(points)
-    expected = [(i, j) for i in range(len(xy)) for j in range(len(xy)) if np.hypot(*(xy[i] - xy[j])) <= 30.0 / 222.0]
-    assert [tuple(e) for e in edges(xy, 30.0).T.tolist()] == expected
-    assert {(i, i) for i in range(len(xy))} <= set(expected)
 
 
 def epoch(start: int, end: int | None, latitude: float, code: str = "FRAN") -> Station:

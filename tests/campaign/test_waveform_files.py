@@ -17,7 +17,7 @@ from obspy import Stream, Trace, read
 from obspy.core.util.base import ENTRY_POINTS
 
 from phaseno_peft.campaign import StationTable, prepare, read_waveforms
-from phaseno_peft.campaign.stations import Station
+from phaseno_peft.campaign.station import Station
 from phaseno_peft.campaign.waveform_files import FORMATS, POINTER_FORMATS, read_channels, rename_channels
 from phaseno_peft.errors import CampaignError
 from tests.campaign.synthetic_network import T0, trace

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from obspy import UTCDateTime
 
-from phaseno_peft.campaign.stations import Station
+from phaseno_peft.campaign.station import Station
 from phaseno_peft.campaign.waveforms import Recording
 from phaseno_peft.campaign.windows import Window
 from phaseno_peft.errors import PhasenoPeftError
