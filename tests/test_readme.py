@@ -59,7 +59,7 @@ def test_the_campaign_commands_run(workplace: Path) -> None:
     assert script.count("--epochs 1") == 1
     out = run(workplace, "bash", "-euo", "pipefail", "-c", script)
     assert "trainable parameters" in out
-    assert (workplace / "new-picks.csv").read_text().startswith("trace_id,phase,time")
+    assert (workplace / "new-picks.csv").read_text().startswith("station,phase,time")
 
 
 @pytest.mark.parametrize("number", [3, 4])

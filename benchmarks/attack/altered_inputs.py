@@ -116,7 +116,7 @@ def _catalogues(scene: Scene) -> dict[str, bytes]:
     ):
         files[name] = _events(catalogue, form)
     files["picks.out"] = _events(catalogue, "NORDIC")
-    lines = ["trace_id,phase,time,probability,uncertainty_s"]
+    lines = ["station,phase,time,probability,uncertainty_s"]
     lines += [f"{p.waveform_id.get_seed_string()},{p.phase_hint},{p.time},0.9,0.05" for p in picks]
     files["picks.csv"] = "\n".join(lines).encode()
     return files

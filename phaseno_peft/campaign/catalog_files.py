@@ -17,7 +17,7 @@ from phaseno_peft.errors import CampaignError
 XML_FORMATS = ("QUAKEML", "SCML")
 TEXT_FORMATS = ("NORDIC", "NLLOC_HYP", "IMS10BULLETIN", "GSE2", "HYPODDPHA", "MCHEDR", "EVT")
 """obspy's readers of picks, all of text. What holds no picks (NDK, ZMAP, CMTSOLUTION, ...) is no catalogue here."""
-_WHAT_TO_GIVE = "Export the picks as QuakeML, or give a CSV with the columns trace_id,phase,time."
+_WHAT_TO_GIVE = "Export the picks as QuakeML, or give a CSV with the columns station,phase,time."
 
 
 def read_catalogue(path: Any) -> Catalogue:

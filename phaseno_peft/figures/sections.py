@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from phaseno_peft.campaign.waveforms import Recording
     from phaseno_peft.campaign.windows import Window
     from phaseno_peft.evaluation.metrics import WindowPick
-    from phaseno_peft.picks.picks import Pick, PickList
+    from phaseno_peft.picks import Pick, PickList
 
 TRACE_COLOUR = "0.25"
 LANE = 1.25

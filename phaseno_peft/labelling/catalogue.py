@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from phaseno_peft.files import write_file
 from phaseno_peft.labelling.coincidence import LabelledEvent
-from phaseno_peft.picks.picks import ID_PREFIX, PickList
+from phaseno_peft.picks import PickList
+from phaseno_peft.picks.quakeml import ID_PREFIX
 
 if TYPE_CHECKING:
     from obspy.core.event import Catalog, Event

@@ -27,7 +27,7 @@ from phaseno_peft.campaign import StationTable
 from phaseno_peft.campaign.coordinates import local_km, scaled_coordinates
 from phaseno_peft.contract import PHASES
 from phaseno_peft.errors import CampaignError, PhasenoPeftError
-from phaseno_peft.picks.picks import Pick, PickList
+from phaseno_peft.picks import Pick, PickList
 
 SP_VELOCITY_KM_S = 8.0
 """Distance of an event over its S-P time: vp vs / (vp - vs) in the upper crust."""

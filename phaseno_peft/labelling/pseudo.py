@@ -17,7 +17,7 @@ from phaseno_peft.labelling.catalogue import to_catalog
 from phaseno_peft.labelling.coincidence import Coincidence, LabelledEvent, coincide, kept_and_left
 from phaseno_peft.labelling.teachers import Teacher
 from phaseno_peft.picking.streams import OnFindings, Progress, pick_recordings
-from phaseno_peft.picks.picks import PickList
+from phaseno_peft.picks import PickList
 
 if TYPE_CHECKING:
     from obspy.core.event import Catalog

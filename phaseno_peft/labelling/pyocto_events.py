@@ -10,7 +10,7 @@ from phaseno_peft.campaign import StationTable
 from phaseno_peft.campaign.places import KM_PER_DEGREE
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.labelling.coincidence import FAR_KM, Coincidence, LabelledEvent
-from phaseno_peft.picks.picks import PickList
+from phaseno_peft.picks import PickList
 
 P_KM_S, S_KM_S = 5.8, 3.35
 """Homogeneous velocities: `tolerance_s` has to swallow what they get wrong."""

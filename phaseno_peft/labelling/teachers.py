@@ -14,7 +14,7 @@ from phaseno_peft.contract import BackboneDefaults, Preprocessing
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.picking.inference import merge_windows, sliding_windows
 from phaseno_peft.picking.picker import TAPER_S, Annotation, Picker, load_adapter, picks_of
-from phaseno_peft.picks.picks import PickList
+from phaseno_peft.picks import PickList
 
 Progress = Callable[[int, int], None]
 

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from phaseno_peft.picks import Pick, PickList
 from phaseno_peft.picks.peaks import find_picks
-from phaseno_peft.picks.picks import Pick, PickList
 
 if TYPE_CHECKING:
     from phaseno_peft.picking.picker import Annotation, Picker, load_adapter

@@ -33,8 +33,8 @@ from phaseno_peft.cr_lora.resident import changing, not_resident, prepare_layers
 from phaseno_peft.errors import AdapterError, BackboneError
 from phaseno_peft.library.store import StoredAdapter, read_adapter
 from phaseno_peft.picking.inference import merge_windows, networks, sliding_windows, window_probabilities
+from phaseno_peft.picks import Pick, PickList
 from phaseno_peft.picks.peaks import find_picks
-from phaseno_peft.picks.picks import Pick, PickList
 from phaseno_peft.station_ids import station_fields
 
 if TYPE_CHECKING:

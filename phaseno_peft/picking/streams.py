@@ -11,7 +11,7 @@ from phaseno_peft.campaign import Finding, Recording, StationTable, prepare_reco
 from phaseno_peft.campaign.findings import gather, warnings_first
 from phaseno_peft.contract import Preprocessing
 from phaseno_peft.picking.picker import Picker
-from phaseno_peft.picks.picks import PickList
+from phaseno_peft.picks import PickList
 
 Progress = Callable[[int, int], None]
 OnFindings = Callable[[Sequence[Finding]], None]

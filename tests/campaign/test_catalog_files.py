@@ -18,7 +18,7 @@ from phaseno_peft.campaign import read_catalogue
 from phaseno_peft.campaign.catalog import UNASSOCIATED_ID
 from phaseno_peft.campaign.obspy_events import Tally, labelled_events
 from phaseno_peft.errors import CampaignError
-from phaseno_peft.picks.picks import Pick, PickList
+from phaseno_peft.picks import Pick, PickList
 from tests.campaign.synthetic_network import T0, catalog, network_picks, pick
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from phaseno_peft.campaign import read_catalogue, read_stations
 from phaseno_peft.errors import CampaignError, PhasenoPeftError
-from phaseno_peft.picks.picks import PickList
+from phaseno_peft.picks import PickList
 
 _UNCLOSED = '"' + "x" * 140_000
 """More than a field may have: what an unclosed quote makes of the rest of a file."""

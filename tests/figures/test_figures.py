@@ -19,7 +19,7 @@ from phaseno_peft.evaluation.metrics import pick_window, score
 from phaseno_peft.evaluation.scores import Scores
 from phaseno_peft.figures import scores as figures
 from phaseno_peft.figures import sections
-from phaseno_peft.picks.picks import Pick, PickList
+from phaseno_peft.picks import Pick, PickList
 from tests.evaluation.handmade_windows import SAMPLES, probability, window
 
 THRESHOLDS = {"P": 0.3, "S": 0.3}

@@ -13,7 +13,7 @@ from obspy import UTCDateTime
 from phaseno_peft.campaign import Station, StationTable
 from phaseno_peft.errors import CampaignError, PhasenoPeftError
 from phaseno_peft.labelling import Coincidence, LabelledEvent, coincide
-from phaseno_peft.picks.picks import Pick
+from phaseno_peft.picks import Pick
 
 T0 = UTCDateTime(2024, 5, 1)
 VP, VS = 5.8, 3.35

@@ -17,7 +17,7 @@ from phaseno_peft.errors import CampaignError, PhasenoPeftError
 from phaseno_peft.labelling import PseudoLabels, coincide, load_teacher, pseudo_label
 from phaseno_peft.labelling.catalogue import to_catalog, write_catalog
 from phaseno_peft.picking import load_adapter
-from phaseno_peft.picks.picks import Pick
+from phaseno_peft.picks import Pick
 from phaseno_peft.training import TrainingSettings, train_adapter
 from phaseno_peft.training.provenance import source_of_labels
 from tests.cli.test_commands import run

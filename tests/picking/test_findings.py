@@ -14,7 +14,7 @@ import pytest
 from phaseno_peft.campaign import Finding, read_stations
 from phaseno_peft.picking import PickList, load_adapter
 from phaseno_peft.picking.streams import classify_files
-from phaseno_peft.picks.picks import Pick
+from phaseno_peft.picks import Pick
 from tests.cli.test_commands import run
 
 NOTE, WARNING = Finding("note", "resampled"), Finding("warning", "left out")

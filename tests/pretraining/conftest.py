@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from obspy import UTCDateTime
 
-from phaseno_peft.picks.picks import Pick, PickList
+from phaseno_peft.picks import Pick, PickList
 from phaseno_peft.pretraining import PretrainingSettings
 from phaseno_peft.simulation import simulate_network_windows
 

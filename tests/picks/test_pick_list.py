@@ -13,9 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from obspy import UTCDateTime
 
+from phaseno_peft.campaign import read_catalogue
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.files import write_file
-from phaseno_peft.picks.picks import CSV_HEADER, FALLBACK_UNCERTAINTY_S, Pick, PickList
+from phaseno_peft.picks import Pick, PickList
+from phaseno_peft.picks.csv_files import HEADER
+from phaseno_peft.picks.quakeml import FALLBACK_UNCERTAINTY_S
 
 T0 = UTCDateTime("2013-09-05T02:08:14.123456Z")
 PICKS = PickList(
@@ -65,14 +68,36 @@ def test_pick_list_survives_pickling_as_worker_processes_need() -> None:
 def test_csv_has_the_documented_text(tmp_path: Path) -> None:
     text = PICKS.to_csv(tmp_path / "picks.csv").read_text()
     assert text.splitlines()[:2] == [
-        "trace_id,phase,time,probability,uncertainty_s",
+        "station,phase,time,probability,uncertainty_s",
         "NZ.GCSZ.,S,2013-09-05T02:08:15.623456Z,0.550000,0.080000",
     ]
 
 
+def test_a_file_of_before_with_its_station_column_called_trace_id_is_read(tmp_path: Path) -> None:
+    text = PICKS.to_csv(tmp_path / "picks.csv").read_text()
+    assert text.startswith("station,")
+    (tmp_path / "earlier.csv").write_text(text.replace("station,", "trace_id,", 1))
+    assert PickList.from_csv(tmp_path / "earlier.csv") == PickList.from_csv(tmp_path / "picks.csv")
+    for name in ("earlier.csv", "picks.csv"):  # also as a catalogue
+        assert {p.station_id for p in read_catalogue(tmp_path / name).picks} == {"NZ.GCSZ.", "9F.SAMBA.10"}
+
+
+def test_who_comes_from_seisbench_finds_picks_peak_times_and_peak_values() -> None:
+    output = PICKS.sorted()
+    assert output.picks is output
+    assert [(p.peak_time, p.peak_value) for p in output.picks] == [(p.time, p.probability) for p in output]
+    assert output.select(phase="S").picks.creator == output.creator == "samba-nz"
+
+
+def test_tables_files_and_associators_call_the_station_column_alike(tmp_path: Path) -> None:
+    pytest.importorskip("pandas")
+    header = PICKS.to_csv(tmp_path / "picks.csv").read_text().splitlines()[0].split(",")
+    assert "station" in set(header) & set(PICKS.to_dataframe().columns) & set(PICKS.to_pyocto().columns)
+
+
 def test_empty_list_gives_a_header_only_and_reads_back_empty(tmp_path: Path) -> None:
     path = PickList().to_csv(tmp_path / "picks.csv")
-    assert path.read_text() == ",".join(CSV_HEADER) + "\n"
+    assert path.read_text() == ",".join(HEADER) + "\n"
     assert PickList.from_csv(path) == []
 
 
@@ -110,7 +135,7 @@ def test_pick_without_an_uncertainty_has_an_empty_field(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("NZ.GCSZ,P,2013-09-05T02:08:14Z,0.5,0.1", "line 3: trace_id should be NET.STA.LOC .* 'NZ.GCSZ'"),
+        ("NZ.GCSZ,P,2013-09-05T02:08:14Z,0.5,0.1", "line 3: station should be NET.STA.LOC .* 'NZ.GCSZ'"),
         ("NZ.GCSZ.,Pn,2013-09-05T02:08:14Z,0.5,0.1", "line 3: phase should be P or S but is 'Pn'"),
         ("NZ.GCSZ.,P,1378346894.1,0.5,0.1", "line 3: time .* '1378346894.1'"),
         ("NZ.GCSZ.,P,2013-13-05T02:08:14Z,0.5,0.1", "line 3: time .* '2013-13-05T02:08:14Z'"),
@@ -122,14 +147,14 @@ def test_pick_without_an_uncertainty_has_an_empty_field(tmp_path: Path) -> None:
 )
 def test_wrong_csv_line_is_named_with_file_and_number(tmp_path: Path, line: str, said: str) -> None:
     path = tmp_path / "picks.csv"
-    path.write_text(f"{','.join(CSV_HEADER)}\nNZ.GCSZ.,P,2013-09-05T02:08:14Z,0.5,0.1\n{line}\n")
+    path.write_text(f"{','.join(HEADER)}\nNZ.GCSZ.,P,2013-09-05T02:08:14Z,0.5,0.1\n{line}\n")
     with pytest.raises(PhasenoPeftError, match=rf"picks\.csv: {said}"):
         PickList.from_csv(path)
 
 
 def test_csv_without_a_column_or_that_is_missing_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "picks.csv"
-    path.write_text("trace_id,phase,time\n")
+    path.write_text("station,phase,time\n")
     with pytest.raises(PhasenoPeftError, match="line 1 lacks the column 'probability'"):
         PickList.from_csv(path)
     with pytest.raises(PhasenoPeftError, match=r"absent\.csv: cannot be read"):
@@ -139,7 +164,7 @@ def test_csv_without_a_column_or_that_is_missing_is_refused(tmp_path: Path) -> N
 def test_csv_may_have_further_columns_and_a_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "picks.csv"
     path.write_text(
-        "\ufeffphase,trace_id,time,probability,uncertainty_s,snr\nP,NZ.GCSZ.,2013-09-05 02:08:14,0.5,0.1,7\n",
+        "\ufeffphase,station,time,probability,uncertainty_s,snr\nP,NZ.GCSZ.,2013-09-05 02:08:14,0.5,0.1,7\n",
         encoding="utf-8",
     )
     assert PickList.from_csv(path) == [Pick("NZ.GCSZ.", "P", UTCDateTime("2013-09-05T02:08:14"), 0.5, 0.1)]
