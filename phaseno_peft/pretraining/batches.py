@@ -25,19 +25,19 @@ from phaseno_peft.campaign import Window, edges
 from phaseno_peft.campaign.augment import compose
 from phaseno_peft.contract import PHASES, WINDOW_SAMPLES
 from phaseno_peft.errors import PhasenoPeftError
-from phaseno_peft.pretraining.continuous import Archive
+from phaseno_peft.pretraining.continuous import ContinuousSet
 from phaseno_peft.pretraining.distort import distort, draw_stretch, samples_before, stretch_time
 from phaseno_peft.pretraining.noise import NoiseSet
-from phaseno_peft.pretraining.raw_window import Scene, as_window, choose_stations
-from phaseno_peft.pretraining.seisbench_set import LabelledSet
+from phaseno_peft.pretraining.raw_window import RawWindow, as_window, choose_stations
+from phaseno_peft.pretraining.seisbench_set import SeisBenchSet
 from phaseno_peft.pretraining.settings import PretrainingSettings
 from phaseno_peft.pretraining.simulated import Simulator
 
 TRAINING, VALIDATION, STEM = 0, 1, 3
 """Second word of a seed: what the numbers are drawn for."""
-ALONE_TOGETHER = 4
-"""Stations of a simulated network that are used one by one."""
-AHEAD = 4
+SINGLE_STATIONS_PER_DRAW = 4
+"""Stations of a simulated network that become windows of one station each: one draw costs little more than one."""
+PREFETCHED_BATCHES = 4
 """Batches each worker makes in advance."""
 
 
@@ -45,26 +45,26 @@ AHEAD = 4
 class Sources:
     """Everything windows are made of."""
 
-    labelled: tuple[LabelledSet, ...] = ()
-    archives: tuple[Archive, ...] = ()
+    seisbench_sets: tuple[SeisBenchSet, ...] = ()
+    continuous_sets: tuple[ContinuousSet, ...] = ()
     simulator: Simulator = field(default_factory=Simulator)
     noise: tuple[NDArray[np.float32], ...] = ()
-    """Records [3, sample] without events: stretches of the archives' training part, and the noise sets."""
+    """Records [3, sample] without events: pieces of the continuous sets' training part, and the noise sets."""
     noise_sets: tuple[NoiseSet, ...] = ()
 
     @classmethod
     def of(
         cls,
-        labelled: tuple[LabelledSet, ...],
-        archives: tuple[Archive, ...],
+        seisbench_sets: tuple[SeisBenchSet, ...],
+        continuous_sets: tuple[ContinuousSet, ...],
         seed: int,
         noise_sets: tuple[NoiseSet, ...] = (),
     ) -> Sources:
-        """With noise cut from the archives, and that of the noise sets."""
+        """With noise cut from the continuous sets, and that of the noise sets."""
         rng = np.random.default_rng([seed, 2])
-        noise = [r for archive in archives for r in archive.noise(rng)]
+        noise = [r for continuous_set in continuous_sets for r in continuous_set.noise(rng)]
         noise += [r for noise_set in noise_sets for r in noise_set.records]
-        return cls(labelled, archives, Simulator(), tuple(noise), noise_sets)
+        return cls(seisbench_sets, continuous_sets, Simulator(), tuple(noise), noise_sets)
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,8 @@ class Batch:
         return waveforms, targets, known
 
 
-class BatchMaker(torch.utils.data.Dataset[Batch]):
-    """`maker[k]` is batch k."""
+class BatchDataset(torch.utils.data.Dataset[Batch]):
+    """`dataset[k]` is batch k."""
 
     def __init__(self, sources: Sources, settings: PretrainingSettings, drawn_for: int = TRAINING) -> None:
         self.sources, self.settings, self.drawn_for = sources, settings, drawn_for
@@ -108,54 +108,51 @@ class BatchMaker(torch.utils.data.Dataset[Batch]):
         rng = np.random.default_rng([self.settings.seed, self.drawn_for, index])
         half_base = self.settings.half_base_samples(index)
         windows: list[tuple[str, Window]] = []
-        room = self.settings.batch_stations
-        while room > 0:
-            for kind, window in self.windows(rng, room, str(index), half_base):
+        stations_left = self.settings.batch_stations
+        while stations_left > 0:
+            for kind, window in self.windows(rng, stations_left, str(index), half_base):
                 windows.append((kind, window))
-                room -= len(window.station_ids)
+                stations_left -= len(window.station_ids)
         return as_batch(windows, self.settings.edge_limit_km)
 
-    def windows(self, rng: np.random.Generator, room: int, name: str, half_base: float) -> Iterator[tuple[str, Window]]:
-        """A window of at most `room` stations, distorted; or a simulated network's stations, each a window by itself.
-
-        The last costs the simulator little more than one station would.
-        """
+    def windows(self, rng: np.random.Generator, most: int, name: str, half_base: float) -> Iterator[tuple[str, Window]]:
+        """A window of so many stations at most, distorted; or a simulated network's stations, one a window."""
         chances = self.settings.chances
         kind = self._kind(rng)
-        stations = min(self._stations(rng, kind), room)
+        stations = min(self._stations(rng, kind), most)
         factor = draw_stretch(rng, chances.stretch)
         n_samples = WINDOW_SAMPLES if factor == 1 else samples_before(factor, WINDOW_SAMPLES)
-        alone = kind == "simulated" and stations == 1
-        scene = self._scene(rng, kind, min(ALONE_TOGETHER, room) if alone else stations, n_samples)
-        scene = stretch_time(scene, factor, WINDOW_SAMPLES)
-        rows = [[row] for row in range(scene.n_stations)] if alone else [list(range(scene.n_stations))]
-        rivals = [choose_stations(scene, row) for row in rows]
+        one_by_one = kind == "simulated" and stations == 1
+        raw = self._raw_window(rng, kind, min(SINGLE_STATIONS_PER_DRAW, most) if one_by_one else stations, n_samples)
+        raw = stretch_time(raw, factor, WINDOW_SAMPLES)
+        rows = [[row] for row in range(raw.n_stations)] if one_by_one else [list(range(raw.n_stations))]
+        parts = [choose_stations(raw, row) for row in rows]
 
-        def second(k: int) -> Scene | None:
-            """Another scene at a single station; two scenes of networks would not fit, and the simulator's overlap."""
-            if alone:
-                return rivals[k - 1] if len(rivals) > 1 else None
-            if scene.n_stations > 1:
+        def second(k: int) -> RawWindow | None:
+            """Another event at a single station; two networks would differ, simulated ones hold several."""
+            if one_by_one:
+                return parts[k - 1] if len(parts) > 1 else None
+            if raw.n_stations > 1:
                 return None
-            return stretch_time(self._scene(rng, kind, 1, n_samples), factor, WINDOW_SAMPLES)
+            return stretch_time(self._raw_window(rng, kind, 1, n_samples), factor, WINDOW_SAMPLES)
 
-        for k, one in enumerate(rivals):
-            distorted = distort(rng, one, chances, partial(second, k), self.sources.noise)
+        for k, part in enumerate(parts):
+            distorted = distort(rng, part, chances, partial(second, k), self.sources.noise)
             window = as_window(distorted, name, half_base)
             if window.station_ids:
-                yield scene.kind, compose(rng, window, (), chances.of_windows)
+                yield raw.kind, compose(rng, window, (), chances.of_windows)
 
     def _kind(self, rng: np.random.Generator) -> str:
-        """Which source; the parts are of station-windows, and labelled records have one station each."""
+        """Which source; the parts are of station-windows, and SeisBench records have one station each."""
         s, u = self.settings, rng.random()
         mean = {
-            "labelled": 1.0,
-            "archive": self._mean_stations("archive"),
+            "seisbench": 1.0,
+            "continuous": self._mean_stations("continuous"),
             "simulated": self._mean_stations("simulated"),
         }
         parts = {
-            "labelled": s.labelled if self.sources.labelled else 0.0,
-            "archive": s.archives if self.sources.archives else 0.0,
+            "seisbench": s.labelled if self.sources.seisbench_sets else 0.0,
+            "continuous": s.archives if self.sources.continuous_sets else 0.0,
         }
         parts["simulated"] = 1.0 - sum(parts.values())
         weights = {kind: parts[kind] / mean[kind] for kind in parts}
@@ -170,44 +167,45 @@ class BatchMaker(torch.utils.data.Dataset[Batch]):
 
     def _sizes(self, kind: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         most = self.settings.most_stations
-        if kind == "archive":
-            most = min(most, max(archive.most_stations for archive in self.sources.archives))
+        if kind == "continuous":
+            most = min(most, max(one.most_stations for one in self.sources.continuous_sets))
         sizes = np.arange(1, most + 1)
         chance = 1.0 / sizes
-        if kind == "archive":
+        if kind == "continuous":
             chance[0] = chance.min()
         elif most > 1:  # single stations come several at once
-            alone = self.settings.alone / ALONE_TOGETHER
+            alone = self.settings.alone / SINGLE_STATIONS_PER_DRAW
             chance[0] = chance[1:].sum() * alone / max(1 - self.settings.alone, 1e-9)
         return sizes, chance / chance.sum()
 
     def _mean_stations(self, kind: str) -> float:
-        if kind == "archive" and not self.sources.archives:
+        if kind == "continuous" and not self.sources.continuous_sets:
             return 1.0
         sizes, chance = self._sizes(kind)
-        made = np.where((sizes == 1) & (kind == "simulated"), ALONE_TOGETHER, sizes)
+        made = np.where((sizes == 1) & (kind == "simulated"), SINGLE_STATIONS_PER_DRAW, sizes)
         return float(made @ chance)
 
     def _stations(self, rng: np.random.Generator, kind: str) -> int:
-        if kind in ("labelled", "noise"):
+        if kind in ("seisbench", "noise"):
             return 1
         sizes, chance = self._sizes(kind)
         return int(rng.choice(sizes, p=chance))
 
-    def _scene(self, rng: np.random.Generator, kind: str, stations: int, n_samples: int) -> Scene:
-        if kind == "labelled":
-            weights = np.array([len(s.side(held_out=False)) for s in self.sources.labelled], float)
+    def _raw_window(self, rng: np.random.Generator, kind: str, stations: int, n_samples: int) -> RawWindow:
+        if kind == "seisbench":
+            weights = np.array([len(s.side(held_out=False)) for s in self.sources.seisbench_sets], float)
             chosen = int(rng.choice(len(weights), p=weights / weights.sum()))
-            return self.sources.labelled[chosen].draw(rng, n_samples)
+            return self.sources.seisbench_sets[chosen].draw(rng, n_samples)
         if kind == "noise":
             sets = self.sources.noise_sets
             return sets[int(rng.integers(len(sets)))].draw(rng, n_samples)
-        if kind == "archive":
-            weights = np.sqrt([archive.station_minutes for archive in self.sources.archives])  # small ones tire
+        if kind == "continuous":
+            # by the square root of their length, so that short sets are not repeated too often
+            weights = np.sqrt([one.station_minutes for one in self.sources.continuous_sets])
             chosen = int(rng.choice(len(weights), p=weights / weights.sum()))
-            scene = self.sources.archives[chosen].draw(rng, stations, n_samples)
-            if scene is not None:
-                return scene
+            raw = self.sources.continuous_sets[chosen].draw(rng, stations, n_samples)
+            if raw is not None:
+                return raw
         return self.sources.simulator.draw(rng, stations, n_samples, self.sources.noise)
 
 
@@ -235,32 +233,32 @@ def as_batch(windows: list[tuple[str, Window]], edge_limit_km: float) -> Batch:
 
 
 @contextlib.contextmanager
-def streaming(maker: BatchMaker, first: int, workers: int) -> Iterator[Iterator[Batch]]:
+def iterate_batches(dataset: BatchDataset, first: int, workers: int) -> Iterator[Iterator[Batch]]:
     """Batches `first`, `first` + 1, ... made by so many worker processes; 0 makes them here."""
     numbers = range(first, sys.maxsize)
     if workers == 0:
-        yield (maker[k] for k in numbers)
+        yield (dataset[k] for k in numbers)
         return
     loader = torch.utils.data.DataLoader(
-        maker,
+        dataset,
         batch_size=None,
         sampler=numbers,
         num_workers=workers,
-        prefetch_factor=AHEAD,
-        collate_fn=_as_it_is,
-        worker_init_fn=_begin_worker,
+        prefetch_factor=PREFETCHED_BATCHES,
+        collate_fn=_unchanged,
+        worker_init_fn=_init_worker,
         multiprocessing_context="spawn",
     )
     batches = iter(loader)
     try:
-        yield _reporting(batches)
+        yield _with_worker_errors(batches)
     finally:
         shutdown = getattr(batches, "_shutdown_workers", None)  # at once, not when the iterator is collected
         if shutdown is not None:
             shutdown()
 
 
-def _reporting(batches: Iterator[Batch]) -> Iterator[Batch]:
+def _with_worker_errors(batches: Iterator[Batch]) -> Iterator[Batch]:
     try:
         yield from batches
     except PhasenoPeftError as error:  # DataLoader puts the worker's traceback before the sentence
@@ -275,12 +273,12 @@ def _reporting(batches: Iterator[Batch]) -> Iterator[Batch]:
         raise
 
 
-def _as_it_is(batch: Any) -> Any:
+def _unchanged(batch: Any) -> Any:
     """No tensors between processes: they would need shared memory, of which containers have little."""
     return batch
 
 
-def _begin_worker(_: int) -> None:
+def _init_worker(_: int) -> None:
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which saves and ends its workers
 
@@ -288,23 +286,23 @@ def _begin_worker(_: int) -> None:
 def held_out_windows(sources: Sources, settings: PretrainingSettings) -> dict[str, list[Window]]:
     """Windows of each source that training never sees, always the same ones; sources without any are missing.
 
-    Labelled: records of the train split that were set aside, each once or more at random places. Archives: the last
-    15 %. Simulated: seeds of their own.
+    SeisBench sets: records of the train split that were set aside, each once or more at random places. Continuous
+    sets: the last 15 %. Simulated: seeds of their own.
     """
     found: dict[str, list[Window]] = {}
     n = settings.judged_windows
-    for number, labelled in enumerate(sources.labelled):
+    for number, seisbench_set in enumerate(sources.seisbench_sets):
         rng = np.random.default_rng([settings.seed, VALIDATION, 0, number])
-        records = labelled.side(held_out=True)
+        records = seisbench_set.side(held_out=True)
         picked = [records[i % len(records)] for i in range(min(n, 3 * len(records)))]
-        scenes = [labelled.cut(rng, record, WINDOW_SAMPLES, anywhere=False) for record in picked]
-        found[labelled.name] = _windows(scenes, labelled.name)
-    for number, archive in enumerate(sources.archives):
+        raw_windows = [seisbench_set.cut(rng, record, WINDOW_SAMPLES, anywhere=False) for record in picked]
+        found[seisbench_set.name] = _windows(raw_windows, seisbench_set.name)
+    for number, continuous_set in enumerate(sources.continuous_sets):
         rng = np.random.default_rng([settings.seed, VALIDATION, 1, number])
-        minutes = sum(p.n_samples - p.first_held_out for p in archive.pieces) / WINDOW_SAMPLES
+        minutes = sum(p.n_samples - p.first_held_out for p in continuous_set.records) / WINDOW_SAMPLES
         wanted = min(n, int(2 * minutes))
-        drawn = [archive.draw(rng, settings.most_stations, WINDOW_SAMPLES, held_out=True) for _ in range(wanted)]
-        found[archive.name] = _windows([scene for scene in drawn if scene is not None], archive.name)
+        drawn = [continuous_set.draw(rng, settings.most_stations, WINDOW_SAMPLES, held_out=True) for _ in range(wanted)]
+        found[continuous_set.name] = _windows([raw for raw in drawn if raw is not None], continuous_set.name)
     rng = np.random.default_rng([settings.seed, VALIDATION, 2])
     sizes = [1 + k % min(6, settings.most_stations) for k in range(n)]
     simulated = [sources.simulator.draw(rng, size, WINDOW_SAMPLES) for size in sizes]
@@ -312,6 +310,6 @@ def held_out_windows(sources: Sources, settings: PretrainingSettings) -> dict[st
     return {name: windows for name, windows in found.items() if windows}
 
 
-def _windows(scenes: list[Scene], name: str) -> list[Window]:
-    made = (as_window(scene, f"{name}@{k}") for k, scene in enumerate(scenes))
+def _windows(raw_windows: list[RawWindow], name: str) -> list[Window]:
+    made = (as_window(raw, f"{name}@{k}") for k, raw in enumerate(raw_windows))
     return [window for window in made if window.station_ids]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from phaseno_peft.campaign import Station, StationTable, prepare, read_waveforms
 from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES, WINDOW_SAMPLES, Preprocessing
 from phaseno_peft.errors import CampaignError
-from phaseno_peft.pretraining.raw_window import Scene
+from phaseno_peft.pretraining.raw_window import RawWindow
 
 LONGEST_PIECE = 10 * WINDOW_SAMPLES
 """Records are cut into pieces of at most so many samples, so that no long one is all the noise."""
@@ -52,7 +52,7 @@ class NoiseSet:
         minutes = sum(record.shape[-1] for record in self.records) / NETWORK_RATE_HZ / 60
         return {"kind": "noise records", "name": self.name, "pieces": len(self.records), "minutes": round(minutes, 2)}
 
-    def draw(self, rng: np.random.Generator, n_samples: int) -> Scene:
+    def draw(self, rng: np.random.Generator, n_samples: int) -> RawWindow:
         """A random piece, longer ones oftener; repeated forth and back where it is shorter than is asked."""
         weights = np.array([record.shape[-1] for record in self.records], float)
         record = self.records[int(rng.choice(len(weights), p=weights / weights.sum()))]
@@ -61,4 +61,4 @@ class NoiseSet:
         first = int(rng.integers(record.shape[-1] - n_samples + 1))
         samples = record[None, :, first : first + n_samples].copy()
         known = np.ones((1, len(PHASES), n_samples), bool)
-        return Scene(self.name, samples, np.ones(samples.shape, bool), np.zeros((1, 2)), (), known)
+        return RawWindow(self.name, samples, np.ones(samples.shape, bool), np.zeros((1, 2)), (), known)

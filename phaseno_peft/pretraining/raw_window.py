@@ -1,7 +1,8 @@
 """One moment of one network before it becomes network input: high-passed samples, and what is known of its arrivals.
 
-Sources make scenes, `distort` changes them, `as_window` normalises and labels them. The difference to a `Window`: the
-samples still have their amplitudes, so that noise can be added at a known ratio and an arrival knows when it drowns.
+Sources make raw windows, `distort` changes them, `as_window` normalises and labels them. The difference to a `Window`:
+the samples still have their amplitudes. Noise and other earthquakes are added at a known ratio, each arrival's
+signal-to-noise ratio is updated, and one that falls below `WEAKEST_SNR` is masked instead of labelled.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from phaseno_peft.campaign.windows import Window, WindowLabel, normalise
 from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES
 
 WEAKEST_SNR = 1.2
-"""Arrivals below this amplitude ratio are no labels: nothing is known around them."""
+"""Arrivals below this amplitude ratio are masked, not labelled: nothing is known around them."""
 ONSET_S, NOISE_S = 0.4, 3.0
 """An arrival's amplitude is the rms of this long after it, the noise's of this long before."""
 
@@ -37,7 +38,7 @@ class Arrival:
 
 
 @dataclass(frozen=True)
-class Scene:
+class RawWindow:
     """Stations recorded side by side at the network's 100 Hz, high-passed at 1 Hz, in any unit."""
 
     kind: str
@@ -63,25 +64,26 @@ class Scene:
         return int(self.samples.shape[-1])
 
     def targets(self, half_base_samples: float = HALF_BASE_SAMPLES) -> NDArray[np.float32]:
-        """[station, phase, sample]: the teacher's probabilities, or triangles at the arrivals that are loud enough."""
+        """[station, phase, sample]: the teacher's probabilities, or triangles at the arrivals from `WEAKEST_SNR` on."""
         if self.soft is not None:
             return self.soft
         out = np.zeros((self.n_stations, len(PHASES), self.n_samples), np.float32)
         for row in np.ndindex(*out.shape[:2]):
-            heard = [a.sample for a in self._of(*row) if a.snr >= WEAKEST_SNR]
-            if heard:
-                out[row] = triangles([x for x in heard if self._inside(x)], self.n_samples, half_base_samples)
+            clear = [a.sample for a in self._of(*row) if a.snr >= WEAKEST_SNR]
+            if clear:
+                out[row] = triangles([x for x in clear if self._inside(x)], self.n_samples, half_base_samples)
         return out
 
     def mask(self) -> NDArray[np.bool_]:
-        """[station, phase, sample]: `known`, less the neighbourhood of arrivals that drowned or lie outside."""
+        """[station, phase, sample]: `known`, less the neighbourhood of arrivals that are too weak or lie outside."""
         out = self.known.copy()
         if self.soft is not None:
             return out
         for row in {(a.station, a.phase) for a in self.arrivals}:
             here = self._of(*row)
-            heard, drowned = [[a.sample for a in here if (a.snr >= WEAKEST_SNR) == is_heard] for is_heard in (1, 0)]
-            out[row] &= known_samples(self.n_samples, heard, drowned, [])
+            clear = [a.sample for a in here if a.snr >= WEAKEST_SNR]
+            weak = [a.sample for a in here if not a.snr >= WEAKEST_SNR]
+            out[row] &= known_samples(self.n_samples, clear, weak, [])
         return out
 
     def _of(self, station: int, phase: int) -> list[Arrival]:
@@ -91,19 +93,19 @@ class Scene:
         return 0 <= sample <= self.n_samples - 1
 
 
-def as_window(scene: Scene, name: str, half_base_samples: float = HALF_BASE_SAMPLES) -> Window:
-    """Network input, targets and mask of a scene; stations without a living trace are left out.
+def as_window(raw: RawWindow, name: str, half_base_samples: float = HALF_BASE_SAMPLES) -> Window:
+    """Network input, targets and mask of a raw window; stations without a living trace are left out.
 
-    Its labels are the arrivals inside that are loud enough.
+    Its labels are the arrivals inside, from `WEAKEST_SNR` on.
     """
-    waveforms = normalise(scene.samples, scene.recorded)
+    waveforms = normalise(raw.samples, raw.recorded)
     alive = np.flatnonzero(np.any(waveforms, axis=(1, 2)))
     place = {int(row): i for i, row in enumerate(alive)}
-    known, n = scene.mask(), scene.n_samples
-    heard = [a for a in scene.arrivals if a.station in place and 0 <= a.sample <= n - 1 and a.snr >= WEAKEST_SNR]
+    known, n = raw.mask(), raw.n_samples
+    clear = [a for a in raw.arrivals if a.station in place and 0 <= a.sample <= n - 1 and a.snr >= WEAKEST_SNR]
     labels = [
         WindowLabel(place[a.station], a.phase, a.sample, name, "")
-        for a in heard
+        for a in clear
         if known[a.station, a.phase, int(a.sample)]
     ]
     return Window(
@@ -112,36 +114,36 @@ def as_window(scene: Scene, name: str, half_base_samples: float = HALF_BASE_SAMP
         rate_hz=NETWORK_RATE_HZ,
         station_ids=tuple(f"XX.{row:04d}." for row in alive),
         waveforms=waveforms[alive],
-        coordinates=unit_coordinates(scene.coordinates_km[alive]),
+        coordinates=unit_coordinates(raw.coordinates_km[alive]),
         labels=tuple(sorted(labels, key=lambda x: (x.station, x.phase, x.sample))),
-        targets=scene.targets(half_base_samples)[alive],
+        targets=raw.targets(half_base_samples)[alive],
         known=known[alive],
-        is_noise=not any(0 <= a.sample <= n - 1 for a in scene.arrivals),
+        is_noise=not any(0 <= a.sample <= n - 1 for a in raw.arrivals),
     )
 
 
-def choose_stations(scene: Scene, rows: Sequence[int] | NDArray[np.intp]) -> Scene:
-    """The scene with these of its stations, in this order."""
+def choose_stations(raw: RawWindow, rows: Sequence[int] | NDArray[np.intp]) -> RawWindow:
+    """The raw window with these of its stations, in this order."""
     place = {int(row): i for i, row in enumerate(rows)}
     return dataclasses.replace(
-        scene,
-        samples=scene.samples[rows],
-        recorded=scene.recorded[rows],
-        coordinates_km=scene.coordinates_km[rows],
-        arrivals=tuple(dataclasses.replace(a, station=place[a.station]) for a in scene.arrivals if a.station in place),
-        known=scene.known[rows],
-        soft=None if scene.soft is None else scene.soft[rows],
+        raw,
+        samples=raw.samples[rows],
+        recorded=raw.recorded[rows],
+        coordinates_km=raw.coordinates_km[rows],
+        arrivals=tuple(dataclasses.replace(a, station=place[a.station]) for a in raw.arrivals if a.station in place),
+        known=raw.known[rows],
+        soft=None if raw.soft is None else raw.soft[rows],
     )
 
 
-def loudness(samples: NDArray[np.floating], at: float) -> float:
+def onset_rms(samples: NDArray[np.floating], at: float) -> float:
     """Rms over the components of [component, sample] in the 0.4 s from a sample on; 0 outside."""
     first = max(0, int(at))
     piece = samples[:, first : first + int(ONSET_S * NETWORK_RATE_HZ) + 1]
     return float(np.sqrt(np.mean(np.square(piece, dtype=np.float64)))) if piece.shape[-1] > 2 else 0.0
 
 
-def quietness(samples: NDArray[np.floating], before: float) -> float:
+def noise_rms(samples: NDArray[np.floating], before: float) -> float:
     """Rms over the components of [component, sample] in the 3 s before a sample; 0 where there is no half second."""
     last = min(samples.shape[-1], int(before) - 5)
     piece = samples[:, max(0, last - int(NOISE_S * NETWORK_RATE_HZ)) : max(0, last)]

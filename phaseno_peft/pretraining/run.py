@@ -1,4 +1,4 @@
-"""`pretrain`: from sources to a backbone folder, in stretches that continue each other."""
+"""`pretrain`: from sources to a backbone folder, in several calls that continue each other."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from phaseno_peft.backbone.cpu.parallel import usable_cores
 from phaseno_peft.contract import WINDOW_SAMPLES
 from phaseno_peft.errors import BackboneError, CampaignError, PhasenoPeftError
 from phaseno_peft.files import lock, sweep
-from phaseno_peft.pretraining.batches import STEM, BatchMaker, Sources, held_out_windows, streaming
+from phaseno_peft.pretraining.batches import STEM, BatchDataset, Sources, held_out_windows, iterate_batches
 from phaseno_peft.pretraining.checkpoint import Progress, forget, load_checkpoint, save_checkpoint
-from phaseno_peft.pretraining.continuous import Archive
+from phaseno_peft.pretraining.continuous import ContinuousSet
 from phaseno_peft.pretraining.distil import StemTeacher, finish, stem_trainee, train_stem, with_stem
 from phaseno_peft.pretraining.loop import Precision, Trainee, train
 from phaseno_peft.pretraining.noise import NoiseSet
 from phaseno_peft.pretraining.report import Row, card, write_curve
-from phaseno_peft.pretraining.seisbench_set import LabelledSet
+from phaseno_peft.pretraining.seisbench_set import SeisBenchSet
 from phaseno_peft.pretraining.settings import PretrainingSettings
-from phaseno_peft.pretraining.teachers import ArchiveTeacher, ModelTeacher, PicksFile, PublishedProbabilities
+from phaseno_peft.pretraining.teachers import ModelTeacher, PicksFile, PublishedProbabilities, RecordingTeacher
 from phaseno_peft.training.history import first_difference
 from phaseno_peft.training.loop import seeded
 from phaseno_peft.training.provenance import versions
@@ -40,7 +40,7 @@ RESULT = "backbone"
 
 @dataclass(frozen=True)
 class Pretrained:
-    """What a stretch of a run has come to."""
+    """What a call of `pretrain` has come to."""
 
     run: Path
     backbone: Path
@@ -74,16 +74,18 @@ def pretrain(
 
     ``labelled``: folders in SeisBench's format. ``archives``: folders of continuous records, each perhaps followed by
     "=" and a file of a teacher's probabilities (.npz) or picks (QuakeML, CSV); without a file the folder's own
-    `*probabilities.npz` speaks, or else ``teacher``: a backbone, phasenet, stalta or a
+    `*probabilities.npz` is taken, or else ``teacher``: a backbone, phasenet, stalta or a
     SeisBench model (`labelling.load_teacher`). ``noise``: folders of event-free records. With `settings.stem` the
     backbone has a stem, which learns from ``stem_teachers`` first (`distil.StemTeacher`). ``minutes`` is the length of
-    this stretch, ``steps`` the number of steps of the whole run; one of them is needed. Raises `CampaignError` for
+    this call, ``steps`` the number of steps of the whole run; one of them is needed. Raises `CampaignError` for
     unusable data, `BackboneError` for a teacher or initial weights that do not fit, `PhasenoPeftError` for a run that
     cannot be continued or written.
     """
     run, settings = Path(run), settings or PretrainingSettings()
     if (minutes is None) == (steps is None):
-        raise PhasenoPeftError("a stretch needs an end: give either `minutes` (of this stretch) or `steps` (in all).")
+        raise PhasenoPeftError(
+            "a call needs an end: give either `minutes` (of this call) or `steps` (of the whole run)."
+        )
     precision = _set_up(device, precision)
     _make_folder(run)
     with lock(run, "pre-training"), tempfile.TemporaryDirectory(prefix="phaseno-peft-") as scratch:
@@ -96,12 +98,12 @@ def pretrain(
         stem_stage = settings.stem is not None and settings.stem.steps > 0
         if stem_stage != bool(stem_teachers):
             raise PhasenoPeftError(
-                "the stem's stage needs both its length and somebody to learn from: give `stem.steps` and "
+                "the stem's stage needs both its length and teachers: give `stem.steps` and "
                 "`stem_teachers`, or neither."
             )
         teachers = [StemTeacher.read(text) for text in stem_teachers]
-        found = [f for labels in sources.labelled for f in labels.findings]
-        for finding in (*found, *(f for archive in sources.archives for f in archive.findings)):
+        found = [f for seisbench_set in sources.seisbench_sets for f in seisbench_set.findings]
+        for finding in (*found, *(f for continuous_set in sources.continuous_sets for f in continuous_set.findings)):
             log.warning("%s", finding)
         model, initial = initial_weights(init, settings.seed, with_new_stem=settings.stem is not None)
         what = {"settings": settings.to_json(), "sources": describe(sources), "initial": initial}
@@ -131,7 +133,7 @@ def pretrain(
             of_stem = dataclasses.replace(
                 settings, batch_stations=settings.stem.batch_stations, most_stations=min(settings.most_stations, 4)
             )
-            with streaming(BatchMaker(sources, of_stem, STEM), progress.stem_step, workers) as batches:
+            with iterate_batches(BatchDataset(sources, of_stem, STEM), progress.stem_step, workers) as batches:
                 try:
                     train_stem(
                         trainee, [dataclasses.replace(t, stem=t.stem.to(device)) for t in teachers], batches, held_out,
@@ -145,7 +147,7 @@ def pretrain(
             trainee = Trainee.of(finish(trainee, settings.seed), trainee.average, settings)
             if minutes is not None:
                 minutes_left = max(0.0, minutes - (progress.stem_seconds - used) / 60)
-        with streaming(BatchMaker(sources, settings), progress.step, workers) as batches:
+        with iterate_batches(BatchDataset(sources, settings), progress.step, workers) as batches:
             try:
                 train(
                     trainee, batches, held_out, progress, settings,
@@ -167,12 +169,12 @@ def read_sources(
     seed: int,
     noise: Sequence[str | Path] = (),
 ) -> Sources:
-    """All sources, prepared; the model speaks for archives without a file. Raises as `pretrain`."""
-    sets = tuple(LabelledSet.read(folder) for folder in labelled)
+    """All sources, prepared; the model labels archives without a file. Raises as `pretrain`."""
+    sets = tuple(SeisBenchSet.read(folder) for folder in labelled)
     made = []
     for text in archives:
         folder, _, file = str(text).partition("=")
-        made.append(Archive.read(folder, _teacher(Path(folder), file, model), scratch))
+        made.append(ContinuousSet.read(folder, _teacher(Path(folder), file, model), scratch))
     noise_sets = tuple(NoiseSet.read(folder) for folder in noise)
     names = [*(s.name for s in sets), *(a.name for a in made), *(n.name for n in noise_sets)]
     if len(set(names)) < len(names) or "simulated" in names:
@@ -183,8 +185,8 @@ def read_sources(
     return Sources.of(sets, tuple(made), seed, noise_sets)
 
 
-def _teacher(folder: Path, file: str, model: ModelTeacher | None) -> ArchiveTeacher:
-    """Who speaks for an archive: the file that is named, the probabilities beside the waveforms, or the model."""
+def _teacher(folder: Path, file: str, model: ModelTeacher | None) -> RecordingTeacher:
+    """Who labels an archive: the file that is named, the probabilities beside the waveforms, or the model."""
     path = Path(file) if file else None
     if path is None:
         beside = sorted(folder.glob("*probabilities.npz"))
@@ -198,14 +200,14 @@ def _teacher(folder: Path, file: str, model: ModelTeacher | None) -> ArchiveTeac
         keep_in = model.keep_in / folder.resolve().name if model.keep_in else None
         return dataclasses.replace(model, keep_in=keep_in)
     raise CampaignError(
-        f"{folder}: nobody says what it holds. Name a file of picks or probabilities (FOLDER=FILE), or a model as "
+        f"{folder}: its records have no labels. Name a file of picks or probabilities (FOLDER=FILE), or a model as "
         "--teacher."
     )
 
 
 def describe(sources: Sources) -> list[dict[str, Any]]:
     """All sources in plain JSON types."""
-    described = [*(s.describe() for s in sources.labelled), *(a.describe() for a in sources.archives)]
+    described = [*(s.describe() for s in sources.seisbench_sets), *(c.describe() for c in sources.continuous_sets)]
     return [*described, *(n.describe() for n in sources.noise_sets), sources.simulator.describe()]
 
 
@@ -214,10 +216,10 @@ def initial_weights(init: str, seed: int, *, with_new_stem: bool = False) -> tup
 
     Raises `BackboneError` for another window length.
     """
-    model, said = _initial_weights(init, seed)
+    model, origin = _initial_weights(init, seed)
     if with_new_stem and model.stem is None:
-        return with_stem(model, seed), f"{said}, with a new stem"
-    return model, said
+        return with_stem(model, seed), f"{origin}, with a new stem"
+    return model, origin
 
 
 def _initial_weights(init: str, seed: int) -> tuple[PhaseNO, str]:

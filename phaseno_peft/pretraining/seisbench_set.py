@@ -27,7 +27,7 @@ from phaseno_peft.campaign.labels import known_samples
 from phaseno_peft.campaign.station import Station
 from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES, Preprocessing
 from phaseno_peft.errors import CampaignError, PhasenoPeftError
-from phaseno_peft.pretraining.raw_window import WEAKEST_SNR, Arrival, Scene, loudness, quietness
+from phaseno_peft.pretraining.raw_window import WEAKEST_SNR, Arrival, RawWindow, noise_rms, onset_rms
 
 HELD_OUT_PERCENT = 12
 """Of the train split's events."""
@@ -54,7 +54,7 @@ class Record:
 
 
 @dataclass
-class LabelledSet:
+class SeisBenchSet:
     """The train split of one set. Waveforms are read when they are drawn, in whichever process draws them."""
 
     name: str
@@ -69,7 +69,7 @@ class LabelledSet:
     )
 
     @classmethod
-    def read(cls, folder: str | Path) -> LabelledSet:
+    def read(cls, folder: str | Path) -> SeisBenchSet:
         """Read the metadata of a set. Raises `CampaignError` where it is not one, or has no usable train record."""
         folder = Path(folder)
         pairs = [
@@ -125,7 +125,7 @@ class LabelledSet:
             "left_out": dict(self.left_out),
         }
 
-    def draw(self, rng: np.random.Generator, n_samples: int, *, held_out: bool = False) -> Scene:
+    def draw(self, rng: np.random.Generator, n_samples: int, *, held_out: bool = False) -> RawWindow:
         """A random piece of a random record: one station at the origin.
 
         A phase without a label is unknown from 1 s before the other phase's; a label is an arrival whatever its
@@ -134,7 +134,7 @@ class LabelledSet:
         side = self.side(held_out=held_out)
         return self.cut(rng, side[int(rng.integers(len(side)))], n_samples, anywhere=rng.random() < ANYWHERE)
 
-    def cut(self, rng: np.random.Generator, record: Record, n_samples: int, *, anywhere: bool) -> Scene:
+    def cut(self, rng: np.random.Generator, record: Record, n_samples: int, *, anywhere: bool) -> RawWindow:
         """A piece of one record, anywhere, or so that it holds the first labelled phase and where it fits the last."""
         samples, recorded, times = self._prepared(record)
         labelled = [t for t in times if t is not None]
@@ -150,16 +150,16 @@ class LabelledSet:
         end = min(size, first + n_samples)
         piece[0, :, : end - first], mask[0, :, : end - first] = samples[:, first:end], recorded[:, first:end]
         known = np.ones((1, len(PHASES), n_samples), bool)
-        quiet = quietness(samples, min(labelled))
+        quiet = noise_rms(samples, min(labelled))
         arrivals = []
         for phase, time in enumerate(times):
             if time is None:
                 other = [(t - first, t - first) for t in labelled]
                 known[0, phase] = known_samples(n_samples, [], [], other)
                 continue
-            snr = loudness(samples, time) / quiet if quiet > 0 else 3.0
+            snr = onset_rms(samples, time) / quiet if quiet > 0 else 3.0
             arrivals.append(Arrival(0, phase, time - first, max(snr, 1.5 * WEAKEST_SNR)))
-        return Scene(self.name, piece, mask, np.zeros((1, 2)), tuple(arrivals), known)
+        return RawWindow(self.name, piece, mask, np.zeros((1, 2)), tuple(arrivals), known)
 
     def _prepared(self, record: Record) -> tuple[NDArray[np.float32], NDArray[np.bool_], list[float | None]]:
         """Samples and mask [3, sample] at 100 Hz, and the arrivals in these samples."""

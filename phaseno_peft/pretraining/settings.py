@@ -10,7 +10,7 @@ from typing import Any
 from phaseno_peft.campaign.labels import HALF_BASE_SAMPLES
 from phaseno_peft.contract import EDGE_LIMIT_KM, Preprocessing
 from phaseno_peft.errors import PhasenoPeftError
-from phaseno_peft.pretraining.distort import Chances
+from phaseno_peft.pretraining.distort import DistortionChances
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class PretrainingSettings:
     judged_windows: int = 32
     """Held-out windows of each source."""
     seed: int = 0
-    chances: Chances = field(default_factory=Chances)
+    chances: DistortionChances = field(default_factory=DistortionChances)
     stem: StemSettings | None = None
     """None: the backbone is trained as it is, with the stem it may have. Else it gets one where it has none."""
 

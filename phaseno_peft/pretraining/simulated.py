@@ -1,4 +1,4 @@
-"""Scenes of simulated networks, with simulated noise or with real noise of event-free records."""
+"""Raw windows of simulated networks, with simulated noise or with real noise of event-free records."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 from phaseno_peft.campaign.waveforms import highpass
 from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES, Preprocessing
 from phaseno_peft.pretraining.distort import NoisePool
-from phaseno_peft.pretraining.raw_window import Arrival, Scene
+from phaseno_peft.pretraining.raw_window import Arrival, RawWindow
 from phaseno_peft.simulation import PRESETS, simulate_network_windows
 
-OF_PRESETS = 0.15
-"""Part of the scenes that show one of the simulator's presets; the others are random networks."""
+PRESET_PART = 0.15
+"""Part of the raw windows that show one of the simulator's presets; the others are random networks."""
 NOISE_RECORDS = 3
-"""Of which a scene's stations take pieces."""
-REAL_NOISE = 0.5
-"""Part of the scenes whose noise is real, where there are records to take it from."""
+"""Records of which the stations of one raw window take pieces."""
+REAL_NOISE_PART = 0.5
+"""Part of the raw windows whose noise is real, where there are records to take it from."""
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,18 @@ class Simulator:
 
     def describe(self) -> dict[str, Any]:
         """What it is, in plain JSON types."""
-        return {"kind": "simulated networks", "name": self.name, "presets": OF_PRESETS, "real_noise": REAL_NOISE}
+        return {"kind": "simulated networks", "name": self.name, "presets": PRESET_PART, "real_noise": REAL_NOISE_PART}
 
-    def draw(self, rng: np.random.Generator, stations: int, n_samples: int, noise: NoisePool = ()) -> Scene:
+    def draw(self, rng: np.random.Generator, stations: int, n_samples: int, noise: NoisePool = ()) -> RawWindow:
         """A network of so many stations (a preset has at most its own), high-passed as records are."""
         preset = None
-        if rng.random() < OF_PRESETS:
+        if rng.random() < PRESET_PART:
             fitting = [name for name in sorted(PRESETS) if len(PRESETS[name].station_code) >= stations]
             preset = fitting[int(rng.integers(len(fitting)))] if fitting else None
         own = None
-        if len(noise) and rng.random() < REAL_NOISE:  # a few: the simulator looks at every sample of what it is given
+        if (
+            len(noise) and rng.random() < REAL_NOISE_PART
+        ):  # a few: the simulator looks at every sample of what it is given
             chosen = [noise[int(i)] for i in rng.integers(len(noise), size=NOISE_RECORDS)]
             own = [record for record in chosen if np.all(np.any(record[:, :1000], axis=-1))] or None
         made = simulate_network_windows(
@@ -53,7 +55,7 @@ class Simulator:
             Arrival(station, phase, float(onsets[event, station, phase]), float(snr[event, station, phase]))
             for event, station, phase in np.argwhere(np.isfinite(onsets)).tolist()
         ]
-        return Scene(
+        return RawWindow(
             kind=self.name,
             samples=samples,
             recorded=np.ones(samples.shape, bool),

@@ -1,7 +1,7 @@
-"""Who says what an archive holds: published probabilities, a file of picks, or a teacher of `phaseno_peft.labelling`.
+"""Who labels continuous records: published probabilities, a file of picks, or a teacher of `phaseno_peft.labelling`.
 
-Picks become labels where others support them (`phaseno_peft.labelling.coincide`); the rest are ambiguous and spoil the
-windows they are in.
+Picks become labels where others support them (`phaseno_peft.labelling.coincide`); the rest are ambiguous, and their
+stations are left out of the windows they lie in.
 """
 
 from __future__ import annotations
@@ -29,32 +29,32 @@ if TYPE_CHECKING:
 CLEAR_SOFT = 0.5
 """Soft probabilities that reach this are counted as picks, and are the labels validation looks at."""
 AMBIGUOUS_PART = 1 / 3
-"""A backbone's picks from this part of its threshold on are listened to: below the threshold they are ambiguous."""
+"""A backbone's picks from this part of its threshold on are kept: below the threshold they are ambiguous."""
 MIN_DISTANCE_SAMPLES = round(BackboneDefaults().min_distance_s * NETWORK_RATE_HZ)
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a teacher says of one recording."""
+class TeacherLabels:
+    """A teacher's picks of one recording, and perhaps its probabilities."""
 
     station: NDArray[np.intp]
     phase: NDArray[np.intp]
     sample: NDArray[np.float64]
     """[pick] row of the station, 0 P or 1 S, fractional sample."""
-    taught: NDArray[np.bool_]
+    is_label: NDArray[np.bool_]
     """[pick] False where the pick is ambiguous."""
     soft: NDArray[np.float32] | None = None
     """[station, phase, sample]"""
 
 
-class ArchiveTeacher(Protocol):
-    """Anything that says what a recording holds."""
+class RecordingTeacher(Protocol):
+    """Anything that labels a recording."""
 
     @property
     def name(self) -> str:
         """For the card."""
 
-    def listen(self, recording: Recording, stations: StationTable) -> Said:
+    def label(self, recording: Recording, stations: StationTable) -> TeacherLabels:
         """Picks, and perhaps probabilities, of one recording at 100 Hz."""
 
 
@@ -72,7 +72,7 @@ class PublishedProbabilities:
     def name(self) -> str:
         return f"published probabilities ({self.path.name})"
 
-    def listen(self, recording: Recording, stations: StationTable) -> Said:  # noqa: ARG002  # a teacher's signature
+    def label(self, recording: Recording, stations: StationTable) -> TeacherLabels:  # noqa: ARG002  # a teacher's signature
         """Raises `CampaignError` for another rate, a missing phase, or stations that are not in the archive."""
         found = self._arrays()
         start, rate_hz = self._start_and_rate(found)
@@ -84,12 +84,12 @@ class PublishedProbabilities:
         codes = {key[:-2] for key in found if key[-2:] in ("_P", "_S")}
         scale = float(found["scale"]) if "scale" in found else 255.0
         soft = np.zeros((len(recording.stations), len(PHASES), recording.n_samples), np.float32)
-        heard = False
+        any_station = False
         for row, station in enumerate(recording.stations):
             code = station_fields(station.station_id)[1]
             if code not in codes:
                 continue
-            heard = True
+            any_station = True
             for j, phase in enumerate(PHASES):
                 if f"{code}_{phase}" not in found:
                     raise CampaignError(
@@ -102,14 +102,14 @@ class PublishedProbabilities:
                 a, b = max(0, shift), min(recording.n_samples, shift + len(curve))
                 if a < b:
                     soft[row, j, a:b] = curve[a - shift : b - shift]
-        if not heard:
-            there = ", ".join(sorted(codes)) or "none"
+        if not any_station:
+            known = ", ".join(sorted(codes)) or "none"
             raise CampaignError(
-                f"{self.path}: none of its stations ({there}) is in the archive, which has "
+                f"{self.path}: none of its stations ({known}) is in the archive, which has "
                 f"{', '.join(recording.station_ids[:4])}. Give the probabilities of this archive."
             )
         rows, phases, samples = _peaks(soft, CLEAR_SOFT)
-        return Said(rows, phases, samples, np.ones(len(rows), bool), soft)
+        return TeacherLabels(rows, phases, samples, np.ones(len(rows), bool), soft)
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         try:
@@ -132,8 +132,8 @@ class PublishedProbabilities:
 class PicksFile:
     """A file of picks: QuakeML, for example of `phaseno-peft pseudo-label`, or the CSV of `phaseno-peft pick`.
 
-    A catalogue's picks are labels as they are, and ambiguous where it rejects them; what it does not list did not
-    happen. Picks of a CSV are labels where others support them.
+    A catalogue's picks are labels as they are, and ambiguous where it rejects them; what it does not list counts as
+    noise. Picks of a CSV are labels where others support them.
     """
 
     path: Path
@@ -142,18 +142,18 @@ class PicksFile:
     def name(self) -> str:
         return f"picks ({self.path.name})"
 
-    def listen(self, recording: Recording, stations: StationTable) -> Said:
+    def label(self, recording: Recording, stations: StationTable) -> TeacherLabels:
         """Raises `CampaignError` where no pick of the whole file is for a station of the archive."""
         if self.path.suffix.lower() == ".csv":
             from phaseno_peft.picking import PickList
 
             listed = PickList.from_csv(self.path)
             self._check([pick.trace_id for pick in listed], stations)
-            return _supported(listed, PickList(), recording, stations)
+            return _with_support(listed, PickList(), recording, stations)
         picks = read_catalogue(self.path).picks
         self._check([pick.station_id for pick in picks], stations)
         rows = [(pick.station_id, pick.phase, pick.time, pick.usable) for pick in picks]
-        return _said(rows, recording, stations)
+        return _labels_of(rows, recording, stations)
 
     def _check(self, station_ids: Sequence[str], stations: StationTable) -> None:
         if station_ids and all(stations.find(station_id) is None for station_id in station_ids):
@@ -167,34 +167,34 @@ class PicksFile:
 class ModelTeacher:
     """A PhaseNO backbone, PhaseNet, STA/LTA or a model of SeisBench, as `phaseno-peft pseudo-label` takes them.
 
-    What it said is kept in files, so that it never changes in the course of a run.
+    Its picks are kept in files, so that they never change during a run.
     """
 
     model: str
     phasenet_weights: str | None = None
     device: str = "cpu"
     keep_in: Path | None = None
-    """Folder for two CSV of picks a recording: the sure ones, and a backbone's ambiguous ones."""
+    """Folder for two CSV of picks a recording: the confident ones, and a backbone's ambiguous ones."""
 
     @property
     def name(self) -> str:
         return f"pseudo-labels of {Path(self.model).name}"
 
-    def listen(self, recording: Recording, stations: StationTable) -> Said:
+    def label(self, recording: Recording, stations: StationTable) -> TeacherLabels:
         """Raises `BackboneError` for a backbone of another window, and what `labelling.load_teacher` raises."""
         from phaseno_peft.picking import PickList
 
         files = [self.keep_in / f"{recording.name}{end}.csv" for end in ("", "-ambiguous")] if self.keep_in else []
         if files and all(file.is_file() for file in files):
-            sure, doubtful = (PickList.from_csv(file) for file in files)
+            confident, ambiguous = (PickList.from_csv(file) for file in files)
         else:
-            sure, doubtful = self._ask(recording)
-            for file, picks in zip(files, (sure, doubtful), strict=False):
+            confident, ambiguous = self._pick(recording)
+            for file, picks in zip(files, (confident, ambiguous), strict=False):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 picks.to_csv(file)
-        return _supported(sure, doubtful, recording, stations)
+        return _with_support(confident, ambiguous, recording, stations)
 
-    def _ask(self, recording: Recording) -> tuple[PickList, PickList]:
+    def _pick(self, recording: Recording) -> tuple[PickList, PickList]:
         from phaseno_peft.labelling.teachers import PickerTeacher, load_teacher
         from phaseno_peft.picking import PickList
 
@@ -207,10 +207,10 @@ class ModelTeacher:
         sure_from = picker.backbone_thresholds
         low = {f"{phase}_threshold": AMBIGUOUS_PART * sure_from[phase] for phase in PHASES}
         picks = picker.picks(picker.annotate_recording(recording), **low)
-        sure, doubtful = PickList(creator=picks.creator), PickList(creator=picks.creator)
+        confident, ambiguous = PickList(creator=picks.creator), PickList(creator=picks.creator)
         for pick in picks:
-            (sure if pick.probability >= sure_from[pick.phase] else doubtful).append(pick)
-        return sure, doubtful
+            (confident if pick.probability >= sure_from[pick.phase] else ambiguous).append(pick)
+        return confident, ambiguous
 
 
 def _check_window(name: str, teacher: PickerTeacher) -> None:
@@ -222,28 +222,32 @@ def _check_window(name: str, teacher: PickerTeacher) -> None:
         )
 
 
-def _supported(sure: PickList, doubtful: PickList, recording: Recording, stations: StationTable) -> Said:
-    """The picks of one recording; labels are the sure ones that belong to an event."""
+def _with_support(
+    confident: PickList, ambiguous: PickList, recording: Recording, stations: StationTable
+) -> TeacherLabels:
+    """The picks of one recording; labels are the confident ones that belong to an event."""
     from phaseno_peft.labelling import coincide
 
-    own = [p for p in sure if stations.find(p.trace_id) is not None and recording.start <= p.time < recording.end]
-    named = [dataclasses.replace(p, trace_id=_found(stations, p.trace_id)) for p in own]
+    own = [p for p in confident if stations.find(p.trace_id) is not None and recording.start <= p.time < recording.end]
+    named = [dataclasses.replace(p, trace_id=_table_id(stations, p.trace_id)) for p in own]
     labels = {(p.trace_id, p.phase, p.time.ns) for event in coincide(named, stations) for p in event.picks}
     rows = [(p.trace_id, p.phase, p.time, (p.trace_id, p.phase, p.time.ns) in labels) for p in named]
-    return _said([*rows, *((p.trace_id, p.phase, p.time, False) for p in doubtful)], recording, stations)
+    return _labels_of([*rows, *((p.trace_id, p.phase, p.time, False) for p in ambiguous)], recording, stations)
 
 
-def _said(rows: Sequence[tuple[str, str, UTCDateTime, bool]], recording: Recording, stations: StationTable) -> Said:
+def _labels_of(
+    rows: Sequence[tuple[str, str, UTCDateTime, bool]], recording: Recording, stations: StationTable
+) -> TeacherLabels:
     """From (station id, phase, time, is a label), of this recording and others."""
-    place = {station_id: i for i, station_id in enumerate(recording.station_ids)}
-    known = [(_found(stations, s), p, recording.index_of(t), label) for s, p, t, label in rows]
-    inside = [(place[s], PHASES.index(p), at, label) for s, p, at, label in known if s in place]
+    rows_by_id = {station_id: i for i, station_id in enumerate(recording.station_ids)}
+    known = [(_table_id(stations, s), p, recording.index_of(t), label) for s, p, t, label in rows]
+    inside = [(rows_by_id[s], PHASES.index(p), at, label) for s, p, at, label in known if s in rows_by_id]
     table = np.array([x for x in inside if 0 <= x[2] < recording.n_samples], np.float64).reshape(-1, 4)
-    station, phase, sample, taught = table.T
-    return Said(station.astype(np.intp), phase.astype(np.intp), sample, taught > 0)
+    station, phase, sample, is_label = table.T
+    return TeacherLabels(station.astype(np.intp), phase.astype(np.intp), sample, is_label > 0)
 
 
-def _found(stations: StationTable, station_id: str) -> str:
+def _table_id(stations: StationTable, station_id: str) -> str:
     station = stations.find(station_id)
     return "" if station is None else station.station_id
 

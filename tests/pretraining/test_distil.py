@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from phaseno_peft.backbone import Stem, StemConfig, fingerprint, load_backbone
 from phaseno_peft.errors import BackboneError, CampaignError, PhasenoPeftError
-from phaseno_peft.pretraining import BatchMaker, PretrainingSettings, Sources, StemSettings, pretrain
+from phaseno_peft.pretraining import BatchDataset, PretrainingSettings, Sources, StemSettings, pretrain
 from phaseno_peft.pretraining.checkpoint import checkpoints, load_checkpoint
 from phaseno_peft.pretraining.distil import (
     OPEN_SKIP,
@@ -135,7 +135,7 @@ def test_the_second_stage_moves_the_stem_at_its_own_rate(
     assert {group["part_of_rate"] for group in trainee.optimizer.param_groups} == ({1.0, rate} if rate else {1.0})
     for group in trainee.optimizer.param_groups:
         group["lr"] = 1e-3 * group["part_of_rate"]
-    batch = BatchMaker(Sources(), settings)[0]
+    batch = BatchDataset(Sources(), settings)[0]
     assert step(trainee, batch, settings, "float32", torch.device("cpu"), list(models[0].parameters()))[1]
     after = models[0].state_dict()
     moved = {key for key, tensor in after.items() if not torch.equal(tensor, before[key])}
@@ -150,7 +150,7 @@ def test_the_second_stage_moves_the_stem_at_its_own_rate(
 def test_a_new_stem_changes_nothing_until_it_is_opened(small_backbone: Path) -> None:
     plain = load_backbone(small_backbone)
     model = with_stem(plain, 0)
-    batch = BatchMaker(Sources(), PretrainingSettings(batch_stations=3, most_stations=3))[0]
+    batch = BatchDataset(Sources(), PretrainingSettings(batch_stations=3, most_stations=3))[0]
     x = torch.from_numpy(batch.waveforms), batch.graph()
     with torch.no_grad():
         assert torch.equal(model(*x), plain(*x))
@@ -228,7 +228,7 @@ def test_a_stage_needs_a_length_and_a_teacher(
     tmp_path: Path, small_backbone: Path, teacher_file: Path, lean: PretrainingSettings
 ) -> None:
     for settings, teachers in ((with_stage(lean), []), (lean, [str(teacher_file)])):
-        with pytest.raises(PhasenoPeftError, match="needs both its length and somebody to learn from"):
+        with pytest.raises(PhasenoPeftError, match="needs both its length and teachers"):
             run(tmp_path / "run", small_backbone, settings, teacher_file, stem_teachers=teachers)
     with pytest.raises(PhasenoPeftError, match="`learning_rate` 0 above 0"):
         StemSettings(learning_rate=0)
@@ -260,14 +260,14 @@ def test_noise_records_become_windows_without_arrivals_and_noise_for_others(
     assert [record.shape[-1] for record in noise.records] == [LONGEST_PIECE, 10000]
     rng = np.random.default_rng(0)
     for n_samples in (3000, 45000):
-        scene = noise.draw(rng, n_samples)
-        assert scene.samples.shape == (1, 3, n_samples)
-        assert scene.known.all()
-        assert not scene.arrivals
+        raw = noise.draw(rng, n_samples)
+        assert raw.samples.shape == (1, 3, n_samples)
+        assert raw.known.all()
+        assert not raw.arrivals
     sources = Sources.of((), (), 0, (noise,))
     assert len(sources.noise) == 2
-    maker = BatchMaker(sources, dataclasses.replace(lean, noise=0.5, batch_stations=40))
-    counts = maker[0].counts
+    dataset = BatchDataset(sources, dataclasses.replace(lean, noise=0.5, batch_stations=40))
+    counts = dataset[0].counts
     assert 10 <= counts["quiet/windows"] <= 30
     assert "quiet/P" not in counts
     assert counts["quiet/windows"] + counts["simulated/station-windows"] == 40
@@ -279,7 +279,7 @@ def test_noise_without_a_whole_window_is_refused(tmp_path: Path) -> None:
 
 
 def test_without_noise_sets_batches_are_what_they_were(lean: PretrainingSettings) -> None:
-    plain, other = (BatchMaker(Sources(), dataclasses.replace(lean, noise=part))[3] for part in (0.0, 0.7))
+    plain, other = (BatchDataset(Sources(), dataclasses.replace(lean, noise=part))[3] for part in (0.0, 0.7))
     assert np.array_equal(plain.waveforms, other.waveforms)
 
 

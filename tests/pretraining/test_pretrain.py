@@ -21,7 +21,7 @@ import torch
 from phaseno_peft.backbone import load_backbone
 from phaseno_peft.backbone.cpu import parallel
 from phaseno_peft.errors import PhasenoPeftError
-from phaseno_peft.pretraining import SCRATCH, BatchMaker, PretrainingSettings, Sources, pretrain
+from phaseno_peft.pretraining import SCRATCH, BatchDataset, PretrainingSettings, Sources, pretrain
 from phaseno_peft.pretraining import checkpoint as progress_module
 from phaseno_peft.pretraining.checkpoint import LARGEST_FILE_BYTES, checkpoints, load_checkpoint, shards
 from phaseno_peft.pretraining.loop import Trainee, step
@@ -190,7 +190,7 @@ def test_mixed_precision_gives_nearly_the_same_gradient(
 ) -> None:
     """The path an accelerator takes, here on the CPU: whole tensors, products in bfloat16, loss in float32."""
     monkeypatch.setattr(parallel, "by_station", lambda _: False)
-    batch = BatchMaker(Sources(), lean)[0]
+    batch = BatchDataset(Sources(), lean)[0]
     moved = {}
     for precision in ("float32", "bf16"):
         model, average = (load_backbone(small_backbone) for _ in range(2))
@@ -204,7 +204,7 @@ def test_mixed_precision_gives_nearly_the_same_gradient(
 
 
 def test_a_gradient_that_is_not_finite_changes_nothing(small_backbone: Path, lean: PretrainingSettings) -> None:
-    batch = BatchMaker(Sources(), lean)[0]
+    batch = BatchDataset(Sources(), lean)[0]
     batch.waveforms[0, 0, 0] = np.nan
     model, average = (load_backbone(small_backbone) for _ in range(2))
     trainee = Trainee.of(model, average, lean)
