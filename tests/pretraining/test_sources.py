@@ -13,12 +13,12 @@ import pytest
 from obspy import read
 
 from phaseno_peft.campaign.windows import free_intervals
+from phaseno_peft.contract import WINDOW_SAMPLES
 from phaseno_peft.errors import BackboneError, CampaignError, PhasenoPeftError
 from phaseno_peft.picking import PickList
 from phaseno_peft.pretraining import BatchDataset, ContinuousSet, PretrainingSettings, SeisBenchSet, Sources
 from phaseno_peft.pretraining.batches import held_out_windows, iterate_batches
 from phaseno_peft.pretraining.continuous import ContinuousRecord
-from phaseno_peft.pretraining.raw_window import WINDOW_SAMPLES
 from phaseno_peft.pretraining.run import read_sources
 from phaseno_peft.pretraining.teachers import ModelTeacher, PicksFile, PublishedProbabilities
 from phaseno_peft.simulation import simulate_network_windows
