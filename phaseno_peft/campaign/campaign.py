@@ -16,12 +16,12 @@ from phaseno_peft.campaign.catalog import Catalogue, one_per_station_and_phase
 from phaseno_peft.campaign.catalog_files import read_catalogue
 from phaseno_peft.campaign.check import check_campaign, picks_in_record_time
 from phaseno_peft.campaign.findings import Finding, gather
-from phaseno_peft.campaign.places import far_from_events
+from phaseno_peft.campaign.station_checks import far_from_events
 from phaseno_peft.campaign.station_files import read_stations
 from phaseno_peft.campaign.stations import StationTable
 from phaseno_peft.campaign.stretch import Stretch, make_stretch
 from phaseno_peft.campaign.waveform_files import ChannelMap, read_waveforms
-from phaseno_peft.campaign.waveforms import Recording, prepare, sound_traces
+from phaseno_peft.campaign.waveforms import Recording, prepare, traces_with_valid_headers
 from phaseno_peft.contract import EDGE_LIMIT_KM, Frame, Preprocessing
 from phaseno_peft.errors import CampaignError
 
@@ -130,7 +130,7 @@ def prepare_recordings(
     sound: dict[str, Stream] = {}
     left_out: list[Finding] = []
     for name, stream in streams.items():
-        traces, unusable = sound_traces(stream, preprocessing.rate_hz)
+        traces, unusable = traces_with_valid_headers(stream, preprocessing.rate_hz)
         sound[name] = Stream(traces)
         left_out += [Finding(f.severity, f"{name}: {f.text}") for f in unusable]
     groups = _time_groups(sound)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from phaseno_peft.campaign.places import KM_PER_DEGREE
 from phaseno_peft.campaign.station import Station
+from phaseno_peft.campaign.station_checks import KM_PER_DEGREE
 from phaseno_peft.contract import KM_PER_UNIT, Frame
 
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from obspy import UTCDateTime
 
 from phaseno_peft.campaign.findings import Finding
-from phaseno_peft.campaign.places import check_degrees, distance_km, judge_places
 from phaseno_peft.campaign.station import Direction, Station
+from phaseno_peft.campaign.station_checks import check_degrees, check_stations, distance_km
 from phaseno_peft.contract import EDGE_LIMIT_KM, Frame
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.station_ids import station_fields
@@ -49,9 +49,9 @@ class StationTable:
             check_degrees(station, source)
             given.setdefault(station.station_id, []).append(station)
         epochs = {station_id: _epochs(entries, source) for station_id, entries in given.items()}
-        judgement = judge_places([places[-1] for places in epochs.values()], source)
-        self._left_out = judgement.left_out
-        self.findings: tuple[Finding, ...] = judgement.findings
+        check = check_stations([places[-1] for places in epochs.values()], source)
+        self._left_out = check.left_out
+        self.findings: tuple[Finding, ...] = check.findings
         """What is doubtful about the table as a whole."""
         directions = {seed_id: _directions(listed) for seed_id, listed in (orientations or {}).items()}
         self._set({i: e for i, e in epochs.items() if i not in self._left_out}, directions)

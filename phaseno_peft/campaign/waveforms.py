@@ -27,9 +27,9 @@ from phaseno_peft.campaign.channels import (
     sensors_of,
 )
 from phaseno_peft.campaign.findings import Finding
-from phaseno_peft.campaign.places import lonely_stations
 from phaseno_peft.campaign.resampling import FASTEST_RATIO, TIMING_TOLERANCE_S, resample
 from phaseno_peft.campaign.station import Station
+from phaseno_peft.campaign.station_checks import isolated_stations
 from phaseno_peft.campaign.stations import StationTable
 from phaseno_peft.contract import COMPONENTS, EDGE_LIMIT_KM, Preprocessing
 from phaseno_peft.errors import CampaignError
@@ -175,7 +175,7 @@ def prepare(
     if not keep.all():
         ordered = [s for s, k in zip(ordered, keep, strict=True) if k]
         samples, recorded, alive = samples[keep], recorded[keep], alive[keep]
-    findings += lonely_stations(ordered, stations.source, EDGE_LIMIT_KM / preprocessing.time_scale)
+    findings += isolated_stations(ordered, stations.source, EDGE_LIMIT_KM / preprocessing.time_scale)
     return Recording(
         name=name,
         start=UTCDateTime(ns=anchor_ns + round(first * 1e9 / rate_hz)),
@@ -188,7 +188,7 @@ def prepare(
     )
 
 
-def sound_traces(traces: Iterable[Any], rate_hz: float) -> tuple[list[Any], list[Finding]]:
+def traces_with_valid_headers(traces: Iterable[Any], rate_hz: float) -> tuple[list[Any], list[Finding]]:
     """Traces whose headers can be believed, and what was left out and why; text (log channels) goes without a word.
 
     `rate_hz` is that of the grid the traces will be brought to.
@@ -225,7 +225,7 @@ def _channels_by_station(
     stream: Stream, stations: StationTable, rate_hz: float, name: str, findings: list[Finding]
 ) -> dict[Station, list[Channel]]:
     """Channels with their gap-free segments under the station each belongs to."""
-    sound, left_out = sound_traces(stream, rate_hz)
+    sound, left_out = traces_with_valid_headers(stream, rate_hz)
     findings += left_out
     traces: dict[str, list[Any]] = {}
     for trace in sound:

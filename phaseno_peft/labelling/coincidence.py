@@ -132,10 +132,10 @@ def coincide(picks: Iterable[Pick], stations: StationTable, rule: Coincidence | 
     rule = rule or Coincidence()
     listed = list(picks)
     ids = sorted({pick.trace_id for pick in listed})
-    strangers = [station_id for station_id in ids if station_id not in stations]
-    if strangers:
+    unlisted = [station_id for station_id in ids if station_id not in stations]
+    if unlisted:
         raise CampaignError(
-            f"picks of {strangers[0]} cannot be associated: {stations.source} does not list the station. Add it."
+            f"picks of {unlisted[0]} cannot be associated: {stations.source} does not list the station. Add it."
         )
     if not ids:
         return []
@@ -149,19 +149,19 @@ def coincide(picks: Iterable[Pick], stations: StationTable, rule: Coincidence | 
     return sorted(made, key=lambda event: event.picks[0].time.ns)
 
 
-_Draft = tuple[list[int], list[int]]
+_EventDraft = tuple[list[int], list[int]]
 """Readings of an event, and ambiguous ones."""
 
 
 @dataclass(frozen=True)
-class _Ties:
-    """How readings stand to each other: station [reading], agree and differ [reading, reading]."""
+class _PairAgreement:
+    """Which readings agree and which contradict: station [reading], agree and differ [reading, reading]."""
 
     station: NDArray[np.intp]
     agree: NDArray[np.bool_]
     differ: NDArray[np.bool_]
 
-    def quarrels(self, rows: NDArray[np.intp], others: NDArray[np.intp]) -> NDArray[np.int64]:
+    def n_differing_stations(self, rows: NDArray[np.intp], others: NDArray[np.intp]) -> NDArray[np.int64]:
         """[row] how many stations of `others` differ from the reading with some reading and agree with none."""
         _, column = np.unique(self.station[others], return_inverse=True)
         belongs = np.eye(int(column.max(initial=-1)) + 1, dtype=np.int64)[column]  # [other, station]
@@ -221,24 +221,24 @@ class _Network:
 
     def events(self, readings: Sequence[Reading]) -> list[tuple[list[Reading], list[Pick]]]:
         """(readings that count, picks that are ambiguous) of each event; those with most stations first."""
-        ties = _Ties(np.array([r.station for r in readings]), *self._agreement(readings))
+        agreement = _PairAgreement(np.array([r.station for r in readings]), *self._agreement(readings))
         free = np.ones(len(readings), bool)
-        drafts: list[_Draft] = []
-        around = {seed: self._around(seed, readings, ties, free) for seed in range(len(readings))}
-        weight = {seed: self._weight(draft[0], readings) for seed, draft in around.items()}
-        while around:
-            best = max(around, key=lambda seed: (*weight[seed], -seed))
+        drafts: list[_EventDraft] = []
+        candidates = {seed: self._event_around(seed, readings, agreement, free) for seed in range(len(readings))}
+        weight = {seed: self._weight(draft[0], readings) for seed, draft in candidates.items()}
+        while candidates:
+            best = max(candidates, key=lambda seed: (*weight[seed], -seed))
             if not weight[best][0]:
                 break
-            drafts.append(around[best])
-            gone = {i for part in around[best] for i in part}
-            free[list(gone)] = False
-            around = {seed: draft for seed, draft in around.items() if free[seed]}
-            for seed, draft in around.items():
-                if any(i in gone for part in draft for i in part):
-                    around[seed] = self._around(seed, readings, ties, free)
-                    weight[seed] = self._weight(around[seed][0], readings)
-        self._part(drafts, readings, ties)
+            drafts.append(candidates[best])
+            used = {i for part in candidates[best] for i in part}
+            free[list(used)] = False
+            candidates = {seed: draft for seed, draft in candidates.items() if free[seed]}
+            for seed, draft in candidates.items():
+                if any(i in used for part in draft for i in part):
+                    candidates[seed] = self._event_around(seed, readings, agreement, free)
+                    weight[seed] = self._weight(candidates[seed][0], readings)
+        self._make_shared_ambiguous(drafts, readings, agreement)
         events = []
         for members, doubtful in drafts:
             kept, loose = self._supported([readings[i] for i in members])
@@ -249,7 +249,7 @@ class _Network:
 
     def _weight(self, members: Sequence[int], readings: Sequence[Reading]) -> tuple[bool, int, float]:
         own = [readings[i] for i in members]
-        return self._counts(own), len(own), sum(r.strength for r in own)
+        return self._is_event(own), len(own), sum(r.strength for r in own)
 
     def _agreement(self, readings: Sequence[Reading]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """[reading, reading] whether two readings of different stations agree, and whether they disagree.
@@ -274,21 +274,23 @@ class _Network:
         shared &= station[:, None] != station[None]
         return shared & fits, shared & ~fits
 
-    def _around(self, seed: int, readings: Sequence[Reading], ties: _Ties, free: NDArray[np.bool_]) -> _Draft:
+    def _event_around(
+        self, seed: int, readings: Sequence[Reading], agreement: _PairAgreement, free: NDArray[np.bool_]
+    ) -> _EventDraft:
         """The event around one reading."""
-        station = ties.station
-        members = np.flatnonzero(ties.agree[seed] & free)
+        station = agreement.station
+        members = np.flatnonzero(agreement.agree[seed] & free)
         strength = np.array([readings[i].strength for i in members.tolist()])
         # Readings that disagree with most stations go first, until all that are left agree.
         while len(members):
-            quarrels = ties.quarrels(members, np.append(members, seed))
-            worst = int(np.lexsort((members, -strength, quarrels))[-1])
-            if not quarrels[worst]:
+            differing = agreement.n_differing_stations(members, np.append(members, seed))
+            worst = int(np.lexsort((members, -strength, differing))[-1])
+            if not differing[worst]:
                 break
             members, strength = np.delete(members, worst), np.delete(strength, worst)
         # The seed's own station may have other readings that fit as well.
-        own = np.flatnonzero(free & (station == station[seed]) & ties.agree[:, members].any(axis=1))
-        fitting = own[ties.quarrels(own, members) == 0] if len(own) else own
+        own = np.flatnonzero(free & (station == station[seed]) & agreement.agree[:, members].any(axis=1))
+        fitting = own[agreement.n_differing_stations(own, members) == 0] if len(own) else own
         together = sorted({seed, *members.tolist(), *fitting.tolist()})
         by_station: dict[int, list[int]] = {}
         for i in together:
@@ -302,7 +304,9 @@ class _Network:
             ambiguous += others
         return kept, ambiguous
 
-    def _part(self, drafts: Sequence[_Draft], readings: Sequence[Reading], ties: _Ties) -> None:
+    def _make_shared_ambiguous(
+        self, drafts: Sequence[_EventDraft], readings: Sequence[Reading], agreement: _PairAgreement
+    ) -> None:
         """A reading that fits another event of enough stations, which lacks its station, is ambiguous."""
         moves = []
         for own, (members, _) in enumerate(drafts):
@@ -310,13 +314,16 @@ class _Network:
                 for other, (others, _) in enumerate(drafts):
                     if other == own or len(others) < self.rule.fewest_stations:
                         continue
-                    if readings[i].station not in {readings[j].station for j in others} and ties.agree[i, others].all():
+                    if (
+                        readings[i].station not in {readings[j].station for j in others}
+                        and agreement.agree[i, others].all()
+                    ):
                         moves.append((own, i))
         for own, i in set(moves):
             drafts[own][0].remove(i)
             drafts[own][1].append(i)
 
-    def _counts(self, members: Sequence[Reading]) -> bool:
+    def _is_event(self, members: Sequence[Reading]) -> bool:
         return bool(self._supported(members)[0])
 
     def _supported(self, members: Sequence[Reading]) -> tuple[list[Reading], list[Pick]]:

@@ -7,7 +7,7 @@ from typing import Any
 from obspy import UTCDateTime
 
 from phaseno_peft.campaign import StationTable
-from phaseno_peft.campaign.places import KM_PER_DEGREE
+from phaseno_peft.campaign.station_checks import KM_PER_DEGREE
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.labelling.coincidence import FAR_KM, Coincidence, LabelledEvent
 from phaseno_peft.picks import PickList

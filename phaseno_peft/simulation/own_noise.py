@@ -23,7 +23,7 @@ from phaseno_peft.campaign.channels import (
 )
 from phaseno_peft.campaign.stations import StationTable
 from phaseno_peft.campaign.waveform_files import read_waveforms
-from phaseno_peft.campaign.waveforms import sound_traces
+from phaseno_peft.campaign.waveforms import traces_with_valid_headers
 from phaseno_peft.contract import COMPONENTS
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.simulation.travel_times import Array
@@ -86,7 +86,7 @@ def read_own_noise(path: str | Path, rate_hz: float) -> list[npt.NDArray[np.floa
 def _channels(stream: Stream, rate_hz: float) -> dict[str, list[Channel]]:
     """Channels with their gap-free segments under "NET.STA.LOC"."""
     traces: dict[str, list[object]] = {}
-    for trace in sound_traces(stream, rate_hz)[0]:
+    for trace in traces_with_valid_headers(stream, rate_hz)[0]:
         traces.setdefault(trace.id, []).append(trace)
     stations: dict[str, list[Channel]] = {}
     for seed_id, members in sorted(traces.items()):

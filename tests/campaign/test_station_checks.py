@@ -9,7 +9,7 @@ import pytest
 from obspy import Stream
 
 from phaseno_peft.campaign import Station, StationTable, prepare
-from phaseno_peft.campaign.places import far_from_events, lonely_stations
+from phaseno_peft.campaign.station_checks import far_from_events, isolated_stations
 from phaseno_peft.errors import CampaignError
 from tests.campaign.synthetic_network import table, trace
 
@@ -68,9 +68,9 @@ def test_local_coordinates_as_degrees_are_warned_of_by_table_and_record(unit_per
 
 def test_a_sparse_part_of_a_network_is_told_with_numbers() -> None:
     stations = [Station(f"XX.S{i}.", i * 1.0, 10.0, 0.0) for i in range(5)] + [Station("XX.N.", 0.01, 10.0, 0.0)]
-    (finding,) = lonely_stations(stations, "stations.csv")
+    (finding,) = isolated_stations(stations, "stations.csv")
     assert "4 of 6 places have no other station within 30 km" in finding.text
-    assert lonely_stations(stations[:1], "stations.csv") == []
+    assert isolated_stations(stations[:1], "stations.csv") == []
 
 
 def test_exchanged_columns_out_of_range_are_refused_with_the_way_out() -> None:

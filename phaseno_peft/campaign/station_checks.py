@@ -1,4 +1,4 @@
-"""Can stations stand where a table says? Placeholders, exchanged columns, kilometres for degrees, lonely stations."""
+"""Checks of station coordinates: placeholders, exchanged columns, kilometres for degrees, isolated stations."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ KM_PER_DEGREE = math.pi * 6371.0 / 180.0
 FAR_KM = 1000.0
 """A station this far from all others, and many times their own spread, is not of their network."""
 FAR_SPREADS = 20.0
+"""So many times the network's median distance from its centre, so that a continental network stays whole."""
 HIGHEST_M, DEEPEST_M = 9000.0, -12000.0
 """The highest mountain and the deepest trench, rounded up."""
 ZERO_DEG = 1e-3
-"""Nearer than this to latitude 0, longitude 0 (in the Gulf of Guinea) is a placeholder for an unknown place."""
-WAY_OUT = (
+"""Nearer than this to latitude 0, longitude 0 (in the Gulf of Guinea) is a placeholder for unknown coordinates."""
+DEGREES_ADVICE = (
     "If these are local kilometres or metres, or the two columns are exchanged, give latitude and longitude in degrees."
 )
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What a table's places are worth."""
+class StationCheck:
+    """What is wrong with the coordinates of a table."""
 
     left_out: dict[str, str]
     """Station id -> why it cannot be used, as the end of a sentence."""
@@ -52,8 +53,8 @@ def check_degrees(station: Station, source: str) -> None:
     )
 
 
-def judge_places(stations: Sequence[Station], source: str) -> Judgement:
-    """Placeholders and lost stations to leave out, and findings about the others; `stations` are on the globe."""
+def check_stations(stations: Sequence[Station], source: str) -> StationCheck:
+    """Which stations to leave out, placeholders and slips of sign or order, and findings about the others."""
     left_out: dict[str, str] = {}
     findings: list[Finding] = []
     at_zero = [s for s in stations if max(abs(s.latitude_deg), abs(s.longitude_deg)) < ZERO_DEG]
@@ -90,11 +91,11 @@ def judge_places(stations: Sequence[Station], source: str) -> Judgement:
         for station_id, why in left_out.items()
     ]
     kept = [s for s in stations if s.station_id not in left_out]
-    return Judgement(left_out, (*findings, *lonely_stations(kept, source), *_elevations(kept, source)))
+    return StationCheck(left_out, (*findings, *isolated_stations(kept, source), *_elevations(kept, source)))
 
 
-def lonely_stations(stations: Sequence[Station], source: str, hearing_km: float = EDGE_LIMIT_KM) -> list[Finding]:
-    """A warning where most stations have no other within `hearing_km`, so that the network picks them alone."""
+def isolated_stations(stations: Sequence[Station], source: str, edge_limit_km: float = EDGE_LIMIT_KM) -> list[Finding]:
+    """A warning where most stations have no other within `edge_limit_km`, so that the network picks them alone."""
     degrees = sorted({(round(s.latitude_deg, 4), round(s.longitude_deg, 4)) for s in stations})
     if len(degrees) < 2:
         return []
@@ -102,21 +103,21 @@ def lonely_stations(stations: Sequence[Station], source: str, hearing_km: float 
 
     places = _unit_vectors_of(np.array(degrees))
     nearest_km = 2 * 6371.0 * np.arcsin(np.clip(cKDTree(places).query(places, k=2)[0][:, 1] / 2, 0, 1))
-    alone = int((nearest_km > hearing_km).sum())
+    alone = int((nearest_km > edge_limit_km).sum())
     if 2 * alone <= len(degrees):
         return []
     if alone == len(degrees):
-        said = (
-            f"no station lies within {hearing_km:g} km of another ({len(degrees)} places, the nearest two "
-            f"{nearest_km.min():.0f} km apart), so none hears another"
+        text = (
+            f"no station lies within {edge_limit_km:g} km of another ({len(degrees)} places, the nearest two "
+            f"{nearest_km.min():.0f} km apart), so none has another to exchange messages with"
         )
     else:
-        said = f"{alone} of {len(degrees)} places have no other station within {hearing_km:g} km and hear none"
+        text = f"{alone} of {len(degrees)} places have no other station within {edge_limit_km:g} km, so these are alone"
     local = np.array(degrees)
     around_zero = bool((local.min(axis=0) <= 0).all() and (local.max(axis=0) >= 0).all())
     if around_zero:
-        said += "; the coordinates surround 0, 0, as local kilometres or metres do"
-    return [Finding("warning", f"{source}: {said}. {WAY_OUT}")]
+        text += "; the coordinates surround 0, 0, as local kilometres or metres do"
+    return [Finding("warning", f"{source}: {text}. {DEGREES_ADVICE}")]
 
 
 def far_from_events(stations: Sequence[Station], epicentres: np.ndarray, source: str) -> list[Finding]:
@@ -134,16 +135,16 @@ def far_from_events(stations: Sequence[Station], epicentres: np.ndarray, source:
     exchanged_km = math.inf
     if np.abs(exchanged[:, 0]).max() <= 90:
         exchanged_km = float(np.median(_distances_km(_unit_mean(_unit_vectors_of(exchanged)), events)))
-    said = f"{source}: the catalogue's epicentres lie {own_km:.0f} km from the stations (median)"
+    text = f"{source}: the catalogue's epicentres lie {own_km:.0f} km from the stations (median)"
     if exchanged_km < own_km / 5:
-        said += f", and {exchanged_km:.0f} km with latitude and longitude exchanged. Exchange the two columns."
+        text += f", and {exchanged_km:.0f} km with latitude and longitude exchanged. Exchange the two columns."
     else:
-        said += ". Compare the coordinates of both files."
-    return [Finding("warning", said)]
+        text += ". Compare the coordinates of both files."
+    return [Finding("warning", text)]
 
 
 def distance_km(a: Station, b: Station) -> float:
-    """Between two near places, on a local plane."""
+    """Between two stations that are near each other, on a local plane."""
     north = (a.latitude_deg - b.latitude_deg) * KM_PER_DEGREE
     turn = (a.longitude_deg - b.longitude_deg + 180.0) % 360.0 - 180.0
     return math.hypot(north, turn * KM_PER_DEGREE * math.cos(math.radians(a.latitude_deg)))
@@ -158,7 +159,7 @@ def _outlying(stations: Sequence[Station]) -> list[tuple[Station, str, bool]]:
     distances = _distances_km(middle, places)
     spread_km = float(np.median(distances))
     limit_km = max(FAR_KM, FAR_SPREADS * spread_km)
-    lost = []
+    far = []
     for station, away_km in zip(stations, distances, strict=True):
         if away_km <= limit_km:
             continue
@@ -176,8 +177,8 @@ def _outlying(stations: Sequence[Station]) -> list[tuple[Station, str, bool]]:
             if near:
                 why, is_explained = f"{why}, and among them with {slip} changed", True
                 break
-        lost.append((station, why, is_explained))
-    return lost
+        far.append((station, why, is_explained))
+    return far
 
 
 def _elevations(stations: Sequence[Station], source: str) -> list[Finding]:
