@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from phaseno_peft.campaign.catalog import Catalogue, CatalogueEvent
 from phaseno_peft.campaign.findings import Finding
-from phaseno_peft.campaign.obspy_events import Tally, labelled_events, stored_uuids
-from phaseno_peft.campaign.pick_tables import events_of_table
+from phaseno_peft.campaign.fixed_columns import events_of_archive, events_of_velest
+from phaseno_peft.campaign.foreign import foreign_kind
+from phaseno_peft.campaign.markers import events_of_markers
+from phaseno_peft.campaign.nlloc_observations import events_of_observations
+from phaseno_peft.campaign.obspy_events import labelled_events, stored_uuids
+from phaseno_peft.campaign.pick_tables import events_of_real_table, events_of_table
+from phaseno_peft.campaign.sac_picks import tally_sac_picks
+from phaseno_peft.campaign.scml import read_scml
+from phaseno_peft.campaign.station_files import FORMATS as STATION_FORMATS
+from phaseno_peft.campaign.tally import Tally
 from phaseno_peft.campaign.unpack import obspy_format, plain_files
+from phaseno_peft.campaign.waveform_files import FORMATS as WAVEFORM_FORMATS
 from phaseno_peft.campaign.xml_files import is_xml, refuse_document_type
 from phaseno_peft.errors import CampaignError
 
 XML_FORMATS = ("QUAKEML", "SCML")
 TEXT_FORMATS = ("NORDIC", "NLLOC_HYP", "IMS10BULLETIN", "GSE2", "HYPODDPHA", "MCHEDR", "EVT")
 """obspy's readers of picks, all of text. What holds no picks (NDK, ZMAP, CMTSOLUTION, ...) is no catalogue here."""
+TEXT_READERS: tuple[Callable[[str, str, Tally], list[CatalogueEvent] | None], ...] = (
+    events_of_markers,
+    events_of_observations,
+    events_of_archive,
+    events_of_velest,
+    events_of_real_table,
+    events_of_table,
+)
+"""Our own, asked before obspy; each gives None for what is not its format."""
 _WHAT_TO_GIVE = "Export the picks as QuakeML, or give a CSV with the columns station,phase,time."
 
 
@@ -39,6 +58,7 @@ def read_catalogue(path: Any) -> Catalogue:
     else:
         source = "the catalogue"
         found = [(source, event) for event in labelled_events(path, tally)]
+    found += [(source, event) for event in tally.gathered()]
     events = _each_once(found, source, findings)
     if not any(e.picks for e in events):
         n = tally.n_picks
@@ -57,14 +77,16 @@ def _read_path(path: Path, tally: Tally, findings: list[Finding]) -> list[tuple[
     found: list[tuple[str, CatalogueEvent]] = []
     passed_over: list[str] = []
     failures: list[CampaignError] = []
-    n_read = 0
+    n_read, instead = 0, ""
     for file in files:
         try:
             with plain_files(file) as members:
                 for name, member in members:
                     events = _read_file(name, member, tally)
+                    tally.end_of_file()
                     if events is None:
                         passed_over.append(name)
+                        instead = "" if path.is_dir() else _what_it_is(member)
                     else:
                         n_read += 1
                         found += [(name, event) for event in events]
@@ -75,15 +97,30 @@ def _read_path(path: Path, tally: Tally, findings: list[Finding]) -> list[tuple[
     if not n_read:
         if failures:
             raise failures[0]
-        what = f"none of its {len(passed_over)} files is a catalogue of picks" if len(passed_over) != 1 else "not"
-        said = f"{path}: {what}" if what != "not" else f"{path}: not readable as QuakeML or another event format"
-        raise CampaignError(f"{said}. {_WHAT_TO_GIVE}")
+        if len(passed_over) != 1:
+            said = f"none of its {len(passed_over)} files is a catalogue of picks. {_WHAT_TO_GIVE}"
+        else:
+            said = instead or f"not readable as QuakeML or another event format. {_WHAT_TO_GIVE}"
+        raise CampaignError(f"{path}: {said}")
     if passed_over:
         more = f" and {len(passed_over) - 3} more" if len(passed_over) > 3 else ""
         said = f"{path.name}: {', '.join(passed_over[:3])}{more} passed over: no catalogues of picks."
         findings.append(Finding("note", said))
     findings += [Finding("warning", f"left out: {error}") for error in failures]
     return found
+
+
+def _what_it_is(path: Path) -> str:
+    """The end of a sentence about a plain file that is no catalogue; empty where it is not known either."""
+    with path.open("rb") as file:
+        said = foreign_kind(file.read(512))
+    if said is not None:
+        return f"{said}."
+    if (name := obspy_format("waveform", path, WAVEFORM_FORMATS)) is not None:
+        return f"holds waveforms ({name}) and no picks. Give it with the waveforms."
+    if obspy_format("inventory", path, STATION_FORMATS) is not None:
+        return "holds stations and no picks. Give it as the station file."
+    return ""
 
 
 def _is_hidden(path: Path) -> bool:
@@ -99,12 +136,13 @@ def _read_file(name: str, path: Path, tally: Tally) -> list[CatalogueEvent] | No
         refuse_document_type(name, path, "QuakeML")
         format_name = obspy_format("event", path, XML_FORMATS)
     elif b"\0" in head:  # waveforms and the like: no text format of picks holds a zero byte
-        return None
+        return [] if tally_sac_picks(name, path, tally) else None
     else:
         content = path.read_bytes()
-        events = events_of_table(name, content.decode("utf-8-sig", errors="replace"), tally)
-        if events is not None:
-            return events
+        text = content.decode("utf-8-sig", errors="replace")
+        for read in TEXT_READERS:
+            if (events := read(name, text, tally)) is not None:
+                return events
         format_name = obspy_format("event", path, TEXT_FORMATS)
         stored = stored_uuids(content)
     if format_name is None:
@@ -112,7 +150,10 @@ def _read_file(name: str, path: Path, tally: Tally) -> list[CatalogueEvent] | No
     from obspy import read_events
 
     try:
-        catalog = read_events(str(path), format=format_name, check_compression=False)
+        if format_name == "SCML":
+            catalog = read_scml(path)
+        else:
+            catalog = read_events(str(path), format=format_name, check_compression=False)
     except Exception as error:  # obspy's readers raise whatever their parsers do
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         raise CampaignError(f"{name}: not readable as {format_name} ({first}). {_WHAT_TO_GIVE}") from error

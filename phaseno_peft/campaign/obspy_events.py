@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 from obspy import UTCDateTime
@@ -18,12 +16,9 @@ from phaseno_peft.campaign.catalog import (
     UNASSOCIATED_ID,
     CatalogueEvent,
     LabelledPick,
-    bursts,
-    content_id,
-    one_per_station_and_phase,
     phase_of,
 )
-from phaseno_peft.campaign.findings import Finding
+from phaseno_peft.campaign.tally import Tally, event_of_picks
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.station_ids import station_id_of
 
@@ -32,32 +27,6 @@ SEEN_BY_AN_ANALYST = ("confirmed", "reviewed", "final")
 NORDIC_UNUSED = "4"
 """SEISAN's pick weights run from 0 (full) to 4 (none)."""
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-
-
-@dataclass
-class Tally:
-    """What is counted while events are read, to be told at the end."""
-
-    n_picks: int = 0
-    ignored: Counter[str] = field(default_factory=Counter)
-    """Phase name -> picks that are neither P nor S."""
-    incomplete: Counter[str] = field(default_factory=Counter)
-    counts: Counter[str] = field(default_factory=Counter)
-    """Sentence about picks -> picks it holds for."""
-
-    def findings(self, source: str) -> list[Finding]:
-        """One finding for each thing counted."""
-        return [
-            *(
-                Finding("note", f"{source}: {n} picks of phase {name!r} are neither P nor S and are left out.")
-                for name, n in sorted(self.ignored.items())
-            ),
-            *(
-                Finding("warning", f"{source}: {n} picks have {what} and are left out.")
-                for what, n in sorted(self.incomplete.items())
-            ),
-            *(Finding("note", f"{source}: {n} picks {said}.") for said, n in sorted(self.counts.items()) if n),
-        ]
 
 
 def stored_uuids(content: bytes) -> set[str]:
@@ -83,31 +52,9 @@ def labelled_events(
         time = UTCDateTime(origin.time) if origin is not None and origin.time is not None else None
         place = [_number(origin, name) for name in ("latitude", "longitude", "depth")]
         if own_id == UNASSOCIATED_ID:
-            made += unassociated_events(picks, tally)
+            tally.loose += picks
             continue
-        event_id = own_id or content_id(
-            [(p.station_id, p.phase, p.time) for p in picks],
-            time,
-            " ".join("" if x is None else f"{x:.3f}" for x in place[:2]),
-        )
-        picks = [_with_event(p, event_id) for p in picks]
-        kept = one_per_station_and_phase(picks)
-        if len(picks) > len(kept):
-            tally.counts[
-                "repeat a phase of the same event and station; kept is that of the preferred origin, else the manual, "
-                "the reviewed, the heavier or the earlier one"
-            ] += len(picks) - len(kept)
-        made.append(CatalogueEvent(event_id, time, place[0], place[1], place[2], kept))
-    return made
-
-
-def unassociated_events(picks: Iterable[LabelledPick], tally: Tally) -> list[CatalogueEvent]:
-    """Events that stand for picks without any: groups between pauses. Told, because the split goes by events."""
-    made = []
-    for group in bursts(picks):
-        event_id = content_id([(p.station_id, p.phase, p.time) for p in group])
-        made.append(CatalogueEvent(event_id, None, None, None, None, tuple(_with_event(p, event_id) for p in group)))
-        tally.counts["belong to no event and are grouped by pauses; each group counts as an event"] += len(group)
+        made.append(event_of_picks(picks, tally, own_id or "", (time, place[0], place[1], place[2])))
     return made
 
 
@@ -207,11 +154,6 @@ def _picks_of(
             )
         )
     return picks
-
-
-def _with_event(pick: LabelledPick, event_id: str) -> LabelledPick:
-    pick_id = pick.pick_id or f"{event_id}/{pick.station_id}/{pick.phase}/{pick.time.ns}"
-    return replace(pick, event_id=event_id, pick_id=pick_id)
 
 
 def _weight(arrival: Any, format_name: str) -> float:

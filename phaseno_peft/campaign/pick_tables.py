@@ -1,181 +1,196 @@
-"""Picks as text: our own CSV, those of other pickers and associators, and NonLinLoc's observations (NLLOC_OBS)."""
+"""Tables of picks: our own CSV, those of other pickers and associators, by their columns."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from obspy import UTCDateTime
 
-from phaseno_peft.campaign.catalog import (
-    UNASSOCIATED_ID,
-    CatalogueEvent,
-    LabelledPick,
-    content_id,
-    one_per_station_and_phase,
-    phase_of,
-)
-from phaseno_peft.campaign.obspy_events import Tally, unassociated_events
+from phaseno_peft.campaign.catalog import CatalogueEvent, LabelledPick, phase_of
 from phaseno_peft.campaign.table_rows import table_rows
+from phaseno_peft.campaign.tally import Tally, event_of_picks
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.station_ids import station_fields, station_id_of
 
 COLUMNS = {
     "id": ("trace_id", "station_id", "id", "seed_id"),
-    "network": ("network", "net"),
+    "network": ("network", "net", "network_code", "station_network_code"),
     "station": ("station", "sta", "station_code"),
-    "location": ("location", "loc"),
-    "phase": ("phase", "phase_type", "type", "phase_hint"),
-    "time": ("time", "phase_time", "timestamp", "picktime", "pick_time"),
+    "location": ("location", "loc", "location_code", "station_location_code"),
+    "phase": ("phase", "phase_type", "type", "phase_hint", "phase_name"),
+    "time": ("time", "phase_time", "timestamp", "picktime", "pick_time", "peak_time", "arrival_time"),
     "probability": ("probability", "prob", "phase_score", "score"),
     "uncertainty_s": ("uncertainty_s", "uncertainty", "pickerror"),
     "event": ("event_index", "event_idx", "event_id", "event"),
 }
 """Our names of columns, and those of SeisBench, PhaseNet, GaMMA, PyOcto and QuakeMigrate."""
 NO_EVENT = ("", "-1", "nan", "none")
-UNUSED_ERROR_S = 9999.0
-"""NonLinLoc writes errors from here on for readings that are not to be used."""
-_OBSERVATION = re.compile(r"(\S+\s+){6}\d{8}\s+\d{1,4}\s+-?[\d.]+\s+\S+\s+[-+\d.eE]+(\s|$)")
-
-
+PHASE_TIMES = {
+    "P": {"time": "p_arrival_time", "probability": "p_probability"},
+    "S": {"time": "s_arrival_time", "probability": "s_probability"},
+}
+"""Columns of EQTransformer's X_prediction_results.csv, one row a detection at a station. Its uncertainties are of the
+probabilities, not of the times."""
+_ARRIVAL_SAMPLE = re.compile(r"trace_(\w+)_arrival_sample")
+"""Columns of SeisBench's metadata, one row a trace: samples since trace_start_time."""
+_REAL_ROW = re.compile(r"\d{4},\d\d?,\d\d?,\w*,\w+,\d+,[\d.]+,[\d.]+(e-\d+)?,[-+\d.e]+")
 _LONGEST_HEADER = 10_000
 """Characters; a longer first line is no table's."""
 
+Cells = dict[str, str]
+"""What stands under our names of the columns."""
+
 
 def events_of_table(name: str, text: str, tally: Tally) -> list[CatalogueEvent] | None:
-    """Events of a text of picks, judged by its content; None where it is none.
+    """Events of a table of picks, judged by its header; None where it is none.
 
-    Picks without an event column are grouped by pauses. Raises `CampaignError` naming the line of a value that cannot
+    Picks without an event column are left to the tally. Raises `CampaignError` naming the line of a value that cannot
     be read.
     """
     lines = [line for line in text.splitlines() if line.strip()]
-    if not lines:
+    header = lines[0].strip() if lines else ""
+    if not header or len(header) > _LONGEST_HEADER:
         return None
-    first = next((line for line in lines if not line.startswith(("PUBLIC_ID", "#"))), "")
-    if _OBSERVATION.match(first):
-        return _of_observations(name, text, tally)
-    header = lines[0].strip()
-    if len(header) > _LONGEST_HEADER:
-        return None
-    delimiter = max(",;\t", key=header.count)
+    delimiter = max(",;\t|", key=header.count)
     _, cells = next(table_rows(name, [header], delimiter), (1, []))
     names = [cell.strip().lower() for cell in cells]
     columns = {ours: names.index(theirs) for ours, all_ in COLUMNS.items() for theirs in all_ if theirs in names}
-    if not {"phase", "time"} <= set(columns) or not {"id", "station"} & set(columns):
+    if not {"id", "station"} & set(columns):
         return None
-    return _of_rows(name, text, delimiter, columns, tally)
+    picks_of_row: Callable[[Cells, Cells], Iterator[Cells]]
+    if {"phase", "time"} <= set(columns):
+        picks_of_row = _one_pick
+    elif {columns_of["time"] for columns_of in PHASE_TIMES.values()} <= set(names):
+        picks_of_row = _detected
+    elif "trace_start_time" in names:
+        if not any(_ARRIVAL_SAMPLE.fullmatch(column) for column in names):
+            raise CampaignError(
+                f"{name}: is SeisBench metadata without arrivals (no column trace_P_arrival_sample or the like). "
+                "Give metadata of a set with picks."
+            )
+        picks_of_row = _of_samples
+    else:
+        return None
+    return _of_rows(name, text, delimiter, names, columns, picks_of_row, tally)
 
 
-def _of_rows(name: str, text: str, delimiter: str, columns: dict[str, int], tally: Tally) -> list[CatalogueEvent]:
+def events_of_real_table(name: str, text: str, tally: Tally) -> list[CatalogueEvent] | None:
+    """The table that REAL's scripts split into files of picks: year,month,day,NET,STA,1,seconds of the day,probability,
+    amplitude, without a header. Only the file's ending, .p or .s, says the phase. None where the text is none.
+    """
+    rows = text.splitlines()
+    if not rows or not _REAL_ROW.fullmatch(rows[0].strip()):
+        return None
+    phase = name.rpartition(".")[2].upper()
+    if phase not in ("P", "S"):
+        raise CampaignError(
+            f"{name}: holds REAL's picks, whose phase only the file's ending tells. Name the file .p or .s."
+        )
+    for line, row in table_rows(name, rows, ","):
+        if not row:
+            continue
+        try:
+            if not _REAL_ROW.fullmatch(",".join(row)):
+                raise ValueError("is not year,month,day,NET,STA,1,seconds,probability,amplitude.")
+            year, month, day = (int(cell) for cell in row[:3])
+            time = UTCDateTime(year, month, day) + float(row[6])
+            cell = {"network": row[3], "station": row[4], "phase": phase, "time": str(time), "probability": row[7]}
+            tally.n_picks += 1
+            if (pick := _pick(cell, tally, is_automatic=True)) is not None:
+                tally.loose.append(pick)
+        except (ValueError, OverflowError, CampaignError) as error:
+            raise CampaignError(f"{name}: line {line}: {error}") from error
+    return []
+
+
+def _one_pick(_: Cells, cell: Cells) -> Iterator[Cells]:
+    if any(cell.values()) and cell["time"] != "-1":  # QuakeMigrate's word for a phase that was not picked
+        yield cell
+
+
+def _detected(row: Cells, cell: Cells) -> Iterator[Cells]:
+    for phase, columns in PHASE_TIMES.items():
+        if row.get(columns["time"]):
+            yield {**cell, "phase": phase, **{ours: row.get(theirs, "") for ours, theirs in columns.items()}}
+
+
+def _of_samples(row: Cells, cell: Cells) -> Iterator[Cells]:
+    for column, sample in row.items():
+        if not sample or sample.lower() == "nan" or not (match := _ARRIVAL_SAMPLE.fullmatch(column)):
+            continue
+        rate = row.get("trace_sampling_rate_hz") or "nan"
+        rate_hz, offset = float(rate), float(sample)
+        if not 0 < rate_hz < math.inf or not math.isfinite(offset):
+            raise ValueError(
+                f"{column} is {sample} at a sampling rate of {rate!r} Hz. Fill the column trace_sampling_rate_hz."
+            )
+        start = re.sub(r"^(\d{4})/(\d\d)/(\d\d)", r"\1-\2-\3", row.get("trace_start_time", ""))
+        status = row.get(f"trace_{match[1]}_status", "")
+        yield {
+            **cell,
+            "phase": match[1],
+            "time": str(_time(start) + offset / rate_hz),
+            "uncertainty_s": row.get(f"trace_{match[1]}_uncertainty_s", ""),
+            "probability": "",
+            "status": status,
+            "event": row.get("source_id", ""),
+        }
+
+
+def _of_rows(
+    name: str,
+    text: str,
+    delimiter: str,
+    names: Sequence[str],
+    columns: dict[str, int],
+    picks_of_row: Callable[[Cells, Cells], Iterator[Cells]],
+    tally: Tally,
+) -> list[CatalogueEvent]:
     groups: dict[str, list[LabelledPick]] = {}
     rows = table_rows(name, text.splitlines(), delimiter)
     next(rows)
     for line, row in rows:
+        full = dict(zip(names, (cell.strip() for cell in row), strict=False))
         cell = {column: row[i].strip() if i < len(row) else "" for column, i in columns.items()}
-        if not any(cell.values()) or cell["time"] == "-1":  # QuakeMigrate's word for a phase that was not picked
-            continue
-        tally.n_picks += 1
-        phase = phase_of(cell["phase"])
-        if phase is None:
-            tally.ignored[cell["phase"]] += 1
-            continue
-        where = f"{name}: line {line}"
         try:
-            pick = LabelledPick(
-                pick_id="",
-                event_id="",
-                station_id=_station_id(cell),
-                phase=phase,
-                time=_time(cell["time"]),
-                uncertainty_s=_uncertainty_s(cell.get("uncertainty_s", "")),
-                usable=True,
-                number=tally.n_picks,
-                is_automatic="probability" in columns,
-                phase_name=cell["phase"],
-                weight=_probability(cell.get("probability", "")),
-            )
+            for found in picks_of_row(full, cell):
+                tally.n_picks += 1
+                pick = _pick(found, tally, is_automatic="probability" in columns or picks_of_row is _detected)
+                if pick is not None:
+                    event = found.get("event", "")
+                    groups.setdefault("" if event.lower() in NO_EVENT else event, []).append(pick)
         except (ValueError, CampaignError) as error:
-            raise CampaignError(f"{where}: {error}") from error
-        event = cell.get("event", "")
-        groups.setdefault("" if event.lower() in NO_EVENT else event, []).append(pick)
+            raise CampaignError(f"{name}: line {line}: {error}") from error
     loose = groups.pop("", [])
     if groups and loose:
         tally.counts["belong to no event of the table; nothing is learnt within 1 s of them"] += len(loose)
         loose = [replace(pick, usable=False) for pick in loose]
-    return [*(_event(picks, tally) for picks in groups.values()), *unassociated_events(loose, tally)]
+    tally.loose += loose
+    return [event_of_picks(picks, tally) for picks in groups.values()]
 
 
-def _of_observations(name: str, text: str, tally: Tally) -> list[CatalogueEvent]:
-    """Events of NLLOC_OBS: blocks between blank lines (NonLinLoc manual, "Phase file format")."""
-    made: list[CatalogueEvent] = []
-    for public_id, block in _blocks(text):
-        picks = []
-        for number, line in block:
-            tally.n_picks += 1
-            fields = line.split()
-            phase = phase_of(fields[4]) if len(fields) > 4 else None
-            if len(fields) > 4 and phase is None:
-                tally.ignored[fields[4]] += 1
-                continue
-            try:
-                if not _OBSERVATION.match(line):
-                    raise ValueError(f"{line.strip()[:80]!r} is no observation of NonLinLoc")
-                pick = _observation(fields, str(phase), tally.n_picks)
-            except Exception as error:  # UTCDateTime raises TypeError, ValueError or IndexError
-                raise CampaignError(f"{name}: line {number}: {error}. Correct it, or leave the line out.") from error
-            picks.append(pick)
-        if public_id == UNASSOCIATED_ID:
-            made += unassociated_events(picks, tally)
-        elif picks:
-            made.append(_event(picks, tally, public_id))
-    return made
-
-
-def _blocks(text: str) -> Iterator[tuple[str, list[tuple[int, str]]]]:
-    """(public id or "", numbered lines) of every event."""
-    public_id, block = "", list[tuple[int, str]]()
-    for number, line in enumerate(text.splitlines(), start=1):
-        starts = line.startswith("PUBLIC_ID")
-        if (starts or not line.strip()) and block:
-            yield public_id, block
-            public_id, block = "", []
-        if starts:
-            public_id = line.removeprefix("PUBLIC_ID").strip()
-        elif line.strip() and not line.startswith("#"):
-            block.append((number, line))
-    if block:
-        yield public_id, block
-
-
-def _observation(fields: Sequence[str], phase: str, number: int) -> LabelledPick:
-    day, clock = fields[6], fields[7].zfill(4)
-    minute = UTCDateTime(int(day[:4]), int(day[4:6]), int(day[6:])) + 3600 * int(clock[:2]) + 60 * int(clock[2:])
-    error_s = float(fields[10])
-    prior = float(fields[14]) if len(fields) > 14 else 1.0
-    is_used = 0 <= error_s < UNUSED_ERROR_S
+def _pick(cell: Cells, tally: Tally, *, is_automatic: bool) -> LabelledPick | None:
+    """A row's pick; None for a phase that is neither P nor S. Raises `ValueError` or `CampaignError`."""
+    phase = phase_of(cell["phase"])
+    if phase is None:
+        tally.ignored[cell["phase"]] += 1
+        return None
     return LabelledPick(
         pick_id="",
         event_id="",
-        station_id=station_id_of("", fields[0], ""),
+        station_id=_station_id(cell),
         phase=phase,
-        time=UTCDateTime(ns=minute.ns + round(float(fields[8]) * 1e6) * 1000),
-        uncertainty_s=error_s if is_used else None,
-        usable=is_used and prior > 0,
-        number=number,
-        phase_name=fields[4],
-        weight=prior,
+        time=_time(cell["time"]),
+        uncertainty_s=_uncertainty_s(cell.get("uncertainty_s", "")),
+        usable=True,
+        number=tally.n_picks,
+        is_automatic=is_automatic or cell.get("status", "") == "automatic",
+        phase_name=cell["phase"],
+        weight=_probability(cell.get("probability", "")),
     )
-
-
-def _event(picks: Sequence[LabelledPick], tally: Tally, event_id: str = "") -> CatalogueEvent:
-    event_id = event_id or content_id([(p.station_id, p.phase, p.time) for p in picks])
-    named = [replace(p, event_id=event_id, pick_id=f"{event_id}/{p.station_id}/{p.phase}/{p.time.ns}") for p in picks]
-    kept = one_per_station_and_phase(named)
-    said = "repeat a phase of the same event and station; the heavier or earlier is kept"
-    tally.counts[said] += len(picks) - len(kept)
-    return CatalogueEvent(event_id, None, None, None, None, kept)
 
 
 def _station_id(cell: dict[str, str]) -> str:

@@ -16,7 +16,8 @@ from obspy.io.nordic.core import write_select
 
 from phaseno_peft.campaign import read_catalogue
 from phaseno_peft.campaign.catalog import UNASSOCIATED_ID
-from phaseno_peft.campaign.obspy_events import Tally, labelled_events
+from phaseno_peft.campaign.obspy_events import labelled_events
+from phaseno_peft.campaign.tally import Tally
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.picks import Pick, PickList
 from tests.campaign.synthetic_network import T0, catalog, network_picks, pick
@@ -270,3 +271,123 @@ def test_picks_of_an_event_the_analyst_rejects_are_unknown() -> None:
     # NonLinLoc's own "REJECTED" is about the location only: its readings stay labels.
     located = labelled_events(events, Tally(), format_name="NLLOC_HYP")
     assert [e.picks[0].usable for e in located] == [True, False, True]
+
+
+EQT = (
+    "file_name,network,station,instrument_type,p_arrival_time,p_probability,p_uncertainty,s_arrival_time,s_probability\n"
+    "x,CI,CCC  ,BH,2020-01-01 00:00:01.000,0.9,,2020-01-01 00:00:03.0,0.8\n"
+    "y,CI,DDD  ,BH,2020-01-01 00:00:02.000,0.7,0.3,,\n"
+)
+SEISBENCH = (
+    "trace_start_time,trace_sampling_rate_hz,station_network_code,station_code,station_location_code,source_id,"
+    "trace_P_arrival_sample,trace_P_status,trace_Sn_arrival_sample,trace_P_uncertainty_s\n"
+    "2020/01/01 00:00:00.00,50,CI,CCC,,ev1,50,manual,150.0,0.05\n"
+    "2020-01-01T00:00:00.00Z,100,CI,DDD,10,ev1,200,automatic,nan,\n"
+)
+
+
+def test_tables_with_one_column_a_phase_give_each_pick(tmp_path) -> None:
+    (tmp_path / "X_prediction_results.csv").write_text(EQT)
+    (event,) = read_catalogue(tmp_path / "X_prediction_results.csv").events
+    assert [(p.station_id, p.phase, p.time - T0, p.weight, p.is_automatic, p.uncertainty_s) for p in event.picks] == [
+        ("CI.CCC.", "P", 1.0, 0.9, True, None),
+        ("CI.DDD.", "P", 2.0, 0.7, True, None),  # EQTransformer's uncertainties are of probabilities
+        ("CI.CCC.", "S", 3.0, 0.8, True, None),
+    ]
+    (tmp_path / "metadata.csv").write_text(SEISBENCH)
+    (event,) = read_catalogue(tmp_path / "metadata.csv").events
+    assert [
+        (p.station_id, p.phase_name, p.time - T0, p.is_automatic, p.uncertainty_s) for p in event.picks
+    ] == [
+        ("CI.CCC.", "p", 1.0, False, 0.05),
+        ("CI.DDD.10", "p", 2.0, True, None),
+        ("CI.CCC.", "sn", 3.0, False, None),
+    ]  # fmt: skip
+
+
+def test_seisbench_metadata_without_arrivals_or_rate_is_refused(tmp_path) -> None:
+    (tmp_path / "a.csv").write_text("trace_start_time,station_code\n2020-01-01T00:00:00,CCC\n")
+    with pytest.raises(CampaignError, match=r"a\.csv: is SeisBench metadata without arrivals"):
+        read_catalogue(tmp_path / "a.csv")
+    (tmp_path / "b.csv").write_text(SEISBENCH.replace(",50,CI", ",,CI"))
+    with pytest.raises(CampaignError, match=r"b\.csv: line 2: trace_p_arrival_sample is 50 at a sampling rate of"):
+        read_catalogue(tmp_path / "b.csv")
+
+
+def test_the_table_of_real_has_its_phase_in_the_ending(tmp_path) -> None:
+    text = "2020,01,01,CI,CCC,1,1.5,0.645,0.0132\n2020,1,1,CI,DDD,1,2.25,0.9,6.6e-05\n"
+    (tmp_path / "temp.p").write_text(text)
+    (tmp_path / "temp.s").write_text(text.replace(",1.5,", ",3.5,").replace(",2.25,", ",4.5,"))
+    (event,) = read_catalogue(tmp_path).events
+    assert [(p.station_id, p.phase, p.time - T0) for p in event.picks] == [
+        ("CI.CCC.", "P", 1.5),
+        ("CI.DDD.", "P", 2.25),
+        ("CI.CCC.", "S", 3.5),
+        ("CI.DDD.", "S", 4.5),
+    ]
+    (tmp_path / "picks.txt").write_text(text)
+    with pytest.raises(CampaignError, match=r"picks\.txt: holds REAL's picks, whose phase only the file's ending"):
+        read_catalogue(tmp_path / "picks.txt")
+    (tmp_path / "bad.p").write_text(text + "2020,13,1,CI,CCC,1,1.5,0.645,0.0132\n")
+    with pytest.raises(CampaignError, match=r"bad\.p: line 3"):
+        read_catalogue(tmp_path / "bad.p")
+
+
+def test_picks_without_events_are_grouped_over_all_files_of_a_folder(tmp_path) -> None:
+    for station in ("AAA", "BBB"):  # one file a station, as EQTransformer writes
+        (tmp_path / f"{station}.csv").write_text(EQT.replace("CCC", station).partition("\ny,")[0])
+    (tmp_path / "copy.csv").write_text((tmp_path / "AAA.csv").read_text())
+    catalogue = read_catalogue(tmp_path)
+    assert [len(e.picks) for e in catalogue.events] == [4]
+    assert any("2 picks are given in several files; each is kept once" in f.text for f in catalogue.findings)
+
+
+def scml(path: Path, parts: str) -> Path:
+    path.write_text(
+        '<?xml version="1.0"?><seiscomp xmlns="http://geofon.gfz-potsdam.de/ns/seiscomp3-schema/0.12" version="0.12">'
+        f"<EventParameters>{parts}</EventParameters></seiscomp>"
+    )
+    return path
+
+
+def scml_pick(name: str, phase: str, second: int) -> str:
+    return (
+        f'<pick publicID="smi:local/{name}"><time><value>2020-01-01T00:00:{second:02d}.5Z</value>'
+        "<lowerUncertainty>0.02</lowerUncertainty><upperUncertainty>0.04</upperUncertainty></time>"
+        f'<waveformID networkCode="CH" stationCode="{name}" locationCode="10" channelCode="HHZ"/>'
+        f"<phaseHint>{phase}</phaseHint><evaluationMode>automatic</evaluationMode></pick>"
+    )
+
+
+def test_scml_picks_of_no_event_and_origins_of_no_event_are_read(tmp_path) -> None:
+    origin = (
+        '<origin publicID="smi:local/o"><time><value>2020-01-01T00:00:01Z</value></time><latitude><value>46</value>'
+        "</latitude><longitude><value>7</value></longitude>"
+        "<arrival><pickID>smi:local/A</pickID><phase>P</phase></arrival></origin>"
+    )
+    path = scml(tmp_path / "a.scml", scml_pick("A", "P", 2) + scml_pick("B", "S", 40) + origin)
+    located, loose = read_catalogue(path).events
+    assert (located.event_id, located.origin_time, located.latitude_deg) == ("smi:local/o/event", T0 + 1, 46.0)
+    assert [(p.pick_id, p.station_id, p.phase, p.time - T0) for p in located.picks] == [
+        ("smi:local/A", "CH.A.10", "P", 2.5)
+    ]
+    assert [(p.pick_id, p.phase, p.is_automatic) for p in loose.picks] == [("smi:local/B", "S", True)]
+    assert loose.picks[0].uncertainty_s == pytest.approx(0.03)
+    bad = scml(tmp_path / "b.scml", scml_pick("A", "P", 2).replace("2020-01-01T00:00:02.5Z", "yesterday"))
+    with pytest.raises(CampaignError, match=r"b\.scml: not readable as SCML"):
+        read_catalogue(bad)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"PAR1\x15\x04", "is a Parquet table. Save it as CSV"),
+        (b"\x80\x04\x95\x8e\x05\x00", "is a Python pickle, which could run code"),
+        (b"\x89HDF\r\n\x1a\n", "is an HDF5 file"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), "is an old Excel"),
+    ],
+)
+def test_a_file_of_another_kind_is_refused_by_its_kind(tmp_path, content: bytes, said: str) -> None:
+    (tmp_path / "a.dat").write_bytes(content)
+    with pytest.raises(CampaignError, match=said):
+        read_catalogue(tmp_path / "a.dat")

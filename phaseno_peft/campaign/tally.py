@@ -1,0 +1,101 @@
+"""What is counted while catalogues are read, and picks made into events: those of one event, and those of none."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from obspy import UTCDateTime
+
+from phaseno_peft.campaign.catalog import (
+    CatalogueEvent,
+    LabelledPick,
+    bursts,
+    content_id,
+    one_per_station_and_phase,
+)
+from phaseno_peft.campaign.findings import Finding
+
+Hypocentre = tuple[UTCDateTime | None, float | None, float | None, float | None]
+"""(origin time, latitude_deg, longitude_deg, depth_m), None where a file does not say."""
+NOWHERE: Hypocentre = (None, None, None, None)
+
+
+@dataclass
+class Tally:
+    """What is counted while events are read, to be told at the end."""
+
+    n_picks: int = 0
+    ignored: Counter[str] = field(default_factory=Counter)
+    """Phase name -> picks that are neither P nor S."""
+    incomplete: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+    """Sentence about picks -> picks it holds for."""
+    loose: list[LabelledPick] = field(default_factory=list)
+    """Picks of all files that belong to no event."""
+    by_event: dict[str, tuple[Hypocentre, list[LabelledPick]]] = field(default_factory=dict)
+    """Picks of events that are spread over files, one file a trace (SAC), by what the files say of the event."""
+    _n_known: int = 0
+    _known: set[tuple[str, str, int]] = field(default_factory=set)
+
+    def findings(self, source: str) -> list[Finding]:
+        """One finding for each thing counted."""
+        return [
+            *(
+                Finding("note", f"{source}: {n} picks of phase {name!r} are neither P nor S and are left out.")
+                for name, n in sorted(self.ignored.items())
+            ),
+            *(
+                Finding("warning", f"{source}: {n} picks have {what} and are left out.")
+                for what, n in sorted(self.incomplete.items())
+            ),
+            *(Finding("note", f"{source}: {n} picks {said}.") for said, n in sorted(self.counts.items()) if n),
+        ]
+
+    def end_of_file(self) -> None:
+        """Leave out the loose picks of the file just read that an earlier file holds as well: a copy of the file."""
+        new = self.loose[self._n_known :]
+        kept = [p for p in new if (p.station_id, p.phase, p.time.ns) not in self._known]
+        if len(kept) < len(new):
+            self.counts["are given in several files; each is kept once"] += len(new) - len(kept)
+        self.loose[self._n_known :] = kept
+        self._n_known = len(self.loose)
+        self._known.update((p.station_id, p.phase, p.time.ns) for p in kept)
+
+    def gathered(self) -> list[CatalogueEvent]:
+        """Events of all files together: those spread over files, and groups of picks that belong to none."""
+        events = [event_of_picks(picks, self, hypocentre=at) for at, picks in self.by_event.values()]
+        events += unassociated_events(self.loose, self)
+        self.by_event, self.loose = {}, []
+        return events
+
+
+def event_of_picks(
+    picks: Sequence[LabelledPick], tally: Tally, event_id: str = "", hypocentre: Hypocentre = NOWHERE
+) -> CatalogueEvent:
+    """One event of its picks, one a station and phase; without an id of its own it gets one of the content."""
+    if not event_id:
+        place = " ".join("" if x is None else f"{x:.3f}" for x in hypocentre[1:3])
+        event_id = content_id([(p.station_id, p.phase, p.time) for p in picks], hypocentre[0], place)
+    kept = one_per_station_and_phase(with_event(p, event_id) for p in picks)
+    tally.counts[
+        "repeat a phase of the same event and station; kept is that of the preferred origin, else the manual, "
+        "the reviewed, the heavier or the earlier one"
+    ] += len(picks) - len(kept)
+    return CatalogueEvent(event_id, *hypocentre, kept)
+
+
+def unassociated_events(picks: Sequence[LabelledPick], tally: Tally) -> list[CatalogueEvent]:
+    """Events that stand for picks without any: groups between pauses. Told, because the split goes by events."""
+    made = []
+    for group in bursts(picks):
+        made.append(event_of_picks(group, tally))
+        tally.counts["belong to no event and are grouped by pauses; each group counts as an event"] += len(group)
+    return made
+
+
+def with_event(pick: LabelledPick, event_id: str) -> LabelledPick:
+    """The pick in its event; without an id of its own it gets one of the content."""
+    pick_id = pick.pick_id or f"{event_id}/{pick.station_id}/{pick.phase}/{pick.time.ns}"
+    return replace(pick, event_id=event_id, pick_id=pick_id)
