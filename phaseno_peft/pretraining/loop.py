@@ -20,6 +20,7 @@ from torch import Tensor
 
 from phaseno_peft.backbone import PhaseNO
 from phaseno_peft.campaign import Window
+from phaseno_peft.contract import PHASES
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.evaluation import choose_thresholds, cross_entropy, score
 from phaseno_peft.picking.inference import window_probabilities
@@ -229,7 +230,7 @@ def judged(
     """Validation score, loss and F1 of each source, and the thresholds chosen on all of them together.
 
     The score is the mean over the sources of the mean F1 of P and S at 0.5 and at 0.1 s, each source with the best
-    thresholds on its own windows.
+    thresholds on its own windows and of the phases that it has labels of.
     """
     found = {
         name: window_probabilities(model, windows, settings.edge_limit_km, may_diverge=True)
@@ -239,8 +240,8 @@ def judged(
     of_sources, losses = [], []
     for name, windows in held_out.items():
         scores = score(windows, found[name], choose_thresholds(windows, found[name], spare_picks=0))
-        row[f"{name} P 0.5 s"], row[f"{name} S 0.5 s"] = scores.phase("P", 0.5).f1, scores.phase("S", 0.5).f1
-        row[f"{name} P 0.1 s"], row[f"{name} S 0.1 s"] = scores.phase("P", 0.1).f1, scores.phase("S", 0.1).f1
+        labelled = [phase for phase in PHASES if scores.n_labels(phase)]
+        row |= {f"{name} {phase} {t:g} s": scores.phase(phase, t).f1 for t in (0.5, 0.1) for phase in labelled}
         of_sources.append((scores.mean_f1(0.5) + scores.mean_f1(0.1)) / 2)
         losses.append(cross_entropy(windows, found[name], settings.positive_weight))
     every = [window for windows in held_out.values() for window in windows]

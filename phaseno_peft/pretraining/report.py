@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from phaseno_peft.contract import PHASES
 from phaseno_peft.figures.scores import OTHER_COLOURS, legend_outside, new_figure, plain, save, style
 from phaseno_peft.files import write_file
 from phaseno_peft.pretraining.checkpoint import Progress
@@ -44,7 +45,8 @@ def draw_curve(path: Path, rows: Sequence[Row], kept: int | None) -> Path:
         for k, name in enumerate(names):
             colour = colours[k % len(colours)]
             for tolerance, line in (("0.5 s", "-"), ("0.1 s", "--")):
-                mean = np.mean([[_value(r, f"{name} {phase} {tolerance}") for r in judged] for phase in "PS"], axis=0)
+                phases = [phase for phase in PHASES if any(f"{name} {phase} {tolerance}" in r for r in judged)]
+                mean = np.mean([[_value(r, f"{name} {phase} {tolerance}") for r in judged] for phase in phases], axis=0)
                 label = name if line == "-" else None
                 top.plot([r["seen"] for r in judged], mean, line, color=colour, marker="o", markersize=2.5, label=label)
         top.set_ylabel("held-out F1, mean of P and S\n(dashed: within 0.1 s)")

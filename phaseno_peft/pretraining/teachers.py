@@ -167,7 +167,8 @@ class PicksFile:
 class ModelTeacher:
     """A PhaseNO backbone, PhaseNet, STA/LTA or a model of SeisBench, as `phaseno-peft pseudo-label` takes them.
 
-    Its picks are kept in files, so that they never change during a run.
+    Its picks are kept in files, and read from there from the first time on: so they are the same to the last digit in
+    every stretch of a run.
     """
 
     model: str
@@ -185,13 +186,13 @@ class ModelTeacher:
         from phaseno_peft.picking import PickList
 
         files = [self.keep_in / f"{recording.name}{end}.csv" for end in ("", "-ambiguous")] if self.keep_in else []
-        if files and all(file.is_file() for file in files):
-            confident, ambiguous = (PickList.from_csv(file) for file in files)
-        else:
-            confident, ambiguous = self._pick(recording)
-            for file, picks in zip(files, (confident, ambiguous), strict=False):
+        if not files:
+            return _with_support(*self._pick(recording), recording, stations)
+        if not all(file.is_file() for file in files):
+            for file, picks in zip(files, self._pick(recording), strict=True):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 picks.to_csv(file)
+        confident, ambiguous = (PickList.from_csv(file) for file in files)  # a CSV rounds times and probabilities
         return _with_support(confident, ambiguous, recording, stations)
 
     def _pick(self, recording: Recording) -> tuple[PickList, PickList]:

@@ -23,9 +23,12 @@ from phaseno_peft.backbone.cpu import parallel
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.pretraining import SCRATCH, BatchDataset, PretrainingSettings, Sources, pretrain
 from phaseno_peft.pretraining import checkpoint as progress_module
+from phaseno_peft.pretraining.batches import held_out_windows
 from phaseno_peft.pretraining.checkpoint import LARGEST_FILE_BYTES, checkpoints, load_checkpoint, shards
-from phaseno_peft.pretraining.loop import Trainee, step
+from phaseno_peft.pretraining.loop import Trainee, judged, step
+from phaseno_peft.pretraining.report import draw_curve
 from phaseno_peft.pretraining.run import initial_weights
+from phaseno_peft.pretraining.seisbench_set import SeisBenchSet
 
 
 def run(folder: Path, init: Path, lean: PretrainingSettings, **more: Any) -> Any:
@@ -143,6 +146,21 @@ def test_a_stretch_of_minutes_ends_in_time_and_is_continued(
     second = run(tmp_path / "run", small_backbone, lean, steps=None, minutes=0.02)
     assert second.progress.step > first.progress.step > 0
     assert second.progress.seconds < 60
+
+
+def test_a_source_without_s_labels_is_judged_by_its_p_alone(
+    tmp_path: Path, small_backbone: Path, labelled_folder: Path, lean: PretrainingSettings
+) -> None:
+    sources = Sources.of((SeisBenchSet.read(labelled_folder),), (), lean.seed)
+    (windows,) = (w for name, w in held_out_windows(sources, lean).items() if name != "simulated")
+    only_p = [dataclasses.replace(w, labels=tuple(x for x in w.labels if x.phase == 0)) for w in windows]
+    model = load_backbone(small_backbone)
+    verdict, _ = judged(model, {"both": windows, "one": only_p}, lean)
+    row, _ = judged(model, {"one": only_p}, lean)
+    assert {key for key in verdict if " S " in key} == {"both S 0.5 s", "both S 0.1 s"}
+    assert row["score"] == (row["one P 0.5 s"] + row["one P 0.1 s"]) / 2
+    rows = [{"step": k, "seen": k, "loss": 0.1, **verdict} for k in (1, 2)]
+    assert draw_curve(tmp_path / "curve.png", rows, None).stat().st_size > 10_000
 
 
 @pytest.mark.parametrize(
