@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from phaseno_peft.backbone.config import PhaseNOConfig
@@ -22,6 +20,7 @@ from phaseno_peft.contract import Thresholds
 from phaseno_peft.errors import BackboneError
 from phaseno_peft.files import lock, settle, sweep, write_file, write_folder
 from phaseno_peft.files.manifest import MANIFEST, write_manifest
+from phaseno_peft.files.tensors import read_safetensors, to_safetensors
 from phaseno_peft.hub import Kind, Published, fetch, hub_name, publish
 from phaseno_peft.paths import ASSETS, user_folder
 from phaseno_peft.schema import Count, Digest, Word, checked, read_object, strict
@@ -29,9 +28,7 @@ from phaseno_peft.schema import Count, Digest, Word, checked, read_object, stric
 EMBEDDED = "phaseno-open"
 """The backbone shipped inside the package."""
 FORMAT = "phaseno-peft-backbone/1"
-COMPLEX_SUFFIX = ".real_imag"
 LARGEST_CONFIG_BYTES = 1 << 20
-"""A complex tensor K is stored as the real tensor `K.real_imag` [..., 2], so that any safetensors reads it."""
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 BACKBONE = Kind(
     noun="a backbone",
@@ -186,10 +183,6 @@ def save_backbone(
     folder = Path(folder)
     if not overwrite:
         refuse_existing(folder)
-    tensors = {}
-    for key, tensor in model.state_dict().items():
-        key, tensor = (key + COMPLEX_SUFFIX, torch.view_as_real(tensor)) if tensor.is_complex() else (key, tensor)
-        tensors[key] = tensor.detach().cpu().contiguous()
     config = {
         "format": FORMAT,
         "name": name,
@@ -199,11 +192,7 @@ def save_backbone(
         "thresholds": dict(thresholds),
     }
     with write_folder(folder, overwrite=overwrite) as part:
-        try:
-            save_file(tensors, part / "model.safetensors", metadata={"format": "pt"})
-        except SafetensorError as error:  # a full disk is one
-            raise BackboneError(f"{folder}: cannot be written ({error}). Make room on its disk.") from error
-        (part / "model.safetensors").chmod(0o644)  # safetensors writes files only their owner can read
+        write_file(part / WEIGHTS, to_safetensors(model.state_dict(), {"format": "pt"}))
         write_file(part / "config.json", json.dumps(config, indent=2) + "\n")
         write_file(part / "README.md", card or f"# {name}\n")
         also(part)
@@ -240,24 +229,12 @@ def push_backbone(
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Tensors of a safetensors file, complex ones put together again, floats as float32."""
     try:
-        with safe_open(path, framework="pt") as file:
-            stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # not a dict
+        tensors, _ = read_safetensors(path)
     except FileNotFoundError as error:
         raise BackboneError(f"{path}: no such file. Fetch the backbone again.") from error
-    except (OSError, SafetensorError) as error:
-        raise BackboneError(f"{path}: not a readable safetensors file ({error}). Fetch the backbone again.") from error
-    tensors = {}
-    for key, tensor in stored.items():
-        if tensor.is_floating_point():
-            tensor = tensor.float()
-        if key.endswith(COMPLEX_SUFFIX):
-            if tensor.shape[-1] != 2:
-                raise BackboneError(
-                    f"{path}: {key} is {list(tensor.shape)}, a complex tensor needs a last axis of 2 (real, imaginary)."
-                )
-            key, tensor = key.removesuffix(COMPLEX_SUFFIX), torch.view_as_complex(tensor.contiguous())
-        tensors[key] = tensor
-    return tensors
+    except (OSError, ValueError) as error:
+        raise BackboneError(f"{path}: {error}. Fetch the backbone again.") from error
+    return {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
 
 
 def apply_state(model: PhaseNO, tensors: Mapping[str, Tensor], origin: str) -> None:

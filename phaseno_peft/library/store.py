@@ -134,8 +134,7 @@ def read_located(found: Located) -> StoredAdapter:
 
 
 def _read_located(found: Located) -> StoredAdapter:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from phaseno_peft.files.tensors import read_safetensors
 
     folder = found.folder
     path = folder / WEIGHTS
@@ -144,9 +143,9 @@ def _read_located(found: Located) -> StoredAdapter:
     settings, contract = read_config(folder)
     _check_size(path, LARGEST_WEIGHTS_BYTES)
     try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise AdapterError(f"{path}: not a readable safetensors file ({error}). Fetch the adapter again.") from error
+        tensors, _ = read_safetensors(path)
+    except (OSError, ValueError) as error:
+        raise AdapterError(f"{path}: {error}. Fetch the adapter again.") from error
     for key, tensor in tensors.items():
         if str(tensor.dtype) != "torch.float32":
             raise AdapterError(f"{path}: {key} is {tensor.dtype}, adapters are stored as float32. Fetch it again.")
@@ -173,9 +172,8 @@ def write_adapter(
     files: name in the folder -> file to copy there, `evaluation.json` among them. `card` becomes `card.json` and
     `README.md`. Raises `AdapterError` if the folder exists and `overwrite` is False.
     """
-    from safetensors.torch import save
-
     from phaseno_peft.cr_lora.settings import PEFT_TYPE
+    from phaseno_peft.files.tensors import to_safetensors
 
     check_name(folder.name)
     refuse_existing(folder, overwrite=overwrite)
@@ -196,7 +194,7 @@ def write_adapter(
         "contract": contract.to_json(),
     }
     with write_folder(folder, overwrite=overwrite) as part:
-        write_file(part / WEIGHTS, save({k: t.detach().cpu().contiguous() for k, t in sorted(tensors.items())}))
+        write_file(part / WEIGHTS, to_safetensors(tensors))
         write_file(part / CONFIG, json.dumps(config, indent=2) + "\n")
         for name, source in files.items():
             (part / name).parent.mkdir(parents=True, exist_ok=True)

@@ -14,16 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.files import remove_folder, write_file, write_folder
+from phaseno_peft.files.tensors import read_safetensors, to_safetensors
 
 FORMAT = "phaseno-peft-pretraining/1"
 LARGEST_FILE_BYTES = 15_000_000
 PREFIX = "checkpoint-"
-COMPLEX = ".real_imag"
 
 
 @dataclass
@@ -88,15 +87,13 @@ def save_checkpoint(run: Path, progress: Progress, tensors: Tensors) -> Path:
 
     Raises `PhasenoPeftError` where the disk is full or cannot be written; the last checkpoint is still there then.
     """
-    from safetensors.torch import save
-
     target = run / f"{PREFIX}{progress.stem_step + progress.step:09d}"
     older = [path for path in checkpoints(run) if path != target]
     try:
         with write_folder(target, overwrite=True) as part:  # there may be one, of a second save of the same step
             for group, content in tensors.items():
                 for number, shard in enumerate(shards(content)):
-                    write_file(part / f"{group}-{number}.safetensors", save(shard))
+                    write_file(part / f"{group}-{number}.safetensors", to_safetensors(shard))
             write_file(part / "progress.json", json.dumps(progress.to_json()))
     except PhasenoPeftError as error:
         last = checkpoints(run)
@@ -112,9 +109,6 @@ def save_checkpoint(run: Path, progress: Progress, tensors: Tensors) -> Path:
 
 def load_checkpoint(run: Path) -> tuple[Progress, dict[str, dict[str, Tensor]]] | None:
     """The last checkpoint of a run, or None. Raises `PhasenoPeftError` where it is damaged."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
     there = checkpoints(run)
     if not there:
         return None
@@ -124,13 +118,10 @@ def load_checkpoint(run: Path) -> tuple[Progress, dict[str, dict[str, Tensor]]] 
         tensors: dict[str, dict[str, Tensor]] = {}
         for file in sorted(folder.glob("*.safetensors")):
             group = tensors.setdefault(file.name.rpartition("-")[0], {})
-            for key, tensor in load(file.read_bytes()).items():
-                if key.endswith(COMPLEX):
-                    key, tensor = key.removesuffix(COMPLEX), torch.view_as_complex(tensor)
-                group[key] = tensor
+            group |= read_safetensors(file)[0]
         if not {"weights", "average"} <= set(tensors):
             raise ValueError("weights or average are missing")
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise PhasenoPeftError(
             f"{folder}: not a checkpoint that can be continued ({error}). Begin anew with --restart."
         ) from error
@@ -150,14 +141,10 @@ def forget(run: Path) -> None:
 
 
 def shards(tensors: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
-    """Tensors as files of at most 15 MB hold them: complex ones as real [..., 2], filled up in order."""
+    """Tensors in groups of at most 15 MB, filled up in order."""
     made: list[dict[str, Tensor]] = [{}]
     size = 0
     for key, tensor in tensors.items():
-        tensor = tensor.detach().cpu()
-        if tensor.is_complex():
-            key, tensor = key + COMPLEX, torch.view_as_real(tensor)
-        tensor = tensor.clone(memory_format=torch.contiguous_format)
         if made[-1] and size + tensor.nbytes > LARGEST_FILE_BYTES:
             made.append({})
             size = 0

@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from phaseno_peft.errors import AdapterError, PhasenoPeftError
 from phaseno_peft.files import write_file
+from phaseno_peft.files.tensors import read_safetensors, to_safetensors
 from phaseno_peft.training.history import Epoch, TrainingState, first_difference
 
 FORMAT = "phaseno-peft-training/1"
@@ -25,7 +25,6 @@ FOLDER = ".training"
 """Beside the adapters."""
 ATTEMPTS = 5
 """So often a checkpoint is written before a vanished folder counts as an error."""
-_COMPLEX = ".real_imag"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +36,6 @@ class Checkpoint:
 
     def save(self, state: TrainingState) -> None:
         """Replace the file by the state after the last epoch of `state`, whole or not at all."""
-        from safetensors.torch import save
-
         tensors = {f"parameter/{name}": tensor for name, tensor in state.parameters.items()}
         for name, moments in state.moments.items():
             tensors |= {f"moment/{key}/{name}": tensor for key, tensor in moments.items()}
@@ -50,7 +47,7 @@ class Checkpoint:
             "last_epoch": state.last_epoch,
             "history": [dataclasses.asdict(epoch) for epoch in state.history],
         }
-        content = save(dict(_stored(*item) for item in tensors.items()), {"course": json.dumps(about)})
+        content = to_safetensors(tensors, {"course": json.dumps(about)})
         for attempt in range(ATTEMPTS):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -95,30 +92,13 @@ class Checkpoint:
                     return
 
     def _read(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        from safetensors import SafetensorError, safe_open
-
         try:
-            with safe_open(self.path, framework="pt") as file:
-                about = json.loads(file.metadata()["course"])
-                tensors = dict(_restored(key, file.get_tensor(key)) for key in file.keys())  # noqa: SIM118
+            tensors, metadata = read_safetensors(self.path)
+            about = json.loads(metadata["course"])
             if about["format"] != FORMAT or not about["history"]:
                 raise ValueError(f"format is {about['format']!r}")
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        except (OSError, KeyError, TypeError, ValueError) as error:
             raise AdapterError(
                 f"{self.path}: not a training that can be continued ({error}). Begin anew with --restart."
             ) from error
         return about, tensors
-
-
-def _stored(key: str, tensor: Tensor) -> tuple[str, Tensor]:
-    """Complex tensors as real ones [..., 2], which any safetensors reads."""
-    tensor = tensor.detach().cpu()
-    if tensor.is_complex():
-        return key + _COMPLEX, torch.view_as_real(tensor).clone(memory_format=torch.contiguous_format)
-    return key, tensor.clone(memory_format=torch.contiguous_format)
-
-
-def _restored(key: str, tensor: Tensor) -> tuple[str, Tensor]:
-    if key.endswith(_COMPLEX):
-        return key.removesuffix(_COMPLEX), torch.view_as_complex(tensor)
-    return key, tensor
