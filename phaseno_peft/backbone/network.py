@@ -13,9 +13,9 @@ where the coordinates were inert.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -24,8 +24,7 @@ from torch import Tensor, nn
 from phaseno_peft.backbone.config import PhaseNOConfig
 from phaseno_peft.backbone.cpu import parallel
 from phaseno_peft.backbone.cpu.messages import BlockWeights, graph_block
-from phaseno_peft.backbone.cpu.parallel import undivided, undivided_backward
-from phaseno_peft.backbone.cpu.spectral import Synthesis, analyse, decide, mix, synthesise
+from phaseno_peft.backbone.cpu.spectral import Lift, decide, fourier_block
 from phaseno_peft.backbone.fourier import Resample, SpectralConv
 from phaseno_peft.backbone.graph import StationGraph
 from phaseno_peft.backbone.stem import Stem
@@ -38,13 +37,6 @@ around_forward: ContextVar[Callable[[Forward, Tensor, StationGraph], Tensor] | N
 """What is put around every forward pass in this context; adapters divide a batch by its windows here."""
 
 
-class Gated(Protocol):
-    """A pointwise layer that also weighs its output channels (an adapter's squeeze-and-excitation)."""
-
-    def gate(self, time_mean: Tensor) -> Tensor | None:
-        """[station, channel] mean over time of the layer's output -> [station, channel] factors, or None for ones."""
-
-
 class Pointwise(nn.Module):
     """Holds the 1x1 convolution of a Fourier block under upstream's name `w.conv`."""
 
@@ -54,12 +46,7 @@ class Pointwise(nn.Module):
 
 
 class FourierBlock(nn.Module):
-    """gelu(InstanceNorm(spectral(x) + gate * resample(conv1x1(x)))); the gate is 1 unless an adapter brings one.
-
-    InstanceNorm removes the mean over time, which is known before the two branches are summed: mode 0 of the spectral
-    branch is set to cancel the other's. So the sum needs no centring, and the spectral mode 0 and the convolution's
-    bias, which cannot matter, are left out.
-    """
+    """gelu(InstanceNorm(spectral(x) + gate * resample(conv1x1(x)))); the gate is 1 unless an adapter brings one."""
 
     def __init__(
         self, channels_in: int, channels_out: int, modes: int, samples_in: int, samples_out: int, activate: bool = True
@@ -71,38 +58,16 @@ class FourierBlock(nn.Module):
         self.resample = Resample(samples_in, samples_out) if samples_in != samples_out else None
         self.activate = activate
 
-    def forward(self, *parts: Tensor, lift: tuple[Sequence[Tensor], Tensor] | None = None) -> Tensor:
-        """[station, samples in, in] -> [station, samples out, out].
+    def forward(self, *parts: Tensor, lift: Lift | None = None) -> Tensor:
+        """[station, samples in, in] -> [station, samples out, out]; the input may come in parts, side by side.
 
-        The input may come in parts, side by side by channel. With `lift` = (a weight [in, raw] for each part, constant
-        [station, in]) it is raw channels, still to be mapped linearly to the block's input.
+        With `lift` it is raw channels, still to be mapped linearly to the block's input.
         """
-        conv, norm, resample = self.conv, self.normalize_layer, self.resample
-        spectrum = analyse(
-            conv.analysis if resample is None else torch.cat([conv.analysis, resample.mean[None]]), parts
-        )
-        weight = self.w.conv.weight.squeeze(-1)  # [out, in]
-        pointwise = weight  # [out, raw], or [station, out, raw] behind a gate
-        if lift is not None:
-            weights = lift[0]  # part by part, so that a part with zero weights changes no bit
-            raw = [x.contiguous() for x in torch.split(spectrum, [part.shape[2] for part in parts], 2)]
-            spectrum, pointwise = F.linear(raw[0], weights[0]), torch.cat([weight @ w for w in weights], 1)
-            for x, w in zip(raw[1:], weights[1:], strict=True):
-                spectrum = spectrum + F.linear(x, w)
-        centre = F.linear(spectrum[0 if resample is None else -1], weight)  # the pointwise branch's mean over time
-        if hasattr(self.w.conv, "gate"):
-            mean = spectrum[0] if lift is None else spectrum[0] + lift[1]
-            gate = cast(Gated, self.w.conv).gate(F.linear(mean, weight, self.w.conv.bias))
-            if gate is not None:
-                pointwise, centre = pointwise * gate[..., None], centre * gate
-        mixed = mix(spectrum[: 2 * conv.modes], conv.weights1)
-        mixed = torch.cat([-centre[None], mixed[1:]])
-        fixed = Synthesis(conv.synthesis, resample, norm.eps, self.activate)
-        return synthesise(fixed, mixed, pointwise, norm.weight, norm.bias, parts)
+        return fourier_block(parts, lift, self.conv, self.w.conv, self.normalize_layer, self.resample, self.activate)
 
 
 class FeedForward(nn.Module):
-    """Two linear layers under upstream's names; `GraphBlock` applies them piecewise."""
+    """fc2(gelu(fc1(x))) under upstream's names; `GraphBlock` applies it piece by piece."""
 
     def __init__(self, channels_in: int, hidden: int, channels_out: int) -> None:
         super().__init__()
@@ -111,35 +76,20 @@ class FeedForward(nn.Module):
 
 
 class GraphBlock(nn.Module):
-    """Messages between stations, sample by sample: mean over incoming edges, then update of [message, own features]."""
+    """Messages between stations, sample by sample.
+
+    message(t) = mean over edges s -> t of edge([x_t, place_s, x_s, place_t]);  y_t = aggre([message(t), x_t])
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.channels = channels
         self.edge = FeedForward(2 * channels + 4, 4 * channels, channels)
         self.aggre = FeedForward(2 * channels, 4 * channels, channels)
 
     def forward(self, x: Tensor, graph: StationGraph) -> Tensor:
         """[station, time, channel] -> same shape."""
-        c, places = self.channels, graph.coordinates
-        first, second = self.edge.fc1, self.edge.fc2
-        weight = first.weight  # columns: target features, source coordinates, source features, target coordinates
-        update, out = self.aggre.fc1, self.aggre.fc2
-        update_weight = update.weight
-        weights = BlockWeights(
-            at_target=weight[:, :c],
-            at_source=weight[:, c + 2 : 2 * c + 2],
-            target_constant=F.linear(places, weight[:, 2 * c + 2 :], first.bias),
-            source_constant=F.linear(places, weight[:, c : c + 2]),
-            edge_out=second.weight,
-            edge_bias=second.bias,
-            update_message=update_weight[:, :c],
-            update_own=update_weight[:, c:],
-            update_bias=update.bias,
-            out=out.weight,
-            out_bias=out.bias,
-        )
-        return graph_block(x, weights, graph)
+        edge, aggre = self.edge, self.aggre
+        return graph_block(x, BlockWeights.of(edge.fc1, edge.fc2, aggre.fc1, aggre.fc2, graph.coordinates), graph)
 
 
 class PhaseNO(nn.Module):
@@ -207,11 +157,7 @@ class PhaseNO(nn.Module):
     def run(self, waveforms: Tensor, graph: StationGraph) -> Tensor:
         """`forward` of checked input, on all cores."""
         heard = None if self.stem is None else self.stem(waveforms)
-        if not parallel.by_station(waveforms):
-            return self.compute(waveforms, graph, heard)
-        with undivided():
-            logits = self.compute(waveforms, graph, heard)
-            return undivided_backward(logits) if logits.requires_grad else logits
+        return parallel.on_all_cores(self.compute, waveforms, graph, heard)
 
     def compute(self, waveforms: Tensor, graph: StationGraph, heard: Tensor | None) -> Tensor:
         """`forward` of checked input and what the stem says of it."""
@@ -232,16 +178,13 @@ class PhaseNO(nn.Module):
             parts.append(torch.sigmoid(heard).transpose(1, 2))
         return [part.index_select(1, self.padded) for part in parts]
 
-    def lift(self, graph: StationGraph) -> tuple[list[Tensor], Tensor]:
-        """fc0 split into its weights on the parts of `raw` and what is constant in time, [station, width].
-
-        The constants are inert behind InstanceNorm; they matter only to an adapter's gate.
-        """
+    def lift(self, graph: StationGraph) -> Lift:
+        """fc0 on the parts of `raw` and what is constant in time: coordinates (without a stem) and bias."""
         weight = self.fc0.weight  # columns: waveforms, coordinates or the stem's curves, grid
         own, inner = weight[:, [0, 1, 2, 5]], weight[:, 3:5]
         if self.stem is None:
-            return [own], F.linear(graph.coordinates, inner, self.fc0.bias)
-        return [own, inner], self.fc0.bias.expand(graph.n_stations, -1)
+            return Lift([own], F.linear(graph.coordinates, inner, self.fc0.bias))
+        return Lift([own, inner], self.fc0.bias.expand(graph.n_stations, -1))
 
     def operator_parameters(self) -> Iterator[nn.Parameter]:
         """All parameters but the stem's own."""

@@ -11,8 +11,9 @@ import torch
 from phaseno_peft.backbone import PhaseNO, PhaseNOConfig, StationGraph, load_backbone
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.training import RECIPES, find_recipe
-from phaseno_peft.training.recipes import BLOCKS, n_trainable
+from phaseno_peft.training.recipes import n_trainable
 from phaseno_peft.training.recipes.stock_peft import METHODS, POINTWISE_AND_LINEAR
+from phaseno_peft.training.recipes.table import BLOCKS
 from tests.cr_lora.conftest import SMALL, small_phaseno
 
 Input = tuple[torch.Tensor, StationGraph]

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from phaseno_peft.backbone.cpu import kernels, parallel
@@ -46,6 +46,28 @@ class BlockWeights(NamedTuple):
     update_bias: Tensor  # [4c]
     out: Tensor  # [c, 4c]
     out_bias: Tensor  # [c]
+
+    @classmethod
+    def of(
+        cls, edge_in: nn.Linear, edge_out: nn.Linear, update_in: nn.Linear, update_out: nn.Linear, places: Tensor
+    ) -> BlockWeights:
+        """Upstream's layers, split by what their input's columns are; places [station, 2]."""
+        weight = edge_in.weight  # columns: target features, source coordinates, source features, target coordinates
+        update_weight = update_in.weight  # columns: message, own features; each weight is read once, in this order,
+        c = update_weight.shape[1] // 2  # since an adapter's dropout draws at every reading
+        return cls(
+            at_target=weight[:, :c],
+            at_source=weight[:, c + 2 : 2 * c + 2],
+            target_constant=F.linear(places, weight[:, 2 * c + 2 :], edge_in.bias),
+            source_constant=F.linear(places, weight[:, c : c + 2]),
+            edge_out=edge_out.weight,
+            edge_bias=edge_out.bias,
+            update_message=update_weight[:, :c],
+            update_own=update_weight[:, c:],
+            update_bias=update_in.bias,
+            out=update_out.weight,
+            out_bias=update_out.bias,
+        )
 
 
 def graph_block(x: Tensor, weights: BlockWeights, graph: StationGraph) -> Tensor:

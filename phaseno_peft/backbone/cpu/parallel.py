@@ -32,6 +32,15 @@ def by_station(x: Tensor) -> bool:
     return x.device.type == "cpu" and x.dtype == torch.float32 and not torch.compiler.is_compiling()
 
 
+def on_all_cores(compute: Callable[..., Tensor], x: Tensor, *others: Any) -> Tensor:
+    """compute(x, *others), and the backward pass through it, with all cores shared out over the stations of `x`."""
+    if not by_station(x):
+        return compute(x, *others)
+    with undivided():
+        result = compute(x, *others)
+        return undivided_backward(result) if result.requires_grad else result
+
+
 @contextmanager
 def undivided() -> Iterator[None]:
     """Within, torch runs every operation of this thread on one core, and `run` uses the others.

@@ -8,16 +8,70 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from phaseno_peft.backbone.cpu import kernels, parallel
 from phaseno_peft.backbone.cpu.parallel import run, undivided
-from phaseno_peft.backbone.fourier import Resample
+from phaseno_peft.backbone.fourier import Resample, SpectralConv
+
+# --- the block -------------------------------------------------------------------------------------------------------
+
+
+class Lift(NamedTuple):
+    """A linear map from raw channels to a block's input, composed with the block's own and never applied by itself."""
+
+    weights: list[Tensor]
+    """[in, raw], one for each part of the raw channels, so that a part with zero weights changes no bit."""
+    constant: Tensor
+    """[station, in]; inert behind InstanceNorm, it matters only to an adapter's gate."""
+
+
+class Gated(Protocol):
+    """A pointwise layer that also weighs its output channels (an adapter's squeeze-and-excitation)."""
+
+    def gate(self, time_mean: Tensor) -> Tensor | None:
+        """[station, channel] mean over time of the layer's output -> [station, channel] factors, or None for ones."""
+
+
+def fourier_block(
+    parts: Sequence[Tensor],
+    lift: Lift | None,
+    conv: SpectralConv,
+    local: nn.Conv1d,
+    norm: nn.InstanceNorm1d,
+    resample: Resample | None,
+    activate: bool,
+) -> Tensor:
+    """`FourierBlock` of the parts [station, samples in, channel], side by side: -> [station, samples out, out].
+
+    InstanceNorm removes the mean over time, which is known before the two branches are summed: mode 0 of the spectral
+    branch is set to cancel the other's. So the sum needs no centring, and the spectral mode 0 and the convolution's
+    bias, which cannot matter, are left out.
+    """
+    spectrum = analyse(conv.analysis if resample is None else torch.cat([conv.analysis, resample.mean[None]]), parts)
+    weight = local.weight.squeeze(-1)  # [out, in]
+    pointwise = weight  # [out, raw], or [station, out, raw] behind a gate
+    if lift is not None:
+        raw = [x.contiguous() for x in torch.split(spectrum, [part.shape[2] for part in parts], 2)]
+        spectrum, pointwise = F.linear(raw[0], lift.weights[0]), torch.cat([weight @ w for w in lift.weights], 1)
+        for x, w in zip(raw[1:], lift.weights[1:], strict=True):
+            spectrum = spectrum + F.linear(x, w)
+    centre = F.linear(spectrum[0 if resample is None else -1], weight)  # the pointwise branch's mean over time
+    if hasattr(local, "gate"):
+        mean = spectrum[0] if lift is None else spectrum[0] + lift.constant
+        gate = cast(Gated, local).gate(F.linear(mean, weight, local.bias))
+        if gate is not None:
+            pointwise, centre = pointwise * gate[..., None], centre * gate
+    mixed = mix(spectrum[: 2 * conv.modes], conv.weights1)
+    mixed = torch.cat([-centre[None], mixed[1:]])
+    fixed = Synthesis(conv.synthesis, resample, norm.eps, activate)
+    return synthesise(fixed, mixed, pointwise, norm.weight, norm.bias, parts)
+
 
 # --- spectrum -------------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from phaseno_peft.backbone import PhaseNO
+from phaseno_peft.backbone.cpu.spectral import Lift
 from phaseno_peft.backbone.network import FourierBlock
 
 WIDTH = 64
@@ -35,7 +36,7 @@ class BottleneckBlock(nn.Module):
         nn.init.zeros_(self.up.bias)
         self.is_off = False
 
-    def forward(self, *parts: Tensor, lift: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    def forward(self, *parts: Tensor, lift: Lift | None = None) -> Tensor:
         """[station, samples in, in] -> [station, samples out, out], as the block's."""
         y: Tensor = self.block(*parts, lift=lift)
         return y if self.is_off else y + self.up(F.gelu(self.down(y)))
