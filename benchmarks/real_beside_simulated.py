@@ -27,7 +27,7 @@ from phaseno_peft.campaign.labels import measure_label_offset
 from phaseno_peft.figures.scores import legend_outside, new_figure, plain, save, style
 from phaseno_peft.simulation import PRESETS, LayeredModel, Preset, simulate_campaign
 from phaseno_peft.simulation.instruments import Geophone
-from phaseno_peft.simulation.noise import NoiseClimate
+from phaseno_peft.simulation.noise import NoiseModel
 
 Floats = NDArray[np.float64]
 RATE = 100.0
@@ -197,7 +197,7 @@ def twin_of(campaign: Campaign, ground: Ground) -> Preset:
         stress_drop_mpa=ground.stress_drop_mpa,
         kappa_s=ground.kappa_s,
         scattering=ground.scattering,
-        noise=NoiseClimate(rms_m_s=1.5e-7, pump_rms_m_s=0.0, bursts_per_minute=0.3),
+        noise=NoiseModel(rms_m_s=1.5e-7, pump_rms_m_s=0.0, bursts_per_minute=0.3),
         geophone=Geophone(natural_frequency_hz=0.5),
     )
 

@@ -1,4 +1,4 @@
-"""A whole simulated campaign: triggered events, false triggers, optionally a continuous stretch, as files."""
+"""A whole simulated campaign: triggered events, false triggers, optionally a continuous record, as files."""
 
 from __future__ import annotations
 
@@ -22,19 +22,29 @@ from phaseno_peft.simulation.files import SimulatedEvent, TruthArrival
 from phaseno_peft.simulation.own_noise import OwnNoise, check_own_noise, cut_own_noise
 from phaseno_peft.simulation.presets import Preset, find_preset
 from phaseno_peft.simulation.requests import check_counts, with_convention, with_sensor_errors
+from phaseno_peft.simulation.sites import Sites, draw_sites
 from phaseno_peft.simulation.sources import Source
 from phaseno_peft.simulation.travel_times import Array
-from phaseno_peft.simulation.wavefield import Sites, Wavefield, draw_sites, event_wavefield, trace_paths
+from phaseno_peft.simulation.wavefield import Wavefield, event_wavefield, trace_paths
 
 RECORD_S = 60.0
+"""Length of a triggered record: two of the network's windows."""
 P_EARLIEST_S, P_LATEST_S = 25.0, 35.0
+"""The first P comes this long after the record's start, around its middle."""
 CAMPAIGN_START = UTCDateTime(2019, 3, 4)
 MINIMUM_GAP_S = 300.0
-"""Between two triggers; a record is 60 s."""
-OWNED = ("waveforms", "continuous", "stations.xml", "picks.xml", "events.csv", "truth.csv", "sensors.csv")
+"""Between two triggers, so that records of 60 s never overlap."""
+MEAN_GAP_S = 3 * 3600.0
+"""Between two triggers, beyond `MINIMUM_GAP_S`: some eight a day."""
+BEFORE_P_S, EVENT_S = 6.0, 26.0
+"""An earthquake is computed from this long before its first P on, for this long: noise, S and coda of a local event."""
+DIGITISER_BITS = 24
+SIMULATED_NAMES = ("waveforms", "continuous", "stations.xml", "picks.xml", "events.csv", "truth.csv", "sensors.csv")
 """What a simulated campaign consists of, and all that ``force`` replaces."""
 
 _ATTEMPTS = 40
+"""Earthquakes drawn until one is picked on enough stations; from the third on each is stronger than the last."""
+_MAGNITUDE_STEP = 0.15
 
 
 @dataclass(frozen=True)
@@ -50,7 +60,7 @@ class SimulatedCampaign:
     truth_table: Path
     sensors_table: Path
     continuous: Path | None
-    """The MiniSEED file of the continuous stretch."""
+    """The MiniSEED file of the continuous record."""
     continuous_truth: Path | None
     events: tuple[SimulatedEvent, ...]
     continuous_events: tuple[SimulatedEvent, ...]
@@ -72,7 +82,7 @@ class _Network:
     preset: Preset
     sites: Sites
     station_noise: noise.StationNoise
-    turn: Array
+    rotation: Array
     """[station, component, component] from true east, north, up to what the sensors record."""
     azimuth_error_deg: Array
     """[station] undeclared."""
@@ -92,12 +102,13 @@ class _Network:
 
     def record(self, ground: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
         """Ground velocity [..., station, component, sample] through sensor orientation and geophone, m/s."""
-        turned = np.einsum("sij,...sjt->...sit", self.turn, ground)
-        return self.preset.geophone.respond(turned, self.preset.rate_hz).astype(np.float32)
+        rotated = np.einsum("sij,...sjt->...sit", self.rotation, ground)
+        return self.preset.geophone.respond(rotated, self.preset.rate_hz).astype(np.float32)
 
     def counts(self, recorded: npt.NDArray[np.floating]) -> npt.NDArray[np.int32]:
+        largest = 2 ** (DIGITISER_BITS - 1) - 1
         scaled = np.rint(recorded * self.preset.geophone.counts_per_m_s)
-        clipped: npt.NDArray[np.int32] = np.clip(scaled, -(2**23), 2**23 - 1).astype(np.int32)  # 24-bit digitiser
+        clipped: npt.NDArray[np.int32] = np.clip(scaled, -largest - 1, largest).astype(np.int32)
         return clipped
 
 
@@ -191,7 +202,7 @@ def simulate_campaign(
         files.write_events(partial / "events.csv", chosen, simulated, false)
         files.write_truth(partial / "truth.csv", (a for e in simulated for a in e.arrivals))
         files.write_sensors(partial / "sensors.csv", chosen, network.azimuth_error_deg)
-        _keep_the_rest(target, partial)
+        _keep_other_files(target, partial)
     return SimulatedCampaign(
         folder=target,
         preset=chosen,
@@ -217,19 +228,19 @@ def _draw_network(rng: np.random.Generator, preset: Preset, own_noise: OwnNoise 
     sites = draw_sites(rng, east, north, elevation - elevation.min(), preset.model, preset.kappa_s, preset.scattering)
     station_noise = noise.draw_station_noise(rng, preset.noise, east, north)
     azimuths = dict(preset.horizontal_1_azimuth_deg)
-    turn, errors = np.zeros((len(east), 3, 3)), np.zeros(len(east))
+    rotation, errors = np.zeros((len(east), 3, 3)), np.zeros(len(east))
     for k, code in enumerate(preset.station_code):
         errors[k] = rng.normal(0, preset.orientation_error_deg)
         angle = np.radians(azimuths.get(code, 0.0) + errors[k])
-        turn[k, 0, :2] = np.cos(angle), -np.sin(angle)  # points to azimuth 90 + angle
-        turn[k, 1, :2] = np.sin(angle), np.cos(angle)
-        turn[k, 2, 2] = -1.0 if code in preset.reversed_vertical else 1.0
-    return _Network(preset, sites, station_noise, turn, errors, own_noise)
+        rotation[k, 0, :2] = np.cos(angle), -np.sin(angle)  # points to azimuth 90 + angle
+        rotation[k, 1, :2] = np.sin(angle), np.cos(angle)
+        rotation[k, 2, 2] = -1.0 if code in preset.reversed_vertical else 1.0
+    return _Network(preset, sites, station_noise, rotation, errors, own_noise)
 
 
 def _trigger_times(rng: np.random.Generator, n: int) -> list[UTCDateTime]:
     """A trigger every three hours or so, never two within `MINIMUM_GAP_S`; whole seconds, so that stems are unique."""
-    gaps = MINIMUM_GAP_S + rng.exponential(3 * 3600, n)
+    gaps = MINIMUM_GAP_S + rng.exponential(MEAN_GAP_S, n)
     return [CAMPAIGN_START + int(t) for t in np.cumsum(gaps)]
 
 
@@ -246,10 +257,10 @@ def _add_event(
     Earthquakes are drawn until one is picked on enough stations, as a catalogue contains no others.
     """
     preset, sites = network.preset, network.sites
-    lo = max(int((first_p_s - 6) * preset.rate_hz), 0)
-    piece = record[..., lo : lo + int(26 * preset.rate_hz)]  # a view
+    lo = max(int((first_p_s - BEFORE_P_S) * preset.rate_hz), 0)
+    piece = record[..., lo : lo + int(EVENT_S * preset.rate_hz)]  # a view
     for attempt in range(_ATTEMPTS):
-        source = preset.draw_source(rng, magnitude_shift=0.15 * max(attempt - 2, 0))
+        source = preset.draw_source(rng, magnitude_shift=_MAGNITUDE_STEP * max(attempt - 2, 0))
         paths = trace_paths(preset.model, sites, source)
         origin_s = first_p_s - paths.first_p_s - lo / preset.rate_hz  # after the first sample of the piece
         field = event_wavefield(rng, preset.model, sites, source, -origin_s, piece.shape[-1], preset.rate_hz, paths)
@@ -331,7 +342,7 @@ def _write_continuous(
     samples = round(minutes * 60 * preset.rate_hz)
     ground, own = network.background(rng, samples, start)
     background = network.record(ground) + own
-    # a slot of its own for each event, and a random place in it
+    # each event has its own part of the record, and a random time in it
     edges = np.linspace(15.0, minutes * 60 - 20, count + 1)
     events = []
     for k in range(count):
@@ -344,10 +355,10 @@ def _write_continuous(
     return name, events
 
 
-def _keep_the_rest(target: Path, partial: Path) -> None:
+def _keep_other_files(target: Path, partial: Path) -> None:
     """With ``force``: what lies in the folder beside an earlier simulation goes along, as links where that works."""
     for item in target.iterdir() if target.is_dir() else ():
-        if item.name in OWNED:
+        if item.name in SIMULATED_NAMES:
             continue
         if item.is_dir() and not item.is_symlink():
             shutil.copytree(item, partial / item.name, symlinks=True, copy_function=_link)

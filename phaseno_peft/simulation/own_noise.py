@@ -26,6 +26,7 @@ from phaseno_peft.campaign.waveform_files import read_waveforms
 from phaseno_peft.campaign.waveforms import traces_with_valid_headers
 from phaseno_peft.contract import COMPONENTS
 from phaseno_peft.errors import CampaignError
+from phaseno_peft.simulation.noise import LEVEL_BAND_HZ, USABLE_OF_RATE
 from phaseno_peft.simulation.travel_times import Array
 
 if TYPE_CHECKING:
@@ -36,12 +37,11 @@ logger = logging.getLogger(__name__)
 OwnNoise = Sequence[npt.NDArray[np.floating]]
 """Records [3 (E, N, Z), sample], each from one station, all at one rate."""
 SHORTEST_S = 12.0
-"""A record of noise that is shorter would be heard as a loop."""
+"""A window of 30 s repeats a record of this length two to three times; a shorter one would be a pattern to learn."""
 JOIN_S = 2.0
 """Pieces fade into each other over this time, with constant power."""
-LEVEL_BAND_HZ = (2.0, 40.0)
-"""Where the level is measured: below it noise is microseism, which no local earthquake competes with."""
-SLOWEST_HZ = 50.0
+LOWEST_RATE_HZ = 50.0
+"""Slower records end below 25 Hz, in the middle of the band that local earthquakes radiate in."""
 
 
 def read_own_noise(path: str | Path, rate_hz: float) -> list[npt.NDArray[np.float32]]:
@@ -63,7 +63,7 @@ def read_own_noise(path: str | Path, rate_hz: float) -> list[npt.NDArray[np.floa
                 sensor.slots = {
                     slot: c
                     for slot, c in sensor.slots.items()
-                    if not c.dead and min(s.rate_hz for s in c.segments) >= SLOWEST_HZ
+                    if not c.dead and min(s.rate_hz for s in c.segments) >= LOWEST_RATE_HZ
                 }
             chosen = choose_sensor(sensors)
             slots = chosen.slots if chosen is not None else {}
@@ -78,7 +78,7 @@ def read_own_noise(path: str | Path, rate_hz: float) -> list[npt.NDArray[np.floa
     if not found:
         raise CampaignError(
             f"{path}: holds no noise to use: the longest gap-free stretch on three components of a station, sampled at "
-            f"{SLOWEST_HZ:g} Hz or more, is {longest_s:g} s, and {SHORTEST_S:g} s are needed. Give longer recordings."
+            f"{LOWEST_RATE_HZ:g} Hz or more, is {longest_s:g} s, and {SHORTEST_S:g} s are needed. Give longer ones."
         )
     return found
 
@@ -161,7 +161,7 @@ def cut_own_noise(
 
 @lru_cache(maxsize=8)
 def _level_band(rate_hz: float) -> Array:
-    high = min(LEVEL_BAND_HZ[1], 0.45 * rate_hz)
+    high = min(LEVEL_BAND_HZ[1], USABLE_OF_RATE * rate_hz)
     return np.asarray(scipy.signal.butter(4, (LEVEL_BAND_HZ[0], high), "bandpass", fs=rate_hz, output="sos"))
 
 

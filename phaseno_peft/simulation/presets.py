@@ -14,11 +14,18 @@ import numpy as np
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.simulation.analyst import Analyst
 from phaseno_peft.simulation.instruments import Geophone
-from phaseno_peft.simulation.noise import NoiseClimate
+from phaseno_peft.simulation.noise import NoiseModel
 from phaseno_peft.simulation.sources import Source
-from phaseno_peft.simulation.travel_times import Array, LayeredModel
+from phaseno_peft.simulation.travel_times import Array, LayeredModel, gardner_density_kg_m3
 
 KM_PER_DEGREE = 111.195
+"""Of a sphere of 6371 km radius, to the metre."""
+QS_OVER_QP = 0.8
+"""S is attenuated somewhat more than P in all presets."""
+STRESS_DROP_LN = 0.6
+"""Standard deviation of a stress drop's natural logarithm: a factor of 1.8 either way."""
+FLATTEST_DIP_DEG = 5.0
+"""The scatter of mechanisms makes no fault plane flatter than this."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +55,14 @@ class Preset:
     mw_max: float = 1.5
     b_value: float = 1.0
     stress_drop_mpa: float = 1.5
-    """Median; its natural logarithm scatters by 0.6."""
+    """Median; see `STRESS_DROP_LN`."""
     strike_dip_rake_deg: tuple[float, float, float] = (60.0, 75.0, -10.0)
     mechanism_scatter_deg: float = 15.0
     kappa_s: float = 0.010
     """Median attenuation of S in the shallow ground; P has about three quarters."""
     scattering: float = 10.0
     """Median energy of the coda over that of the direct wave: a few in quiet basins, tens under volcanoes."""
-    noise: NoiseClimate = field(default_factory=NoiseClimate)
+    noise: NoiseModel = field(default_factory=NoiseModel)
     geophone: Geophone = field(default_factory=Geophone)
     analyst: Analyst = field(default_factory=Analyst)
     false_trigger_fraction: float = 0.1
@@ -101,9 +108,9 @@ class Preset:
                 )
             ),
             magnitude_mw=float(min(magnitude + magnitude_shift, self.mw_max)),
-            stress_drop_mpa=float(self.stress_drop_mpa * rng.lognormal(0, 0.6)),
+            stress_drop_mpa=float(self.stress_drop_mpa * rng.lognormal(0, STRESS_DROP_LN)),
             strike_deg=float(strike),
-            dip_deg=float(np.clip(dip, 5, 90)),
+            dip_deg=float(np.clip(dip, FLATTEST_DIP_DEG, 90)),
             rake_deg=float(rake),
         )
 
@@ -111,15 +118,15 @@ class Preset:
 def _model(
     top_km: tuple[float, ...], vp: tuple[float, ...], ratio: tuple[float, ...], q: tuple[float, ...]
 ) -> LayeredModel:
-    """Density after Gardner et al. 1974 (0.31 Vp^0.25 with Vp in m/s), Qp given, Qs = 0.8 Qp."""
+    """Velocities and Qp as given, Vs by the ratio, density by `gardner_density_kg_m3`, Qs by `QS_OVER_QP`."""
     speed: Array = np.asarray(vp)
     return LayeredModel(
         top_km=top_km,
         vp_km_s=vp,
         vs_km_s=tuple(float(v) for v in speed / np.asarray(ratio)),
-        density_kg_m3=tuple(float(d) for d in 310 * (speed * 1e3) ** 0.25),
+        density_kg_m3=tuple(float(d) for d in gardner_density_kg_m3(speed)),
         qp=q,
-        qs=tuple(0.8 * float(x) for x in q),
+        qs=tuple(QS_OVER_QP * float(x) for x in q),
     )
 
 
@@ -142,7 +149,7 @@ _OHIO = Preset(
     depth_max_km=3.4,
     volume_east_km=(-0.9, 0.9),
     volume_north_km=(-0.4, 0.5),
-    noise=NoiseClimate(
+    noise=NoiseModel(
         rms_m_s=4.0e-7,
         pump_rms_m_s=6.0e-7,
         pad_east_km=0.5,
@@ -174,7 +181,7 @@ _BC = Preset(
     volume_east_km=(-1.2, 1.3),
     volume_north_km=(-0.8, 0.8),
     strike_dip_rake_deg=(40.0, 80.0, 5.0),
-    noise=NoiseClimate(
+    noise=NoiseModel(
         rms_m_s=1.2e-7, pump_rms_m_s=1.5e-7, pad_east_km=-0.4, pad_north_km=0.6, pump_lines_hz=(14.2, 28.4)
     ),
     geophone=Geophone(natural_frequency_hz=4.5),
@@ -208,7 +215,7 @@ _US = Preset(
     strike_dip_rake_deg=(120.0, 60.0, -80.0),
     mechanism_scatter_deg=25.0,
     kappa_s=0.016,
-    noise=NoiseClimate(
+    noise=NoiseModel(
         rms_m_s=2.0e-7,
         station_spread=0.8,
         pump_rms_m_s=3.0e-7,

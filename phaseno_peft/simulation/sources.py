@@ -19,11 +19,21 @@ ONSET_FRACTION = 0.01
 Attenuation makes a pulse grow from nothing over some milliseconds that nobody can see; the velocity model's times are
 taken to be those of the visible onset.
 """
+FINE_RATE_HZ = 500.0
+"""Pulses are made at this rate or more: onsets are true to 2 ms, a fifth of the network's sample."""
+ANTI_ALIAS_POLES, ANTI_ALIAS_OF_RATE = 6, 0.4
+"""Of the digitiser's low-pass: its corner lies at this part of the record's rate, so that little is left at 0.5."""
+PULSE_S = 1.6
+"""Duration of a pulse: that of a source with a corner of 1 Hz has fallen by exp(-10) then."""
+CORNER_P, CORNER_S = 0.32, 0.21
+"""k of P and S in corner = k vs / radius, for a rupture velocity of 0.9 vs (Madariaga 1976)."""
+IASPEI_MOMENT = 9.1
+"""Constant of log10(moment in N m) = 1.5 Mw + constant."""
 
 
 def oversampling(rate_hz: float) -> int:
     """Pulses are made on a grid this much finer than the record (500 Hz or more); onsets fall on that grid."""
-    return max(2, int(np.ceil(500 / rate_hz)))
+    return max(2, int(np.ceil(FINE_RATE_HZ / rate_hz)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +51,8 @@ class Source:
 
     @property
     def moment_nm(self) -> float:
-        """Seismic moment (Hanks and Kanamori 1979; IASPEI constant 9.1)."""
-        return float(10 ** (1.5 * self.magnitude_mw + 9.1))
+        """Seismic moment (Hanks and Kanamori 1979, with the constant of IASPEI)."""
+        return float(10 ** (1.5 * self.magnitude_mw + IASPEI_MOMENT))
 
 
 def radiation_pattern(
@@ -78,14 +88,14 @@ def radiation_pattern(
 
 
 def corner_frequencies_hz(moment_nm: float, stress_drop_mpa: float, vs_km_s: float) -> tuple[float, float]:
-    """P and S corner of a circular crack; the S corner is lower (Madariaga 1976: k = 0.32 and 0.21)."""
+    """P and S corner of a circular crack; the S corner is lower (Madariaga 1976). Radius after Eshelby (1957): 7/16."""
     if stress_drop_mpa <= 0 or moment_nm <= 0 or vs_km_s <= 0:
         raise CampaignError(
             f"source: moment, stress drop and S velocity must be positive, but are {moment_nm:g} N m, "
             f"{stress_drop_mpa:g} MPa and {vs_km_s:g} km/s."
         )
     radius_m = (7 / 16 * moment_nm / (stress_drop_mpa * 1e6)) ** (1 / 3)
-    return 0.32 * vs_km_s * 1e3 / radius_m, 0.21 * vs_km_s * 1e3 / radius_m
+    return CORNER_P * vs_km_s * 1e3 / radius_m, CORNER_S * vs_km_s * 1e3 / radius_m
 
 
 def minimum_phase_spectrum(t_star_s: Array, samples: int, rate_hz: float) -> npt.NDArray[np.complex128]:
@@ -107,20 +117,20 @@ def _causal_exponent(samples: int, rate_hz: float) -> npt.NDArray[np.complex128]
 
 @lru_cache(maxsize=16)
 def _digitiser(samples: int, rate_hz: float, fine_hz: float) -> npt.NDArray[np.complex128]:
-    """Spectrum of the anti-alias filter: causal 6-pole Butterworth at 0.4 of the record's rate."""
-    sos = scipy.signal.butter(6, 0.4 * rate_hz, "low", fs=fine_hz, output="sos")
+    """Spectrum of the anti-alias filter, a causal Butterworth low-pass."""
+    sos = scipy.signal.butter(ANTI_ALIAS_POLES, ANTI_ALIAS_OF_RATE * rate_hz, "low", fs=fine_hz, output="sos")
     impulse = np.zeros(samples)
     impulse[0] = 1.0
     return np.asarray(scipy.fft.rfft(scipy.signal.sosfilt(sos, impulse)))
 
 
-def velocity_pulses(corner_hz: Array, t_star_s: Array, rate_hz: float, duration_s: float = 1.6) -> Array:
+def velocity_pulses(corner_hz: Array, t_star_s: Array, rate_hz: float, duration_s: float = PULSE_S) -> Array:
     """Ground velocity of a unit low-frequency displacement level, shape [..., fine sample].
 
     ``corner_hz`` and ``t_star_s`` [...] broadcast; pulses that share a corner cost less.
 
     Brune's omega-square source (the causal t exp(-w t) displacement, whose spectrum is exactly 1 / (1 + (f/fc)^2)),
-    attenuated, low-passed as a digitiser would (causal 6-pole Butterworth at 0.4 of the rate). Sampled at
+    attenuated, low-passed as a digitiser would. Sampled at
     ``oversampling(rate_hz) * rate_hz``; sample 0 is the onset and nothing lies before it.
     """
     fine_hz = oversampling(rate_hz) * rate_hz

@@ -17,6 +17,14 @@ from phaseno_peft.errors import CampaignError
 Array: TypeAlias = npt.NDArray[np.float64]
 
 _MAX_NEWTON_STEPS = 200
+"""Ten are enough for rays of random networks; the loop ends where the ray meets its station."""
+LARGEST_CONVERSION = 0.3
+"""Of P to S and back at one interface: the weak-contrast formula has no bound of its own."""
+
+
+def gardner_density_kg_m3(vp_km_s: Array) -> Array:
+    """Density of sediments from P velocity: 0.31 Vp^0.25 in g/cm3 with Vp in m/s (Gardner et al. 1974)."""
+    return np.asarray(310 * (vp_km_s * 1e3) ** 0.25)
 
 
 @dataclass(frozen=True)
@@ -224,7 +232,8 @@ def conversions(model: LayeredModel, slowness_s_km: Array, source_depth_km: floa
 
     A P wave that becomes S at the interface comes this much after P; an S wave that becomes P there, this much
     before S (both at the slowness of the ray). The strength, relative to the incident wave, is the weak-contrast
-    transmission coefficient reduced to its S velocity term (Aki and Richards 2002, eq. 5.40), at most 0.3.
+    transmission coefficient reduced to its S velocity term (Aki and Richards 2002, eq. 5.40), bounded by
+    `LARGEST_CONVERSION`.
     """
     tops = np.asarray(model.top_km)
     interfaces = tops[(tops > 0) & (tops < source_depth_km)]
@@ -232,5 +241,5 @@ def conversions(model: LayeredModel, slowness_s_km: Array, source_depth_km: floa
     above = model.thickness_between(np.zeros_like(interfaces), interfaces)  # [interface, layer]
     difference = _vertical_slowness(vs, slowness_s_km) - _vertical_slowness(vp, slowness_s_km)  # [..., layer]
     step = np.diff(vs)[: len(interfaces)]
-    strength = np.minimum(2 * np.abs(step) * slowness_s_km[..., None], 0.3)
+    strength = np.minimum(2 * np.abs(step) * slowness_s_km[..., None], LARGEST_CONVERSION)
     return np.asarray(difference @ above.T), strength

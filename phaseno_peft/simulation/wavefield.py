@@ -14,6 +14,7 @@ import scipy.fft
 
 from phaseno_peft.contract import PHASES
 from phaseno_peft.simulation import sources
+from phaseno_peft.simulation.sites import Sites
 from phaseno_peft.simulation.sources import Source
 from phaseno_peft.simulation.travel_times import (
     Array,
@@ -26,40 +27,42 @@ from phaseno_peft.simulation.travel_times import (
 
 CODA_LAPSE_S = (0.0, 0.8, 3.0)
 """Coda is made of waves that left the source together; those this late have lost t* = lapse / Q_coda more."""
-CODA_LENGTH_S = 14.0
-"""Coda ends here, after a taper of 2 s."""
-
-
-@dataclass(frozen=True)
-class Sites:
-    """What is particular to each station of a network; one number per station."""
-
-    east_km: Array
-    north_km: Array
-    elevation_km: Array
-    static_s: Array
-    """[station, phase]: early or late against the flat model."""
-    kappa_s: Array
-    """[station, phase]: attenuation of the shallow ground."""
-    gain: Array
-    """[station, phase]: amplification beyond the layered model's."""
-    soft_delay_s: Array
-    """[station, phase]: two-way time in the topmost soft layer, the period of its reverberation."""
-    soft_reflection: Array
-    """Reflection coefficient at the soft layer's base, 0 to 1."""
-    scattering: Array
-    """Coda energy over direct energy."""
-    coda_time_s: Array
-    """Decay time of the coda's amplitude, beyond geometry and Q."""
-    precursor: Array
-    """Scattered waves just before S over S, around 0.05: P turned into S on the way, S into P below the station."""
-    emergence: Array
-    """0 impulsive, 1 emergent: energy moved from the first pulse into scattered ones just after it."""
-    azimuth_error_deg: Array
-    """Direction of arrival at the station minus the one of the flat model."""
-
-    def __len__(self) -> int:
-        return len(self.east_km)
+CODA_Q, CODA_Q_GROWTH = 150.0, 80.0
+"""Q_coda at lapse 0, and its growth with the logarithm of 1 + lapse in seconds: later coda travelled deeper."""
+CODA_LENGTH_S, CODA_TAPER_S = 14.0, 2.0
+"""Coda ends here, after the taper: a window of 30 s holds most of it, and each event costs one transform."""
+CODA_POWER = -1.25
+"""Of the coda's amplitude over lapse time: between surface waves, -1, and body waves, -1.5 (Aki and Chouet 1975)."""
+EARLY_CODA_S, EARLY_CODA_POWER = 0.3, -0.4
+"""The coda falls faster in the first half second, where single forward scattering ends."""
+CODA_P_OVER_S = 1.3
+"""Coda energy over direct energy is this much larger after P, whose scattered waves include converted S."""
+CODA_FROM_OWN_RAY = 0.4
+"""Part of the coda's energy with the radiation towards the station, the rest with the mean over the focal sphere."""
+CODA_OTHER_COMPONENTS = 0.7
+"""Amplitude of the coda of P on the horizontals, and of S on the vertical, over the phase's own components."""
+RMS_RADIATION_P, RMS_RADIATION_S = np.sqrt(4 / 15), np.sqrt(2 / 5)
+"""Of a double couple over the focal sphere (Boore and Boatwright 1984)."""
+FREE_SURFACE = 2.0
+"""Amplification of SH at any angle, and of P and SV at vertical incidence."""
+LARGEST_HEAD_WAVE = 0.4
+"""Amplitude over the direct wave's at most: near the critical distance the ray formula has no bound."""
+SHORTEST_SP_S = 0.05
+"""Statics never bring S closer to P."""
+MOST_FORWARD_SCATTERED = 9
+"""Mean number of waves by other ways that follow a fully emergent onset."""
+FORWARD_DELAY_S = (0.06, 0.1)
+"""Mean delay of these for P and S: slower S waves see the same lateral structure for longer."""
+DIRECT_LOSS = 0.75
+"""Part of the direct pulse's amplitude that a fully emergent onset has lost to them."""
+REVERBERATIONS = 5
+"""Of the soft layer, the direct wave among them; the next would have lost two thirds even at the largest reflection."""
+PRECURSOR_RISE = 0.25
+"""Time in which the waves before S grow by a factor e, over S-P time; 0.1 s at least."""
+CONVERSION_AMPLITUDE = (0.3, 0.18)
+"""P-to-S over P and S-to-P over S, beyond the coefficient of `conversions`: flat interfaces would convert too much."""
+CONVERSION_SMEAR_S = 0.05
+"""Interfaces are rough and graded: a conversion arrives within some 50 ms."""
 
 
 @dataclass(frozen=True)
@@ -73,43 +76,6 @@ class Wavefield:
     distance_km: Array
     is_head_wave: npt.NDArray[np.bool_]
     """[station, phase]"""
-
-
-def draw_sites(
-    rng: np.random.Generator,
-    east_km: Array,
-    north_km: Array,
-    elevation_km: Array,
-    model: LayeredModel,
-    kappa_s: float,
-    scattering: float = 10.0,
-) -> Sites:
-    """Plausible sites: statics of some 15 ms, shallow attenuation around ``kappa_s`` (S), soft layers, coda energy
-    around ``scattering`` times the direct wave's."""
-    n = len(east_km)
-    static = rng.normal(0, 0.015, (n, 1)) * np.array([1.0, 1.8]) + rng.normal(0, 0.006, (n, 2))
-    kappa = kappa_s * rng.lognormal(0, 0.35, (n, 1)) * np.stack([rng.uniform(0.55, 1.0, n), np.ones(n)], axis=1)
-    soft_km = model.top_km[1] if len(model.top_km) > 1 else 0.02
-    thickness = soft_km * rng.lognormal(0, 0.35, n)
-    soft_vs = model.vs_km_s[0] * rng.lognormal(0, 0.15, n)
-    soft_vp = model.vp_km_s[0] * rng.lognormal(0, 0.10, n)
-    below = min(1, len(model.top_km) - 1)
-    contrast = model.vs_km_s[below] * model.density_kg_m3[below] / (soft_vs * model.density_kg_m3[0])
-    return Sites(
-        east_km=east_km,
-        north_km=north_km,
-        elevation_km=elevation_km,
-        static_s=static,
-        kappa_s=kappa,
-        gain=rng.lognormal(0, 0.3, (n, 1)) * rng.lognormal(0, 0.2, (n, 2)),
-        soft_delay_s=np.stack([2 * thickness / soft_vp, 2 * thickness / soft_vs], axis=1),
-        soft_reflection=np.clip((contrast - 1) / (contrast + 1), 0, 0.8) * rng.uniform(0.5, 1, n),
-        scattering=rng.lognormal(np.log(scattering), 0.6, n),
-        coda_time_s=rng.lognormal(np.log(6.0), 0.4, n),
-        precursor=rng.lognormal(np.log(0.04), 0.6, n),
-        emergence=rng.beta(1.5, 1.5, n),
-        azimuth_error_deg=rng.normal(0, 8, n),
-    )
 
 
 def free_surface(model: LayeredModel, slowness_s_km: Array) -> tuple[Array, Array, Array, Array]:
@@ -140,12 +106,12 @@ def _amplitudes(model: LayeredModel, source: Source, phase: str, rays: Rays, azi
     east, north = np.sin(np.radians(azimuth_deg)), np.cos(np.radians(azimuth_deg))
     if phase == "P":
         vector = np.stack([p * p_radial * east, p * p_radial * north, p * p_up], axis=-1)
-        mean = np.sqrt(4 / 15)
+        mean = RMS_RADIATION_P
     else:  # SV is positive along increasing takeoff angle: towards the source and up for a ray that goes up
-        radial, transverse = -sv * s_radial, 2 * sh
+        radial, transverse = -sv * s_radial, FREE_SURFACE * sh
         vector = np.stack([radial * east + transverse * north, radial * north - transverse * east, sv * s_up], axis=-1)
-        mean = np.sqrt(2 / 5)
-    return vector * level[:, None], 2 * mean * level
+        mean = RMS_RADIATION_S
+    return vector * level[:, None], FREE_SURFACE * mean * level
 
 
 @dataclass(frozen=True)
@@ -205,19 +171,19 @@ def event_wavefield(
         gain = sites.gain[:, j]
         vectors.append(vector * gain[:, None])
         means.append(mean * gain)
-        head_vectors.append(vector * (gain * np.minimum(weak, 0.4))[:, None] + 0.0)
+        head_vectors.append(vector * (gain * np.minimum(weak, LARGEST_HEAD_WAVE))[:, None] + 0.0)
         later_s.append(direct.time_s - time)
         t_star[:, j] = direct.t_star_s + sites.kappa_s[:, j]
         converted.append(conversions(model, direct.slowness_s_km, source.depth_km))
         onset[:, j] = time + sites.static_s[:, j] + sites.elevation_km / model.velocity_km_s(phase)[0] - start_s
-    onset[:, 1] = np.maximum(onset[:, 1], onset[:, 0] + 0.05)
+    onset[:, 1] = np.maximum(onset[:, 1], onset[:, 0] + SHORTEST_SP_S)
     fc_p, fc_s = sources.corner_frequencies_hz(
         source.moment_nm, source.stress_drop_mpa, float(model.vs_km_s[int(model.layer_at(source.depth_km))])
     )
     step = 1 / (rate_hz * sources.oversampling(rate_hz))
     onset = np.rint(onset / step) * step
     lapse = np.asarray(CODA_LAPSE_S)
-    coda_q = 150.0 + 80.0 * np.log1p(lapse)
+    coda_q = CODA_Q + CODA_Q_GROWTH * np.log1p(lapse)
     stars = t_star[:, :, None] + lapse / coda_q  # [station, phase, lapse]
     fine = sources.velocity_pulses(np.array([fc_p, fc_s])[None, :, None], stars, rate_hz)
     first = np.ceil(onset * rate_hz - 1e-6).astype(np.int64)
@@ -261,23 +227,23 @@ def _reflectivity(
 ) -> npt.NDArray[np.float32]:
     """What follows an onset as a train of impulses, [station, lapse, component, sample]; sample 0 is the onset.
 
-    The coda's amplitude falls as the lapse time since the origin to the power -1.25 (between surface and body waves;
-    Aki and Chouet 1975), so that it lasts longer far from the source, and faster in the first half second.
+    The coda's amplitude falls as a power of the lapse time since the origin, so that it lasts longer at a distance.
     """
     n = len(sites)
     lapse_s = np.asarray(CODA_LAPSE_S)
     t = np.arange(length) / rate_hz
     hats = np.stack([np.interp(t, lapse_s, row) for row in np.eye(len(lapse_s))]).astype(np.float32)  # [lapse, sample]
-    envelope = np.exp(-t / sites.coda_time_s[:, None]) * (1 + t / np.maximum(travel_s, 0.3)[:, None]) ** -1.25
-    envelope *= (1 + t / 0.3) ** -0.4
-    envelope *= np.sqrt(sites.scattering * (1.0 if phase == 1 else 1.3))[:, None] / np.sqrt(
+    envelope = np.exp(-t / sites.coda_time_s[:, None]) * (1 + t / np.maximum(travel_s, 0.3)[:, None]) ** CODA_POWER
+    envelope *= (1 + t / EARLY_CODA_S) ** EARLY_CODA_POWER
+    envelope *= np.sqrt(sites.scattering * (1.0 if phase == 1 else CODA_P_OVER_S))[:, None] / np.sqrt(
         np.sum(envelope**2, axis=-1, keepdims=True)
     )
-    fade = min(length, int(2 * rate_hz))
+    fade = min(length, int(CODA_TAPER_S * rate_hz))
     envelope[:, -fade:] *= np.cos(np.linspace(0, np.pi / 2, fade)) ** 2
     own = np.linalg.norm(vector, axis=-1)
-    level = np.sqrt(0.4 * own**2 + 0.6 * mean**2)  # scattered waves left the source in all directions
-    balance = np.array([1.0, 1.0, 0.7]) if phase == 1 else np.array([0.7, 0.7, 1.0])
+    level = np.sqrt(CODA_FROM_OWN_RAY * own**2 + (1 - CODA_FROM_OWN_RAY) * mean**2)
+    other = CODA_OTHER_COMPONENTS
+    balance = np.array([1.0, 1.0, other]) if phase == 1 else np.array([other, other, 1.0])
     shape = (envelope * level[:, None] / np.sqrt(3))[:, None] * balance[:, None]  # [station, component, sample]
     coda = rng.standard_normal((n, 3, length), dtype=np.float32) * shape.astype(np.float32)
     coda[:, :, 0] = 0.0
@@ -288,13 +254,13 @@ def _reflectivity(
         if delay[i]:  # a head wave comes first, and the direct wave's coda with the direct wave
             out[i] = np.roll(out[i], delay[i], axis=-1)
             out[i, :, :, : delay[i]] = 0.0
-        strength = 1 - 0.75 * sites.emergence[i]
-        many = rng.poisson(9 * sites.emergence[i])  # forward scattering: the same wave by other ways
-        late = rng.exponential(0.06 if phase == 0 else 0.1, many)
+        strength = 1 - DIRECT_LOSS * sites.emergence[i]
+        many = rng.poisson(MOST_FORWARD_SCATTERED * sites.emergence[i])
+        late = rng.exponential(FORWARD_DELAY_S[phase], many)
         spread = rng.normal(0.35, 0.35, (many, 1)) * vector[i] + own[i] * rng.normal(0, (0.12, 0.2)[phase], (many, 3))
         # between the free surface (-1, beyond the factor 2) and the soft layer's base
-        bounce = (-sites.soft_reflection[i]) ** np.arange(5)
-        after = np.concatenate([late, np.arange(5) * sites.soft_delay_s[i, phase]]) * rate_hz + delay[i]
+        bounce = (-sites.soft_reflection[i]) ** np.arange(REVERBERATIONS)
+        after = np.concatenate([late, np.arange(REVERBERATIONS) * sites.soft_delay_s[i, phase]]) * rate_hz + delay[i]
         trains.append((after, np.concatenate([spread, strength * bounce[:, None] * vector[i]])))
         out[i, 0, :, 0] += head_vector[i]
     _add_spikes(out[:, 0], trains)
@@ -309,7 +275,7 @@ def _precursors(
     Forward scattering makes the energy between P and S rise towards S (Sato, Fehler and Maeda 2012, chapter 5).
     """
     before_s = s_minus_p_s[:, None] - np.arange(length) / rate_hz
-    rise_s = np.maximum(0.25 * s_minus_p_s, 0.1)[:, None]
+    rise_s = np.maximum(PRECURSOR_RISE * s_minus_p_s, 0.1)[:, None]
     envelope = np.where(before_s > 0, np.exp(-before_s / rise_s), np.exp(before_s / 0.1))
     envelope[:, 0] = 0.0
     level = sites.precursor * np.linalg.norm(vector, axis=-1)
@@ -338,10 +304,7 @@ def _add_conversions(
     s_minus_p_s: Array,
     rate_hz: float,
 ) -> None:
-    """P-to-S after P on the horizontals; S-to-P before S on the vertical. Both precede S: both are in the P part.
-
-    Interfaces are rough and graded: each conversion is smeared over some 50 ms.
-    """
+    """P-to-S after P on the horizontals; S-to-P before S on the vertical. Both precede S: both are in the P part."""
     p, s = vectors
     trains = []
     for i in range(len(p)):
@@ -350,8 +313,8 @@ def _add_conversions(
         times, values = [], []
         for j, (delay_s, strength) in enumerate(converted):
             late = delay_s[i] if j == 0 else s_minus_p_s[i] - delay_s[i]
-            size = (0.3, 0.18)[j] * strength[i] * rng.normal(0, 0.8, len(late))
-            smear = np.append(0.0, rng.exponential(0.05, 3))
+            size = CONVERSION_AMPLITUDE[j] * strength[i] * rng.normal(0, 0.8, len(late))
+            smear = np.append(0.0, rng.exponential(CONVERSION_SMEAR_S, 3))
             at = late[:, None] + smear  # [interface, smear]
             share = size[:, None] * rng.standard_normal(at.shape) * (at < s_minus_p_s[i]) * (late[:, None] > 0)
             times.append(at.ravel() * rate_hz)

@@ -228,12 +228,12 @@ def test_pump_noise_is_coherent_between_stations_and_local_noise_is_not() -> Non
     east, north = np.array([-0.2, 0.2]), np.array([1.0, 1.0])  # equally far from the pad
     coherences = []
     for pump in (0.0, 3e-6):
-        climate = replace(
+        noise_model = replace(
             preset.noise, pad_east_km=0.0, pad_north_km=0.0, pump_rms_m_s=pump, bursts_per_minute=0, spikes_per_hour=0
         )
         rng = np.random.default_rng(0)
-        stations = noise.draw_station_noise(rng, climate, east, north)
-        record = noise.ambient_noise(rng, climate, stations, 15000, 250.0)[:, 2]
+        stations = noise.draw_station_noise(rng, noise_model, east, north)
+        record = noise.ambient_noise(rng, noise_model, stations, 15000, 250.0)[:, 2]
         coherences.append(np.abs(np.corrcoef(record)[0, 1]))
     assert coherences[0] < 0.1
     assert coherences[1] > 0.4

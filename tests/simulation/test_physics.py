@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from phaseno_peft.simulation import LayeredModel, Source
-from phaseno_peft.simulation.wavefield import Sites, Wavefield, draw_sites, event_wavefield
+from phaseno_peft.simulation.sites import Sites, draw_sites
+from phaseno_peft.simulation.wavefield import Wavefield, event_wavefield
 
 RATE = 250.0
 ROCK = LayeredModel((0.0,), (5.0,), (2.9,), (2600.0,), (1e9,), (1e9,))

@@ -11,7 +11,8 @@ from obspy.core.inventory.response import Response
 from phaseno_peft.simulation import sources
 from phaseno_peft.simulation.instruments import Geophone
 from phaseno_peft.simulation.presets import PRESETS, Preset
-from phaseno_peft.simulation.wavefield import Wavefield, draw_sites, event_wavefield, free_surface
+from phaseno_peft.simulation.sites import draw_sites
+from phaseno_peft.simulation.wavefield import Wavefield, event_wavefield, free_surface
 
 
 def random_directions(n: int) -> tuple[np.ndarray, np.ndarray]:
