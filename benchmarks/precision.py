@@ -21,7 +21,7 @@ from rich.table import Table
 
 from phaseno_peft.backbone import PhaseNO, StationGraph, load_backbone
 from phaseno_peft.campaign import normalise
-from phaseno_peft.campaign.waveforms import highpass
+from phaseno_peft.campaign.grid import highpass
 from phaseno_peft.picks.peaks import find_picks
 from phaseno_peft.simulation import NetworkWindows, simulate_network_windows
 

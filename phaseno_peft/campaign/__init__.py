@@ -7,6 +7,7 @@ from phaseno_peft.campaign.check import sp_times_s
 from phaseno_peft.campaign.coordinates import edges, scaled_coordinates, unit_coordinates
 from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.campaign.labels import known_samples, measure_label_offset, suggest_convention, triangles
+from phaseno_peft.campaign.recording import Recording
 from phaseno_peft.campaign.splits import Split, split_campaign
 from phaseno_peft.campaign.station import Station
 from phaseno_peft.campaign.station_files import read_stations
@@ -14,7 +15,7 @@ from phaseno_peft.campaign.stations import StationTable
 from phaseno_peft.campaign.stretch import Stretch
 from phaseno_peft.campaign.upstream import UpstreamWindows, merge_upstream, upstream_windows
 from phaseno_peft.campaign.waveform_files import read_waveforms
-from phaseno_peft.campaign.waveforms import Recording, prepare
+from phaseno_peft.campaign.waveforms import prepare
 from phaseno_peft.campaign.windows import (
     Window,
     WindowLabel,

@@ -16,19 +16,19 @@ from phaseno_peft.campaign.catalog import Catalogue, one_per_station_and_phase
 from phaseno_peft.campaign.catalog_files import read_catalogue
 from phaseno_peft.campaign.check import check_campaign, picks_in_record_time
 from phaseno_peft.campaign.findings import Finding, gather
+from phaseno_peft.campaign.recording import Recording
+from phaseno_peft.campaign.runs import TOUCHING_S, recording_names
 from phaseno_peft.campaign.station_checks import far_from_events
 from phaseno_peft.campaign.station_files import read_stations
 from phaseno_peft.campaign.stations import StationTable
 from phaseno_peft.campaign.stretch import Stretch, make_stretch
 from phaseno_peft.campaign.waveform_files import ChannelMap, read_waveforms
-from phaseno_peft.campaign.waveforms import Recording, prepare, traces_with_valid_headers
+from phaseno_peft.campaign.waveforms import prepare, traces_with_valid_headers
 from phaseno_peft.contract import EDGE_LIMIT_KM, Frame, Preprocessing
 from phaseno_peft.errors import CampaignError
 
-TOUCHING_S = 1.0
-"""Files that follow each other within this gap are one recording, so that no window is cut at a file's end,"""
 LONGEST_JOINED_S = 7200.0
-"""unless the recording would become longer than this. Files that overlap are joined too,"""
+"""Files that touch are one recording, unless it would become longer than this. Files that overlap are joined too,"""
 SPILL_S = 60.0
 """except for this much: a day file's last record ends after midnight, where the next file has begun. The spill goes to
 the later recording."""
@@ -181,18 +181,8 @@ def _time_groups(streams: Mapping[str, Stream]) -> list[tuple[str, Stream]]:
         groups[-1].append((start, name, trace))
         end = max(end, stop)
     groups = [piece for group in groups for piece in _without_spill(group)]
-    pieces: dict[str, int] = {}
-    for group in groups:
-        for name in {name for _, name, _ in group}:
-            pieces[name] = pieces.get(name, 0) + 1
-    named = []
-    for group in groups:
-        names = list(dict.fromkeys(name for _, name, _ in group))
-        shown = "+".join(names) if len(names) <= 2 else f"{names[0]}+{len(names) - 2}more+{names[-1]}"
-        if any(pieces[n] > 1 for n in names):
-            shown += group[0][0].strftime("_%Y%m%dT%H%M%S")
-        named.append((shown, Stream([trace for _, _, trace in group])))
-    return named
+    names = recording_names([[(start, name) for start, name, _ in group] for group in groups])
+    return [(name, Stream([trace for _, _, trace in group])) for name, group in zip(names, groups, strict=True)]
 
 
 def _without_spill(group: list[tuple[UTCDateTime, str, Any]]) -> list[list[tuple[UTCDateTime, str, Any]]]:

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from phaseno_peft.campaign.padding import ABSURD_SAMPLE, padding
+from phaseno_peft.campaign.segments import Segment, join
 from phaseno_peft.campaign.stations import StationTable
 
-SAME_RATE = 1e-5
-"""Relative difference of rates that headers of one clock may show."""
 CLIP_RUN_SAMPLES = 3
 CLIP_RUNS = 2
 CLIP_LEVELS = 100
@@ -43,20 +42,6 @@ _NIED = {"UD": "Z", "NS": "N", "EW": "E"}
 
 
 @dataclass(slots=True, eq=False)
-class Segment:
-    """A gap-free run of raw samples. `start_ns` is the time of sample 0 in nanoseconds since 1970."""
-
-    start_ns: int
-    rate_hz: float
-    samples: np.ndarray
-
-    @property
-    def end_ns(self) -> int:
-        """Time of one sample after the last."""
-        return self.start_ns + round(len(self.samples) * 1e9 / self.rate_hz)
-
-
-@dataclass(slots=True, eq=False)
 class Channel:
     """Everything recorded under one NET.STA.LOC.CHA."""
 
@@ -65,7 +50,8 @@ class Channel:
     dead: bool = False
     clipped: bool = False
     filled: bool = False
-
+    living_s: float | None = None
+    """Recorded seconds, where the samples were looked at piece by piece and are not held."""
     conflict: str = ""
     """What traces of this id contradict each other in; empty where none do."""
 
@@ -97,7 +83,9 @@ class Channel:
     @property
     def covered_s(self) -> float:
         """Recorded seconds; 0 for a dead channel."""
-        return 0.0 if self.dead else sum(len(s.samples) / s.rate_hz for s in self.segments)
+        if self.dead:
+            return 0.0
+        return sum(len(s.samples) / s.rate_hz for s in self.segments) if self.living_s is None else self.living_s
 
 
 def read_channel(seed_id: str, traces: list[Any]) -> Channel:
@@ -109,68 +97,42 @@ def read_channel(seed_id: str, traces: list[Any]) -> Channel:
     """
     pieces: list[Segment] = []
     for trace in traces:
-        rate_hz = float(trace.stats.sampling_rate)
         samples = np.asarray(np.ma.getdata(trace.data))
-        good = ~np.ma.getmaskarray(trace.data) if np.ma.isMaskedArray(trace.data) else np.ones(samples.shape, bool)
-        if samples.dtype.kind == "f":
-            good &= np.abs(samples) < ABSURD_SAMPLE  # False for NaN
-        start_ns = int(trace.stats.starttime.ns)
-        for first, last in _runs(good):
-            pieces.append(Segment(start_ns + round(first * 1e9 / rate_hz), rate_hz, samples[first:last]))
-    pieces.sort(key=lambda s: (s.start_ns, -len(s.samples)))
-    joined: list[list[Segment]] = []
-    length = 0  # samples of the last chain
+        masked = np.ma.getmaskarray(trace.data) if np.ma.isMaskedArray(trace.data) else None
+        whole = Segment(int(trace.stats.starttime.ns), float(trace.stats.sampling_rate), samples)
+        pieces += good_pieces(whole, masked)
+    channel = Channel(seed_id)
     differing_s = 0.0
-    for piece in pieces:
-        if joined:
-            chain = joined[-1]
-            head = chain[0]
-            late = (piece.start_ns - head.start_ns) * 1e-9 * head.rate_hz - length  # samples after the chain's end
-            if abs(piece.rate_hz / head.rate_hz - 1.0) <= SAME_RATE:
-                skip = max(0, round(-late))
-                if skip:
-                    differing_s += _differing(chain, skip, piece.samples[:skip]) / head.rate_hz
-                if skip >= len(piece.samples):
-                    continue
-                if abs(late + skip) <= 0.5:
-                    chain.append(Segment(piece.start_ns, piece.rate_hz, piece.samples[skip:]))
-                    length += len(piece.samples) - skip
-                    continue
-            elif late < 0:
-                skip = int(np.ceil(-late / head.rate_hz * piece.rate_hz))
-                differing_s += min(skip, len(piece.samples)) / piece.rate_hz
-                if skip >= len(piece.samples):
-                    continue
-                start_ns = piece.start_ns + round(skip * 1e9 / piece.rate_hz)
-                piece = Segment(start_ns, piece.rate_hz, piece.samples[skip:])
-        joined.append([piece])
-        length = len(piece.samples)
-    channel = Channel(
-        seed_id,
-        [
-            c[0] if len(c) == 1 else Segment(c[0].start_ns, c[0].rate_hz, np.concatenate([s.samples for s in c]))
-            for c in joined
-        ],
-    )
-    if differing_s >= CONFLICT_S:
-        channel.conflict = (
-            f"traces overlap under one id with different samples for {differing_s:g} s; where they do, the one that "
-            "starts first is used, of those that start together the longest, then the first file's"
-        )
+    for chain in join(pieces):
+        arrays = [samples for _, samples in chain.kept]
+        held = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+        channel.segments.append(Segment(chain.start_ns, chain.rate_hz, held))
+        differing = sum(int(np.count_nonzero(held[at : at + len(x)] != x)) for at, x in chain.covered)
+        differing_s += differing / chain.rate_hz + chain.other_rate_s
+    channel.conflict = conflict_of(differing_s)
     return channel
 
 
-def _differing(chain: list[Segment], back: int, samples: np.ndarray) -> int:
-    """How many samples differ from those that begin `back` samples before the chain's end."""
-    tail: list[np.ndarray] = []
-    missing = back
-    for segment in reversed(chain):
-        tail.insert(0, segment.samples[-missing:] if missing < len(segment.samples) else segment.samples)
-        missing -= len(tail[0])
-        if missing <= 0:
-            break
-    before = np.concatenate(tail)[: len(samples)]
-    return int(np.count_nonzero(before != samples[: len(before)]))
+def good_pieces(segment: Segment, masked: np.ndarray | None = None) -> list[Segment]:
+    """The runs of a segment's samples that are numbers; masked, non-finite and absurdly large ones are gaps."""
+    samples = segment.samples
+    good = np.ones(samples.shape, bool) if masked is None else ~masked
+    if samples.dtype.kind == "f":
+        good &= np.abs(samples) < ABSURD_SAMPLE  # False for NaN
+    return [
+        Segment(segment.start_ns + round(a * 1e9 / segment.rate_hz), segment.rate_hz, samples[a:b])
+        for a, b in true_runs(good)
+    ]
+
+
+def conflict_of(differing_s: float) -> str:
+    """What is said of a channel whose traces contradict each other for so long; empty for less than a second."""
+    if differing_s < CONFLICT_S:
+        return ""
+    return (
+        f"traces overlap under one id with different samples for {differing_s:g} s; where they do, the one that "
+        "starts first is used, of those that start together the longest, then the first file's"
+    )
 
 
 def inspect_channel(channel: Channel) -> None:
@@ -359,7 +321,7 @@ def choose_sensor(sensors: list[Sensor]) -> Sensor | None:
     return None if best is None else best[1]
 
 
-def _runs(good: np.ndarray) -> list[tuple[int, int]]:
+def true_runs(good: np.ndarray) -> list[tuple[int, int]]:
     """Half-open runs of True."""
     if good.all():
         return [(0, len(good))] if len(good) else []

@@ -16,9 +16,9 @@ from phaseno_peft.contract import PHASES
 
 if TYPE_CHECKING:
     from phaseno_peft.campaign.catalog import Catalogue, CatalogueEvent, LabelledPick
+    from phaseno_peft.campaign.recording import Recording
     from phaseno_peft.campaign.stations import StationTable
     from phaseno_peft.campaign.stretch import Stretch
-    from phaseno_peft.campaign.waveforms import Recording
 
 FEW_EVENTS = 20
 """Below this many events scores of the three sides say little."""

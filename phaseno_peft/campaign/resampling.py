@@ -26,6 +26,8 @@ _HALF_LENGTH = 16
 _KAISER_BETA = 6.0
 _TABLE_STEPS = 2048
 """Table entries between two zero crossings: linear interpolation errs by 1e-7 of the kernel's peak."""
+_SETTLED_S = 2.0 * TIMING_TOLERANCE_S / HEADER_PRECISION
+"""Of longer segments the length does not decide any more whether a ratio is exact enough."""
 _BLOCK_PRODUCTS = 1 << 21
 """Kernel values held at a time; 16 MB."""
 
@@ -35,23 +37,84 @@ def resample(x: np.ndarray, from_hz: float, to_hz: float, lead_s: float) -> np.n
 
     The mirror image of x stands before and after it. `to_hz` must be at least `from_hz` / `FASTEST_RATIO`.
     """
-    lead = lead_s * from_hz
-    whole = int(np.floor(lead + TIMING_TOLERANCE_S * from_hz))
-    fraction = lead - whole
-    x = x[whole:]
-    if abs(fraction) <= TIMING_TOLERANCE_S * from_hz:
-        fraction = 0.0
-    ratio = _ratio(from_hz, to_hz, (len(x) + whole) / from_hz)
-    if ratio is None:
-        return _by_table(x, from_hz, to_hz, fraction)
-    up, down = ratio
-    if fraction == 0.0 and up == down == 1:
-        return x
-    kernel = _kernel(up, down, round(fraction * 1e6))
-    centre = len(kernel) // 2
-    lead_zeros = -centre % down  # so that output samples fall on the kernel's centre
-    y = scipy.signal.upfirdn(np.pad(kernel, (lead_zeros, 0)), x, up, down, mode="symmetric")
-    return np.asarray(y[(centre + lead_zeros) // down :])
+    return Resampler(from_hz, to_hz, lead_s).push(x, last=True)
+
+
+class Resampler:
+    """`resample` for a segment that comes in pieces: the same values, wherever it is cut."""
+
+    def __init__(self, from_hz: float, to_hz: float, lead_s: float) -> None:
+        self._from_hz, self._to_hz = from_hz, to_hz
+        lead = lead_s * from_hz
+        whole = int(np.floor(lead + TIMING_TOLERANCE_S * from_hz))
+        fraction = lead - whole
+        self._fraction = 0.0 if abs(fraction) <= TIMING_TOLERANCE_S * from_hz else fraction
+        self._whole = whole
+        """Samples before the one that the first value stands at."""
+        self._held = np.zeros(0)
+        self._first = 0
+        """Position of the first held sample behind the `whole` ones."""
+        self._seen = 0
+        self._made = 0
+        self._ratio: tuple[int, int] | None = None
+        self._decided = False
+
+    def push(self, x: np.ndarray, *, last: bool) -> np.ndarray:
+        """The values that x, which follows on what was pushed before, makes certain; all the rest with the `last`."""
+        drop = min(len(x), max(0, self._whole - self._seen))
+        self._seen += len(x)
+        self._held = x[drop:] if not len(self._held) else np.concatenate([self._held, x[drop:]])
+        if not self._decide(last=last) or not len(self._held):
+            return np.zeros(0)
+        if self._ratio is None:
+            return self._by_table(last=last)
+        up, down = self._ratio
+        if self._fraction == 0.0 and up == down == 1:
+            values, self._held = self._held, np.zeros(0)
+            return values
+        return self._by_ratio(up, down, last=last)
+
+    def _decide(self, *, last: bool) -> bool:
+        """Choose the ratio, which hangs on the segment's length as long as the segment is short."""
+        if not self._decided:
+            duration_s = self._seen / self._from_hz
+            self._ratio = _ratio(self._from_hz, self._to_hz, duration_s)
+            settled = duration_s >= _SETTLED_S or self._ratio == _ratio(self._from_hz, self._to_hz, _SETTLED_S)
+            self._decided = last or settled
+        return self._decided
+
+    def _by_ratio(self, up: int, down: int, *, last: bool) -> np.ndarray:
+        kernel = _kernel(up, down, round(self._fraction * 1e6))
+        centre = len(kernel) // 2
+        lead_zeros = -centre % down  # so that output samples fall on the kernel's centre
+        reach = -(-(centre + lead_zeros) // up) + 1  # input samples on each side
+        mode = "symmetric"
+        y = scipy.signal.upfirdn(np.pad(kernel, (lead_zeros, 0)), self._held, up, down, mode=mode)
+        y = y[(centre + lead_zeros) // down :]
+        before = self._first // down * up  # values that belong to samples no longer held
+        end = self._first + len(self._held)
+        certain = before + len(y) if last else max(self._made, -(-(end - reach) * up // down))
+        values = np.array(y[self._made - before : certain - before])
+        self._made = certain
+        self._keep_from((certain * down // up - reach) // down * down)
+        return values
+
+    def _by_table(self, *, last: bool) -> np.ndarray:
+        step = self._from_hz / self._to_hz
+        reach = _table_reach(step)
+        end = self._first + len(self._held)
+        n = max(0, int(np.floor((end - 1 - self._fraction) / step + 1e-9)) + 1)
+        if not last:
+            n = max(self._made, int(np.floor((end - reach - 3 - self._fraction) / step)))
+        values = _from_table(self._held, self._first, step, self._fraction, self._made, n)
+        self._made = n
+        self._keep_from(int(self._fraction + step * n) - reach - 3)
+        return values
+
+    def _keep_from(self, position: int) -> None:
+        if position > self._first:
+            self._held = self._held[position - self._first :].copy()
+            self._first = position
 
 
 def _ratio(from_hz: float, to_hz: float, duration_s: float) -> tuple[int, int] | None:
@@ -80,27 +143,32 @@ def _kernel(up: int, down: int, shift_millionths: int) -> np.ndarray:
     return np.asarray(taps * (up / taps.sum()))
 
 
-def _by_table(x: np.ndarray, from_hz: float, to_hz: float, fraction: float) -> np.ndarray:
-    """`resample` by the kernel of `_kernel`, for any ratio: one row of kernel values an output sample."""
-    step = from_hz / to_hz  # input samples between two output samples
+def _table_reach(step: float) -> int:
+    """Input samples on each side that the table's kernel takes."""
+    return int(np.ceil(_HALF_LENGTH * max(1.0, step) + 1.0))
+
+
+def _from_table(x: np.ndarray, first: int, step: float, fraction: float, begin: int, end: int) -> np.ndarray:
+    """Values `begin` to `end` of a segment whose sample `first` is x[0], by the kernel of `_kernel`, for any ratio."""
     widest = max(1.0, step)  # input samples between two zero crossings
     half = _HALF_LENGTH * widest + 1.0  # input samples on each side
     table = _table(half / widest, 0.95 if step > 1.0 else 1.0)
-    reach = int(np.ceil(half))
-    n = max(0, int(np.floor((len(x) - 1 - fraction) / step + 1e-9)) + 1)
+    reach = _table_reach(step)
     padded = np.pad(x, reach + 1, mode="symmetric")
     offsets = np.arange(-reach, reach + 2)
-    y = np.empty(n)
+    y = np.empty(end - begin)
     rows = max(1, _BLOCK_PRODUCTS // len(offsets))
-    for first in range(0, n, rows):
-        at = fraction + step * np.arange(first, min(n, first + rows))  # in input samples
+    for row in range(begin, end, rows):
+        at = fraction + step * np.arange(row, min(end, row + rows))  # in input samples
         nearest = np.floor(at).astype(np.int64)
         place = np.abs(offsets[None, :] - (at - nearest)[:, None]) * (_TABLE_STEPS / widest)
         index = np.minimum(place.astype(np.int64), len(table) - 2)
         weight = table[index] + (place - index) * (table[index + 1] - table[index])
         weight[place >= len(table) - 1] = 0.0
-        columns = nearest[:, None] + offsets[None, :] + reach + 1
-        y[first : first + len(at)] = np.einsum("ij,ij->i", weight, padded[np.minimum(columns, len(padded) - 1)])
+        columns = nearest[:, None] - first + offsets[None, :] + reach + 1
+        y[row - begin : row - begin + len(at)] = np.einsum(
+            "ij,ij->i", weight, padded[np.minimum(columns, len(padded) - 1)]
+        )
     return y / widest
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from phaseno_peft.campaign.catalog import LabelledPick
-from phaseno_peft.campaign.waveforms import Recording
+from phaseno_peft.campaign.recording import Recording
 
 
 @dataclass(frozen=True)

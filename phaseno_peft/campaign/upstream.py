@@ -25,9 +25,9 @@ from obspy import Stream
 
 from phaseno_peft.campaign.coordinates import edges as edges_within
 from phaseno_peft.campaign.findings import Finding
+from phaseno_peft.campaign.recording import Recording
 from phaseno_peft.campaign.station import Station
 from phaseno_peft.campaign.stations import StationTable
-from phaseno_peft.campaign.waveforms import Recording
 from phaseno_peft.contract import EDGE_LIMIT_KM, NETWORK_RATE_HZ, WINDOW_SAMPLES
 from phaseno_peft.errors import CampaignError
 

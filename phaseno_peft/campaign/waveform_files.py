@@ -6,12 +6,13 @@ obspy's own guess tries every format it has, among them Python pickles (which ru
 from __future__ import annotations
 
 import glob
+import io
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from phaseno_peft.campaign.unpack import obspy_format, plain_files
+from phaseno_peft.campaign.unpack import is_packed, obspy_format, plain_files
 from phaseno_peft.errors import CampaignError
 
 if TYPE_CHECKING:
@@ -50,27 +51,36 @@ def read_waveforms(
     of other files (CSS wfdisc), and for archives beyond the limits.
     """
     mapping = read_channels(channels)
-    if isinstance(path, str | Path) and Path(path).is_dir():
-        folder = Path(path)
-        files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-        streams = {p: _read_file(p, in_folder=True) for p in files}
-        found = {p: s for p, s in streams.items() if s is not None}
-        if not found:
-            raise CampaignError(
-                f"{folder}: none of its {len(files)} files is a waveform file obspy can read. "
-                "Give the folder that holds the MiniSEED, SAC or SEG-Y files themselves."
-            )
-    else:
-        files = [Path(path)] if isinstance(path, str | Path) else [Path(p) for p in path]
-        if not files:
-            raise CampaignError("the list of waveform files is empty. Give at least one file.")
-        found = {p: s for p in files if (s := _read_file(p, in_folder=False)) is not None}
+    files, in_folder = list_files(path)
+    found = {p: s for p in files if (s := read_file(p, in_folder=in_folder)) is not None}
+    if not found:
+        raise nothing_readable(path, files)
     named: dict[str, Stream] = {}
     for file, stream in found.items():
         rename_channels(stream, mapping)
         name = file.stem if file.stem not in named else file.name
         named[name] = named[name] + stream if name in named else stream
     return named
+
+
+def list_files(path: str | Path | Sequence[str | Path]) -> tuple[list[Path], bool]:
+    """The files of a folder (not below it), of a list, or the one file; and whether they were found in a folder."""
+    if isinstance(path, str | Path):
+        if not Path(path).is_dir():
+            return [Path(path)], False
+        return sorted(p for p in Path(path).iterdir() if p.is_file() and not p.name.startswith(".")), True
+    files = [Path(p) for p in path]
+    if not files:
+        raise CampaignError("the list of waveform files is empty. Give at least one file.")
+    return files, False
+
+
+def nothing_readable(path: Any, files: Sequence[Path]) -> CampaignError:
+    """What is raised for a folder without waveforms."""
+    return CampaignError(
+        f"{path}: none of its {len(files)} files is a waveform file obspy can read. "
+        "Give the folder that holds the MiniSEED, SAC or SEG-Y files themselves."
+    )
 
 
 def read_channels(channels: ChannelMap | str | Path | None) -> dict[str, str]:
@@ -151,7 +161,11 @@ def rename_channels(stream: Stream, mapping: ChannelMap) -> None:
             stats.channel = stem + found
 
 
-def _read_file(path: Path, *, in_folder: bool) -> Stream | None:
+def read_file(path: Path, *, in_folder: bool, headers_only: bool = False) -> Stream | None:
+    """Stream of one file, archives opened; None for a file of a folder that is no waveform file.
+
+    Raises `CampaignError` as `read_waveforms` does.
+    """
     from obspy import Stream
 
     if not path.is_file():
@@ -160,7 +174,8 @@ def _read_file(path: Path, *, in_folder: bool) -> Stream | None:
     unknown = 0
     with plain_files(path) as files:
         for name, plain in files:
-            read = _read_plain(plain, f"{path}" if name == path.name else f"{path} ({name[-120:]})")
+            shown = f"{path}" if name == path.name else f"{path} ({name[-120:]})"
+            read = _read_plain(plain, shown, headers_only=headers_only)
             if read is None:
                 unknown += 1
             else:
@@ -175,10 +190,39 @@ def _read_file(path: Path, *, in_folder: bool) -> Stream | None:
     return stream
 
 
-def _read_plain(path: Path, shown: str) -> Any:
-    """Stream of one file that is no archive; None where no format fits. `shown` names it in messages."""
-    from obspy import read
+def miniseed_spans(path: Path, n_bytes: int) -> list[tuple[int, int]]:
+    """(first byte, bytes) of the parts of about `n_bytes` that a big plain MiniSEED file can be read in.
 
+    Empty for every other file, and where its records are not of one length.
+    """
+    size = path.stat().st_size
+    if size <= n_bytes or is_packed(path) or obspy_format("waveform", path, ("MSEED",)) is None:
+        return []
+    from obspy.io.mseed.util import get_record_information
+
+    try:
+        record = int(get_record_information(str(path))["record_length"])
+    except Exception:  # whatever obspy's parser does: the file is then read as a whole, which tells what is wrong
+        return []
+    step = max(1, n_bytes // record) * record
+    with path.open("rb") as file:
+        for first in range(0, size, step):
+            file.seek(first)
+            head = file.read(8)
+            if not (head[:6].replace(b" ", b"0").isdigit() and head[6:7] in (b"D", b"R", b"Q", b"M")):
+                return []
+    return [(first, min(step, size - first)) for first in range(0, size, step)]
+
+
+def read_span(path: Path, span: tuple[int, int], *, headers_only: bool = False) -> Stream:
+    """Stream of one of the parts that `miniseed_spans` names. Raises `CampaignError` for damage."""
+    with path.open("rb") as file:
+        file.seek(span[0])
+        return _obspy_read(io.BytesIO(file.read(span[1])), f"{path}", "MSEED", headers_only=headers_only)
+
+
+def _read_plain(path: Path, shown: str, *, headers_only: bool) -> Any:
+    """Stream of one file that is no archive; None where no format fits. `shown` names it in messages."""
     with path.open("rb") as file:
         head = file.read(100)
     if b"obspy.core.stream" in head:
@@ -193,21 +237,32 @@ def _read_plain(path: Path, shown: str) -> Any:
         return None
     if name in ("GSE1", "GSE2") and (damage := _gse_damage(path)):
         raise CampaignError(f"{shown}: damaged, {damage}. Fetch it again, or leave it out.")
-    options = {"format": name, "check_compression": False}
     source = glob.escape(str(path))
+    if name != "MSEED":  # MiniSEED counts its samples record by record
+        headers = _obspy_read(source, shown, name, headers_only=True)
+        claimed, size = sum(max(0, trace.stats.npts) for trace in headers), path.stat().st_size
+        if claimed > _MAX_SAMPLES_PER_BYTE * size:
+            raise _damaged(shown, f"its header announces {claimed} samples in {size} bytes")
+        if headers_only:
+            return headers
+    return _obspy_read(source, shown, name, headers_only=headers_only)
+
+
+def _obspy_read(source: Any, shown: str, form: str, *, headers_only: bool) -> Stream:
+    from obspy import read
+
     try:
-        if name != "MSEED":  # MiniSEED counts its samples record by record
-            claimed = sum(max(0, trace.stats.npts) for trace in read(source, headonly=True, **options))
-            size = path.stat().st_size
-            if claimed > _MAX_SAMPLES_PER_BYTE * size:
-                raise ValueError(f"its header announces {claimed} samples in {size} bytes")
-        stream = read(source, **options)
+        stream = read(source, format=form, check_compression=False, headonly=headers_only)
     except Exception as error:  # obspy's readers raise whatever their parsers do
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-        raise CampaignError(f"{shown}: damaged or not readable ({first}). Fetch it again, or leave it out.") from error
+        raise _damaged(shown, first) from error
     if not len(stream):
         raise CampaignError(f"{shown}: holds no trace. Leave it out.")
     return stream
+
+
+def _damaged(shown: str, why: str) -> CampaignError:
+    return CampaignError(f"{shown}: damaged or not readable ({why}). Fetch it again, or leave it out.")
 
 
 def _gse_damage(path: Path) -> str | None:

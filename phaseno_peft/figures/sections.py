@@ -24,7 +24,7 @@ from phaseno_peft.figures.scores import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from phaseno_peft.campaign.waveforms import Recording
+    from phaseno_peft.campaign.recording import Recording
     from phaseno_peft.campaign.windows import Window
     from phaseno_peft.evaluation.metrics import WindowPick
     from phaseno_peft.picks import Pick, PickList

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from phaseno_peft.campaign.waveforms import highpass
+from phaseno_peft.campaign.grid import highpass
 from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES, Preprocessing
 from phaseno_peft.pretraining.distort import NoisePool
 from phaseno_peft.pretraining.raw_window import Arrival, RawWindow

@@ -15,12 +15,12 @@ import scipy.signal
 
 from phaseno_peft.campaign.channels import (
     Channel,
-    Segment,
     choose_sensor,
     inspect_channel,
     read_channel,
     sensors_of,
 )
+from phaseno_peft.campaign.segments import Segment
 from phaseno_peft.campaign.stations import StationTable
 from phaseno_peft.campaign.waveform_files import read_waveforms
 from phaseno_peft.campaign.waveforms import traces_with_valid_headers

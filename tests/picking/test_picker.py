@@ -11,7 +11,7 @@ import pytest
 
 from phaseno_peft.backbone import save_backbone
 from phaseno_peft.campaign import Station, Stretch, read_stations
-from phaseno_peft.campaign.waveforms import Recording
+from phaseno_peft.campaign.recording import Recording
 from phaseno_peft.errors import AdapterError, CampaignError, PhasenoPeftError
 from phaseno_peft.picking import Picker, load_adapter
 from phaseno_peft.picking.inference import merge_windows

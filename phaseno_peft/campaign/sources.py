@@ -1,0 +1,313 @@
+"""Where records come from: files, streams, or chunks that arrive one after the other, indexed by their headers.
+
+An index holds what the headers say of every trace, and reads samples part by part when they are asked for: a file, or
+a few megabytes of a large MiniSEED file. Chunks of an iterable go to temporary files as they come.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+from obspy import Stream
+
+from phaseno_peft.campaign.channels import true_runs
+from phaseno_peft.campaign.findings import Finding
+from phaseno_peft.campaign.plan import seed_id_of
+from phaseno_peft.campaign.waveform_files import (
+    ChannelMap,
+    list_files,
+    miniseed_spans,
+    nothing_readable,
+    read_channels,
+    read_file,
+    read_span,
+    rename_channels,
+)
+from phaseno_peft.campaign.waveforms import traces_with_valid_headers
+from phaseno_peft.errors import CampaignError
+
+Source: TypeAlias = str | Path | Sequence[str | Path] | Stream | Mapping[str, Stream] | Iterable[Stream]
+"""A file, a folder of files, a list of files, an obspy Stream, named Streams, or an iterable of Streams such as the
+answers of an obspy client."""
+
+PART_BYTES = 2 << 20
+"""Large MiniSEED files are read in parts of this size, so that a day in one file costs no more than one in many."""
+CACHE_BYTES = 64 << 20
+"""Samples of parts that are kept because the next block may need them again."""
+
+
+class UnreadableFileError(CampaignError):
+    """A file that cannot be read and must not be skipped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a header says of a trace."""
+
+    part: int
+    """Number of the part of the source that holds it."""
+    number: int
+    """Its number in that part."""
+    first: int
+    """Sample of the trace in the part that this one begins with."""
+    name: str
+    """Of the file, for messages."""
+    seed_id: str
+    start_ns: int
+    rate_hz: float
+    n_samples: int
+
+    @property
+    def end_ns(self) -> int:
+        """Time of the last sample."""
+        return self.start_ns + round((self.n_samples - 1) * 1e9 / self.rate_hz)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Samples `first` to `last` of a trace, not read yet; has a length and can be sliced like an array."""
+
+    header: Header
+    first: int
+    last: int
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+    def __getitem__(self, cut: slice) -> Stored:
+        first, last, _ = cut.indices(len(self))
+        return Stored(self.header, self.first + first, self.first + max(first, last))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What is read at once."""
+
+    name: str
+    load: Callable[[], Sequence[Any]]
+    """Gives [trace][sample]."""
+    lengths: tuple[int, ...]
+    """Samples of each trace by its header."""
+
+
+class Index:
+    """Headers of everything a source holds, in the order of time and file name; see `Source`.
+
+    Raises `CampaignError` for what cannot be read, which `skip_unreadable` turns into a warning in `findings`.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        rate_hz: float,
+        *,
+        channels: ChannelMap | str | Path | None = None,
+        skip_unreadable: bool = False,
+        on_findings: Callable[[Sequence[Finding]], None] | None = None,
+    ) -> None:
+        self.findings: list[Finding] = []
+        """What was left out of the whole source."""
+        self.rates_hz: set[float] = set()
+        self._rate_hz, self._skip_unreadable, self._on_findings = rate_hz, skip_unreadable, on_findings
+        self._parts: list[_Part] = []
+        self._unreadable: set[int] = set()
+        self._cache: OrderedDict[int, Sequence[Any]] = OrderedDict()
+        self._spool: tempfile.TemporaryDirectory[str] | None = None
+        found = self._index(source, read_channels(channels))
+        self.headers: tuple[Header, ...] = tuple(sorted(found, key=lambda h: (h.start_ns, h.name, h.part, h.number)))
+        """In time order; of those that start together, by the name of the file."""
+
+    def close(self) -> None:
+        """Remove the temporary files of chunks."""
+        if self._spool is not None:
+            self._spool.cleanup()
+            self._spool = None
+
+    def read(self, wanted: Sequence[Stored]) -> list[np.ndarray | None]:
+        """Samples of each, every part opened once; None for those of a part that cannot be read and is skipped."""
+        by_part: dict[int, list[int]] = {}
+        for i, stored in enumerate(wanted):
+            by_part.setdefault(stored.header.part, []).append(i)
+        found: list[np.ndarray | None] = [None] * len(wanted)
+        for part, members in sorted(by_part.items()):
+            if (arrays := self._arrays(part)) is None:
+                continue
+            for i in members:
+                header, first = wanted[i].header, wanted[i].header.first
+                values = arrays[header.number][first + wanted[i].first : first + wanted[i].last]
+                found[i] = np.array(values)
+        return found
+
+    def _arrays(self, part: int) -> Sequence[Any] | None:
+        """[trace][sample] of a part; None where it cannot be read and that is allowed."""
+        if part in self._unreadable:
+            return None
+        if part in self._cache:
+            self._cache.move_to_end(part)
+            return self._cache[part]
+        wanted = self._parts[part]
+        try:
+            arrays = wanted.load()
+            if [len(array) for array in arrays] != list(wanted.lengths):
+                raise CampaignError(
+                    f"{wanted.name}: its samples are not those that its headers announce. Fetch it again, or leave it "
+                    "out."
+                )
+        except CampaignError as error:
+            self._skip(error)
+            self._unreadable.add(part)
+            return None
+        if sum(_held_bytes(array) for array in arrays) <= CACHE_BYTES:
+            self._cache[part] = arrays
+        while sum(_held_bytes(array) for held in self._cache.values() for array in held) > CACHE_BYTES:
+            self._cache.popitem(last=False)
+        return arrays
+
+    def _skip(self, error: CampaignError) -> None:
+        """Tell what cannot be read, where that is allowed; else raise."""
+        if not self._skip_unreadable:
+            raise UnreadableFileError(
+                f"{error} To pick the rest, skip what cannot be read (--skip-unreadable)."
+            ) from error
+        self._tell([Finding("warning", f"left out: {error}")])
+
+    def _tell(self, findings: Sequence[Finding]) -> None:
+        self.findings += findings
+        if findings and self._on_findings is not None:
+            self._on_findings(findings)
+
+    def _index(self, source: Source, mapping: ChannelMap) -> list[Header]:
+        if isinstance(source, Stream):
+            return self._add_stream("stream", source)
+        if isinstance(source, Mapping):
+            return [header for name, stream in source.items() for header in self._add_stream(name, stream)]
+        if isinstance(source, str | Path):
+            return self._add_files(source, mapping)
+        chunks = iter(source)
+        first = next(chunks, None)
+        if first is None:
+            raise CampaignError("the list of waveforms is empty. Give at least one file or stream.")
+        if isinstance(first, str | Path):
+            return self._add_files([first, *cast(Iterator[str | Path], chunks)], mapping)
+        return self._add_chunks(first, cast(Iterator[Stream], chunks))
+
+    def _add_files(self, source: str | Path | Sequence[str | Path], mapping: ChannelMap) -> list[Header]:
+        files, in_folder = list_files(source)
+        found: list[Header] = []
+        names: set[str] = set()
+        unreadable = 0
+        for file in files:
+            name = file.name if file.stem in names else file.stem
+            names.add(name)
+            try:
+                whole_numbers = any(key.isdigit() for key in mapping)  # traces are counted from the file's beginning
+                spans = miniseed_spans(file, PART_BYTES) if file.is_file() and not whole_numbers else []
+                for span in spans:
+                    headers = read_span(file, span, headers_only=True)
+                    rename_channels(headers, mapping)
+                    found += self._add(name, headers, _loader(partial(read_span, file, span)), f"{file}")
+                if not spans and (stream := read_file(file, in_folder=in_folder, headers_only=True)) is not None:
+                    rename_channels(stream, mapping)
+                    load = _loader(partial(read_file, file, in_folder=False))
+                    found += self._add(name, stream, load, f"{file}")
+            except CampaignError as error:
+                self._skip(error)
+                unreadable += 1
+        if not self._parts and not unreadable:
+            raise nothing_readable(source, files)
+        return found
+
+    def _add_stream(self, name: str, stream: Stream) -> list[Header]:
+        arrays = [np.ma.getdata(trace.data) for trace in stream]
+        masks = [np.ma.getmaskarray(t.data) if np.ma.isMaskedArray(t.data) else None for t in stream]
+        return self._add(name, stream, lambda: arrays, name, masks)
+
+    def _add_chunks(self, first: Stream, others: Iterator[Stream]) -> list[Header]:
+        self._spool = tempfile.TemporaryDirectory(prefix="phaseno-peft-", ignore_cleanup_errors=True)
+        folder = Path(self._spool.name)
+        chunks = enumerate(itertools.chain([first], others))
+        return [header for number, chunk in chunks for header in self._add_chunk(number, chunk, folder / f"{number}")]
+
+    def _add_chunk(self, number: int, chunk: Any, path: Path) -> list[Header]:
+        if not isinstance(chunk, Stream):
+            raise CampaignError(
+                f"chunk {number} of the waveforms is a {type(chunk).__name__}, not an obspy Stream. Give a file, a "
+                "folder, a list of files, a Stream, or an iterable of Streams."
+            )
+        kept: list[_OnDisk] = []
+        at = 0
+        with path.open("wb") as file:
+            for trace in chunk:
+                values = np.ascontiguousarray(np.ma.getdata(trace.data))
+                file.write(values.data if len(values) else b"")
+                kept.append(_OnDisk(path, at, values.dtype, len(values)))
+                at += values.nbytes
+        masks = [np.ma.getmaskarray(t.data) if np.ma.isMaskedArray(t.data) else None for t in chunk]
+        name = f"chunk {number:05d}"
+        return self._add(name, chunk, lambda: kept, name, masks)
+
+    def _add(
+        self,
+        name: str,
+        stream: Stream,
+        load: Callable[[], Sequence[Any]],
+        shown: str,
+        masks: Sequence[np.ndarray | None] = (),
+    ) -> list[Header]:
+        """Headers of one part; those that cannot be believed are told and left out."""
+        sound, left_out = traces_with_valid_headers(stream, self._rate_hz)
+        self._tell([f for f in (Finding(f.severity, f"{name}: {f.text}") for f in left_out) if f not in self.findings])
+        believed = {id(trace) for trace in sound}
+        part = len(self._parts)
+        self._parts.append(_Part(shown, load, tuple(trace.stats.npts for trace in stream)))
+        headers: list[Header] = []
+        for number, trace in enumerate(stream):
+            if id(trace) not in believed:
+                continue
+            mask = masks[number] if masks else None
+            rate_hz, start_ns = float(trace.stats.sampling_rate), int(trace.stats.starttime.ns)
+            self.rates_hz.add(rate_hz)
+            for a, b in [(0, trace.stats.npts)] if mask is None else true_runs(~mask):
+                begin_ns = start_ns + round(a * 1e9 / rate_hz)
+                headers.append(Header(part, number, a, name, seed_id_of(trace.stats), begin_ns, rate_hz, b - a))
+        return headers
+
+
+@dataclass(frozen=True, slots=True)
+class _OnDisk:
+    """Samples in a temporary file; has a length and can be sliced."""
+
+    path: Path
+    first_byte: int
+    dtype: np.dtype[Any]
+    n_samples: int
+
+    def __len__(self) -> int:
+        return self.n_samples
+
+    def __getitem__(self, cut: slice) -> np.ndarray:
+        first, last, _ = cut.indices(self.n_samples)
+        offset = self.first_byte + first * self.dtype.itemsize
+        return np.fromfile(self.path, self.dtype, max(0, last - first), offset=offset)
+
+
+def _held_bytes(array: Any) -> int:
+    return int(getattr(array, "nbytes", 0))
+
+
+def _loader(read: Callable[[], Stream | None]) -> Callable[[], Sequence[np.ndarray]]:
+    """Arrays of the traces that `read` gives."""
+
+    def load() -> list[np.ndarray]:
+        stream = read()
+        return [] if stream is None else [np.asarray(trace.data) for trace in stream]
+
+    return load
