@@ -22,7 +22,7 @@ from phaseno_peft.campaign.plan import Plan, make_plan, slowest_hz, state_findin
 from phaseno_peft.campaign.recording import Recording
 from phaseno_peft.campaign.run import Run
 from phaseno_peft.campaign.segments import Chain, Segment, join
-from phaseno_peft.campaign.sources import Header, Index, Stored
+from phaseno_peft.campaign.sources import Header, Index, Place, Stored
 from phaseno_peft.campaign.station import Station
 from phaseno_peft.campaign.station_checks import isolated_stations
 from phaseno_peft.campaign.stations import StationTable
@@ -65,8 +65,13 @@ class LongRun:
         findings: list[Finding] = []
         known = station_of_each(pieces, table, name, findings)
         channels = [(station, _channel(seed_id, pieces[seed_id])) for seed_id, station in known.items()]
-        self._look(channels, table)
-        self.plan: Plan = make_plan(channels, table, preprocessing, name, findings, lambda _: None)
+        living_s = self._living_s(channels, table)
+
+        def inspect(channel: Channel) -> None:
+            channel.living_s = living_s.get(channel.seed_id)
+            channel.dead = channel.living_s == 0.0
+
+        self.plan: Plan = make_plan(channels, table, preprocessing, name, findings, inspect)
         findings += isolated_stations(list(self.plan.stations), table.source, self.plan.hearing_km)
 
     def run(self) -> Run:
@@ -77,29 +82,28 @@ class LongRun:
         run.pieces = lambda: self._pieces(run)
         return run
 
-    def _look(self, channels: Sequence[tuple[Station, Channel]], table: StationTable) -> None:
-        """Mark the channels that are dead from end to end, and count what lives of those that are to be compared.
+    def _living_s(self, channels: Sequence[tuple[Station, Channel]], table: StationTable) -> dict[str, float]:
+        """Recorded seconds of the channels that are fast enough; 0 of those that are dead from end to end.
 
-        A channel is read until it shows life, in most cases one span; where a station has several sensors, whole.
+        A channel is read until it shows life, in most cases one span; where a station has several sensors, which are
+        compared by their length, whole.
         """
         slowest = slowest_hz(self._preprocessing)
-        quick = [(station, c) for station, c in channels if min(s.rate_hz for s in c.segments) >= slowest]
+        quick = [c for _, c in channels if min(s.rate_hz for s in c.segments) >= slowest]
         by_station: dict[Station, list[Channel]] = {}
         for station, channel in channels:
             by_station.setdefault(station, []).append(channel)
-        compared: set[int] = set()
+        compared: set[str] = set()
         for members in by_station.values():
-            here = {id(c) for _, c in quick if c in members}
-            if sum(any(id(c) in here for c in s.slots.values()) for s in sensors_of(members, table)) > 1:
+            here = {c.seed_id for c in members if c in quick}
+            if sum(any(c.seed_id in here for c in s.slots.values()) for s in sensors_of(members, table)) > 1:
                 compared |= here
-        living_s = {id(channel): 0.0 for _, channel in quick}
+        living_s = {channel.seed_id: 0.0 for channel in quick}
         for number in range(self._n_spans):
-            wanted = [c for _, c in quick if id(c) in compared or not living_s[id(c)]]
+            wanted = [c for c in quick if c.seed_id in compared or not living_s[c.seed_id]]
             for channel, found in zip(wanted, self._inspected(number, wanted), strict=True):
-                living_s[id(channel)] += sum((b - a) / chain.rate_hz for chain, a, b, _ in found.pieces)
-        for _, channel in quick:
-            channel.dead = not living_s[id(channel)]
-            channel.living_s = living_s[id(channel)] if id(channel) in compared else None
+                living_s[channel.seed_id] += sum((b - a) / chain.rate_hz for chain, a, b, _ in found.pieces)
+        return living_s
 
     def _pieces(self, run: Run) -> Iterator[Recording]:
         plan = self.plan
@@ -148,7 +152,7 @@ class LongRun:
         begin_ns = self._begin_ns + number * self._span_ns
         core = (begin_ns, begin_ns + self._span_ns)
         wide = (core[0] - self._margin_ns, core[1] + self._margin_ns)
-        wanted: list[Stored] = []
+        wanted: list[Place] = []
         asked: list[list[tuple[Chain, list[tuple[int, int]], list[tuple[int, int]]]]] = []
         for channel in channels:
             asked.append([])
@@ -172,14 +176,15 @@ def _positions(chain: Chain, begin_ns: int, end_ns: int) -> tuple[int, int]:
     return min(max(first, 0), chain.length), min(max(last, 0), chain.length)
 
 
-def _ask(parts: Sequence[tuple[int, Stored]], span: tuple[int, int], wanted: list[Stored]) -> list[tuple[int, int]]:
+def _ask(parts: Sequence[tuple[int, Stored]], span: tuple[int, int], wanted: list[Place]) -> list[tuple[int, int]]:
     """(position in the chain, place in `wanted`) of the parts' samples in a span of positions."""
     asked: list[tuple[int, int]] = []
     for at, stored in parts:
         first, last = max(span[0], at), min(span[1], at + len(stored))
         if last > first:
-            asked.append((first, len(wanted)))
-            wanted.append(stored[first - at : last - at])
+            for before, place in stored[first - at : last - at].places():
+                asked.append((first + before, len(wanted)))
+                wanted.append(place)
     return asked
 
 
@@ -194,7 +199,7 @@ def _judged(
     origins: list[Chain] = []
     differing_s = 0.0
     for chain, kept, covered in chains:
-        runs = _whole_runs([(at, x) for at, place in kept if (x := arrays[place]) is not None])
+        runs = joined_runs([(at, x) for at, place in kept if (x := arrays[place]) is not None])
         for at, samples in runs:
             start_ns = chain.start_ns + round(at * 1e9 / chain.rate_hz)
             good = good_pieces(Segment(start_ns, chain.rate_hz, samples))
@@ -218,7 +223,7 @@ def _judged(
     return _Span(here, pieces, differing_s)
 
 
-def _whole_runs(parts: Sequence[tuple[int, np.ndarray]]) -> list[tuple[int, np.ndarray]]:
+def joined_runs(parts: Sequence[tuple[int, np.ndarray]]) -> list[tuple[int, np.ndarray]]:
     """(position, samples) of parts that follow each other, as one array where no part is missing."""
     runs: list[tuple[int, list[np.ndarray]]] = []
     end = -1

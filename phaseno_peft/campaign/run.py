@@ -44,6 +44,11 @@ class Run:
         )
 
     @property
+    def station_ids(self) -> tuple[str, ...]:
+        """Ids in the order of the first axis."""
+        return tuple(s.station_id for s in self.stations)
+
+    @property
     def duration_s(self) -> float:
         """Real length, n_samples / rate_hz."""
         return self.n_samples / self.rate_hz

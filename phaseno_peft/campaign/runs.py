@@ -14,7 +14,7 @@ from pathlib import Path
 from obspy import Stream, Trace, UTCDateTime
 
 from phaseno_peft.campaign.findings import Finding, gather, warnings_first
-from phaseno_peft.campaign.long_run import INSPECTED_S, LongRun
+from phaseno_peft.campaign.long_run import INSPECTED_S, LongRun, joined_runs
 from phaseno_peft.campaign.run import OnFindings, Run
 from phaseno_peft.campaign.sources import Header, Index, Source, Stored, UnreadableFileError
 from phaseno_peft.campaign.stations import StationTable
@@ -115,13 +115,15 @@ class Runs:
         return LongRun(name, group, self._index, self._stations, self._preprocessing).run()
 
     def _stream(self, group: Sequence[Header]) -> Stream:
-        arrays = self._index.read([Stored(header, 0, header.n_samples) for header in group])
+        whole = [list(Stored(header, 0, header.n_samples).places()) for header in group]
+        arrays = iter(self._index.read([place for places in whole for _, place in places]))
         traces = []
-        for header, samples in zip(group, arrays, strict=True):
-            if samples is not None:
-                network, station, location, channel = header.seed_id.split(".")
-                codes = {"network": network, "station": station, "location": location, "channel": channel}
-                start = UTCDateTime(ns=header.start_ns)
+        for header, places in zip(group, whole, strict=True):
+            network, station, location, channel = header.seed_id.split(".")
+            codes = {"network": network, "station": station, "location": location, "channel": channel}
+            there = [(at, samples) for at, _ in places if (samples := next(arrays)) is not None]
+            for at, samples in joined_runs(there):
+                start = UTCDateTime(ns=header.start_ns + round(at * 1e9 / header.rate_hz))
                 traces.append(Trace(samples, {**codes, "sampling_rate": header.rate_hz, "starttime": start}))
         return Stream(traces)
 

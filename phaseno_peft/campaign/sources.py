@@ -10,7 +10,7 @@ import itertools
 import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -20,7 +20,8 @@ from obspy import Stream
 
 from phaseno_peft.campaign.channels import true_runs
 from phaseno_peft.campaign.findings import Finding
-from phaseno_peft.campaign.plan import seed_id_of
+from phaseno_peft.campaign.plan import few, seed_id_of
+from phaseno_peft.campaign.segments import SAME_RATE
 from phaseno_peft.campaign.waveform_files import (
     ChannelMap,
     list_files,
@@ -49,26 +50,37 @@ class UnreadableFileError(CampaignError):
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
-    """What a header says of a trace."""
+class Place:
+    """Where samples lie: from one sample to another of a trace of a part."""
 
     part: int
-    """Number of the part of the source that holds it."""
     number: int
-    """Its number in that part."""
     first: int
-    """Sample of the trace in the part that this one begins with."""
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the header of a trace says, and where its samples lie."""
+
     name: str
     """Of the file, for messages."""
     seed_id: str
     start_ns: int
     rate_hz: float
     n_samples: int
+    places: tuple[Place, ...]
+    """One after the other; several where a file is read in parts."""
 
     @property
     def end_ns(self) -> int:
         """Time of the last sample."""
         return self.start_ns + round((self.n_samples - 1) * 1e9 / self.rate_hz)
+
+    def goes_on_with(self, other: Header) -> bool:
+        """True where the other one follows within half a sample on the same channel."""
+        late = (other.start_ns - self.start_ns) * 1e-9 * self.rate_hz - self.n_samples
+        return self.seed_id == other.seed_id and abs(late) <= 0.5 and abs(other.rate_hz / self.rate_hz - 1) <= SAME_RATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +97,15 @@ class Stored:
     def __getitem__(self, cut: slice) -> Stored:
         first, last, _ = cut.indices(len(self))
         return Stored(self.header, self.first + first, self.first + max(first, last))
+
+    def places(self) -> Iterator[tuple[int, Place]]:
+        """(how many of these samples come before, place) of every piece."""
+        at = 0
+        for place in self.header.places:
+            first, last = max(self.first - at, 0), min(self.last - at, place.last - place.first)
+            if last > first:
+                yield at + first - self.first, replace(place, first=place.first + first, last=place.first + last)
+            at += place.last - place.first
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +143,7 @@ class Index:
         self._cache: OrderedDict[int, Sequence[Any]] = OrderedDict()
         self._spool: tempfile.TemporaryDirectory[str] | None = None
         found = self._index(source, read_channels(channels))
-        self.headers: tuple[Header, ...] = tuple(sorted(found, key=lambda h: (h.start_ns, h.name, h.part, h.number)))
+        self.headers: tuple[Header, ...] = tuple(sorted(found, key=lambda h: (h.start_ns, h.name)))
         """In time order; of those that start together, by the name of the file."""
 
     def close(self) -> None:
@@ -131,19 +152,16 @@ class Index:
             self._spool.cleanup()
             self._spool = None
 
-    def read(self, wanted: Sequence[Stored]) -> list[np.ndarray | None]:
+    def read(self, wanted: Sequence[Place]) -> list[np.ndarray | None]:
         """Samples of each, every part opened once; None for those of a part that cannot be read and is skipped."""
         by_part: dict[int, list[int]] = {}
-        for i, stored in enumerate(wanted):
-            by_part.setdefault(stored.header.part, []).append(i)
+        for i, place in enumerate(wanted):
+            by_part.setdefault(place.part, []).append(i)
         found: list[np.ndarray | None] = [None] * len(wanted)
         for part, members in sorted(by_part.items()):
-            if (arrays := self._arrays(part)) is None:
-                continue
-            for i in members:
-                header, first = wanted[i].header, wanted[i].header.first
-                values = arrays[header.number][first + wanted[i].first : first + wanted[i].last]
-                found[i] = np.array(values)
+            if (arrays := self._arrays(part)) is not None:
+                for i in members:
+                    found[i] = np.array(arrays[wanted[i].number][wanted[i].first : wanted[i].last])
         return found
 
     def _arrays(self, part: int) -> Sequence[Any] | None:
@@ -204,17 +222,24 @@ class Index:
         found: list[Header] = []
         names: set[str] = set()
         unreadable = 0
+        passed_over: list[str] = []
         for file in files:
             name = file.name if file.stem in names else file.stem
             names.add(name)
             try:
                 whole_numbers = any(key.isdigit() for key in mapping)  # traces are counted from the file's beginning
                 spans = miniseed_spans(file, PART_BYTES) if file.is_file() and not whole_numbers else []
+                of_file: dict[str, list[Header]] = {}
                 for span in spans:
                     headers = read_span(file, span, headers_only=True)
                     rename_channels(headers, mapping)
-                    found += self._add(name, headers, _loader(partial(read_span, file, span)), f"{file}")
-                if not spans and (stream := read_file(file, in_folder=in_folder, headers_only=True)) is not None:
+                    load = _loader(partial(read_span, file, span))
+                    _join_parts(of_file, self._add(name, headers, load, f"{file}"))
+                found += itertools.chain.from_iterable(of_file.values())
+                stream = None if spans else read_file(file, in_folder=in_folder, headers_only=True)
+                if stream is None and not spans:
+                    passed_over.append(file.name)
+                elif stream is not None:
                     rename_channels(stream, mapping)
                     load = _loader(partial(read_file, file, in_folder=False))
                     found += self._add(name, stream, load, f"{file}")
@@ -223,6 +248,8 @@ class Index:
                 unreadable += 1
         if not self._parts and not unreadable:
             raise nothing_readable(source, files)
+        if passed_over:
+            self._tell([Finding("note", f"{few(passed_over)} passed over: no waveform format obspy knows.")])
         return found
 
     def _add_stream(self, name: str, stream: Stream) -> list[Header]:
@@ -277,7 +304,8 @@ class Index:
             self.rates_hz.add(rate_hz)
             for a, b in [(0, trace.stats.npts)] if mask is None else true_runs(~mask):
                 begin_ns = start_ns + round(a * 1e9 / rate_hz)
-                headers.append(Header(part, number, a, name, seed_id_of(trace.stats), begin_ns, rate_hz, b - a))
+                place = Place(part, number, a, b)
+                headers.append(Header(name, seed_id_of(trace.stats), begin_ns, rate_hz, b - a, (place,)))
         return headers
 
 
@@ -297,6 +325,17 @@ class _OnDisk:
         first, last, _ = cut.indices(self.n_samples)
         offset = self.first_byte + first * self.dtype.itemsize
         return np.fromfile(self.path, self.dtype, max(0, last - first), offset=offset)
+
+
+def _join_parts(of_file: dict[str, list[Header]], headers: Sequence[Header]) -> None:
+    """Add the headers of a file's next part, so that a trace that goes on from part to part stays one trace."""
+    for header in headers:
+        known = of_file.setdefault(header.seed_id, [])
+        if known and known[-1].goes_on_with(header):
+            n_samples, places = known[-1].n_samples + header.n_samples, known[-1].places + header.places
+            known[-1] = replace(known[-1], n_samples=n_samples, places=places)
+        else:
+            known.append(header)
 
 
 def _held_bytes(array: Any) -> int:

@@ -14,15 +14,9 @@ import torch
 from obspy import UTCDateTime
 
 from phaseno_peft.campaign import Window
-<<<<<<< HEAD
 from phaseno_peft.campaign.coordinates import unit_coordinates
-from phaseno_peft.campaign.labels import known_samples, triangles
-from phaseno_peft.campaign.grid import highpass
-=======
 from phaseno_peft.campaign.grid import highpass
 from phaseno_peft.campaign.labels import known_samples, triangles
-from phaseno_peft.campaign.stations import KM_PER_UNIT
->>>>>>> 3a0a0cd (Records are indexed by their headers and prepared run by run, span by span; planning, grid and segments in files of their own)
 from phaseno_peft.campaign.windows import WindowLabel, normalise
 from phaseno_peft.contract import BackboneDefaults, Preprocessing
 from phaseno_peft.evaluation import Scores, choose_thresholds, score

@@ -11,13 +11,8 @@ import numpy as np
 import pytest
 from obspy import UTCDateTime
 
-<<<<<<< HEAD
+from phaseno_peft.campaign.recording import Recording
 from phaseno_peft.campaign.station import Station
-from phaseno_peft.campaign.recording import Recording
-=======
-from phaseno_peft.campaign.recording import Recording
-from phaseno_peft.campaign.stations import Station
->>>>>>> 3a0a0cd (Records are indexed by their headers and prepared run by run, span by span; planning, grid and segments in files of their own)
 from phaseno_peft.campaign.windows import Window
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.evaluation.metrics import pick_window, score
