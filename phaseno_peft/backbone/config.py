@@ -25,9 +25,11 @@ class StemConfig:
     """Samples of every convolution, of its level."""
     stride: int = 4
     """Samples of a level that become one of the next."""
+    reach_samples: int = 0
+    """How far the output's heights may be moved to the times the stem hears (`stem.focused`). 0: they are not."""
 
     def __post_init__(self) -> None:
-        _check_positive(self, "backbone config: stem")
+        _check_positive(self, "backbone config: stem", may_be_zero=("reach_samples",))
         if self.levels < 2 or self.kernel_samples % 2 == 0 or self.kernel_samples < self.stride:
             raise BackboneError(
                 f"backbone config: stem: `levels` {self.levels} should be at least 2, `kernel_samples` "

@@ -27,7 +27,7 @@ from phaseno_peft.backbone.cpu.messages import BlockWeights, graph_block
 from phaseno_peft.backbone.cpu.spectral import Lift, decide, fourier_block
 from phaseno_peft.backbone.fourier import Resample, SpectralConv
 from phaseno_peft.backbone.graph import StationGraph
-from phaseno_peft.backbone.stem import Stem
+from phaseno_peft.backbone.stem import Stem, focused
 from phaseno_peft.errors import BackboneError
 
 Forward = Callable[[Tensor, StationGraph], Tensor]
@@ -100,7 +100,8 @@ class PhaseNO(nn.Module):
 
     With a stem: its probabilities of P and S are two more channels of the input, read by those columns of `fc0` that
     read the coordinates in upstream's network, and its logits times `skip`, a factor a phase, are added to the output.
-    A new network reads and adds nothing of it: columns and factors are zero.
+    If the stem's config has a reach, the sum is `focused`, with one more factor a phase, `focus`. A new network reads
+    and adds nothing of it: columns and factors are zero.
     """
 
     grid: Tensor
@@ -131,6 +132,8 @@ class PhaseNO(nn.Module):
         self.stem: Stem | None = None
         if config.stem is not None:
             self.stem, self.skip = Stem(config.stem), nn.Parameter(torch.zeros(2))
+            if config.stem.reach_samples:
+                self.focus = nn.Parameter(torch.zeros(2))
             with torch.no_grad():
                 self.fc0.weight[:, 3:5] = 0
         t, pad = config.window_samples, config.padding_samples
@@ -168,7 +171,10 @@ class PhaseNO(nn.Module):
         x = self.fno5(x1, self.gno4(x, graph))
         x = self.fno6(x0, self.gno5(x, graph))
         logits = self.decide(self.fno7(x))
-        return logits if heard is None else torch.addcmul(logits, heard, self.skip[:, None])
+        if self.stem is None or heard is None:
+            return logits
+        both, reach_samples = torch.addcmul(logits, heard, self.skip[:, None]), self.stem.config.reach_samples
+        return focused(both, heard, self.focus, reach_samples) if reach_samples else both
 
     def raw(self, waveforms: Tensor, heard: Tensor | None) -> list[Tensor]:
         """Waveforms and time grid, reflected at both ends: [station, padded time, 4]; the stem's curves likewise."""

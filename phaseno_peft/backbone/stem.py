@@ -3,7 +3,8 @@
 PhaseNO's operators see time through a few Fourier modes and pointwise layers, so that sharp onsets are hard to come by.
 A U-Net of strided convolutions has them at once (Ronneberger et al. 2015; the proportions of the default are those of
 PhaseNet, Zhu & Beroza 2019, table 1). Its curves take the place of the operator's two inert coordinate channels, and
-its logits are added to the output; see `PhaseNO`.
+its logits are added to the output; see `PhaseNO`. The operator's curves are broad in time, so that a sum of both peaks
+between them; `focused` gives the time back to the stem.
 
 Padding is TensorFlow's 'SAME', so that weights published for PhaseNet mean here what they meant there.
 """
@@ -164,6 +165,20 @@ class Stem(nn.Module):
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         """Typed for mypy."""
         return cast(Tensor, super().__call__(*args, **kwargs))
+
+
+def focused(logits: Tensor, heard: Tensor, factor: Tensor, reach_samples: int) -> Tensor:
+    """Logits [station, 2 (P, S), sample] whose heights are kept and whose times are drawn to the stem's.
+
+    At a factor of 1 a sample gets the highest logit within `reach_samples`, less what the stem's own logit `heard`
+    lacks there of its highest: the operator says whether there is an arrival, the stem when. At 0 nothing changes;
+    between, the operator moves the time as well, so that an adapter can. All this fades with the stem's highest
+    probability within reach: what the stem does not hear stays the operator's.
+    """
+    pool = partial(F.max_pool1d, kernel_size=2 * reach_samples + 1, stride=1, padding=reach_samples)
+    highest = pool(heard)
+    drawn = pool(logits) - logits + heard - highest
+    return torch.addcmul(logits, torch.sigmoid(highest) * drawn, factor[:, None])
 
 
 def own_normalisation(waveforms: Tensor) -> Tensor:

@@ -270,7 +270,7 @@ def apply_state(model: PhaseNO, tensors: Mapping[str, Tensor], origin: str) -> N
 
 
 def _of_stem(key: str) -> bool:
-    return key == "skip" or key.startswith("stem.")
+    return key in ("skip", "focus") or key.startswith("stem.")
 
 
 def fingerprint(model: torch.nn.Module) -> str:

@@ -34,6 +34,10 @@ from phaseno_peft.training.loop import masked_loss, seeded
 
 OPEN_SKIP = 0.5
 """Factor on a new stem's logits when the operator joins in; it settles near 0.4."""
+OPEN_FOCUS = 1.0
+"""Part of the time that is the stem's, from the start; the loss hardly depends on it, so that it stays."""
+REACH_SAMPLES = 40
+"""Of a new stem: the operator's peaks lie within 0.4 s of the stem's."""
 OPEN_COLUMNS = 0.3
 """Deviation of the columns of fc0 that read a new stem's curves, of the size of the others."""
 ROWS_PER_JUDGEMENT = 10
@@ -98,7 +102,7 @@ def _metadata(path: Path) -> dict[str, Any]:
 def with_stem(model: PhaseNO, seed: int) -> PhaseNO:
     """The same network with a fresh stem, which changes nothing yet."""
     with seeded(seed):
-        made = PhaseNO(dataclasses.replace(model.phaseno_config, stem=StemConfig()))
+        made = PhaseNO(dataclasses.replace(model.phaseno_config, stem=StemConfig(reach_samples=REACH_SAMPLES)))
     state = made.state_dict()
     state |= {key: tensor.clone() for key, tensor in model.state_dict().items()}
     state["fc0.weight"][:, 3:5] = 0
@@ -115,6 +119,8 @@ def open_stem(model: PhaseNO, seed: int) -> None:
             drawn = torch.randn(columns.shape, generator=torch.Generator().manual_seed(seed))
             columns.copy_(OPEN_COLUMNS * drawn)
             model.skip.fill_(OPEN_SKIP)
+            if model.stem is not None and model.stem.config.reach_samples:
+                model.focus.fill_(OPEN_FOCUS)
 
 
 class StemAlone(nn.Module):

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -22,11 +23,11 @@ from phaseno_peft.backbone import (
     fingerprint,
     from_phasenet,
     load_backbone,
-    parallel,
     read_card,
     save_backbone,
 )
-from phaseno_peft.backbone.stem import LARGEST_LOGIT, Layer, RisingLayer, own_normalisation, same_padding
+from phaseno_peft.backbone.cpu import parallel
+from phaseno_peft.backbone.stem import LARGEST_LOGIT, Layer, RisingLayer, focused, own_normalisation, same_padding
 from phaseno_peft.errors import BackboneError
 from tests.backbone.conftest import SMALL, small_network
 from tests.backbone.phasenet import phasenet_tensors
@@ -191,13 +192,89 @@ def test_statistics_are_learnt_only_where_it_is_asked_for() -> None:
     assert fingerprint(model) != before
 
 
-@pytest.fixture
-def saved(tmp_path: Path) -> Path:
-    return save_backbone(stem_network(), tmp_path / "heard", "heard", THRESHOLDS)
+def bump(at: int, half_base: int, height: float, floor: float = -LARGEST_LOGIT) -> Tensor:
+    """A triangle on a floor, [1, 2, 400]; S 30 samples after P."""
+    t = torch.arange(400.0)
+    shapes = [(1 - (t - at - 30 * row).abs() / half_base).clamp(min=0) for row in range(2)]
+    return (floor + (height - floor) * torch.stack(shapes))[None]
+
+
+def test_the_operator_gives_the_height_and_the_stem_the_time() -> None:
+    broad, narrow = bump(150, 60, 3.0, floor=-4.0), bump(162, 6, 1.0)
+    ones, zeros = torch.ones(2), torch.zeros(2)
+    assert torch.equal(focused(broad, narrow, zeros, 40), broad)
+    whole = focused(broad, narrow, ones, 40)
+    assert whole[0].argmax(-1).tolist() == [162, 192]
+    gate = float(torch.sigmoid(torch.tensor(1.0)))
+    at_stem = (1 - gate) * broad[0, 0, 162] + gate * 3.0
+    assert float(whole[0, 0, 162]) == pytest.approx(float(at_stem), abs=1e-5)
+    half = focused(broad, narrow, 0.5 * ones, 40)
+    torch.testing.assert_close(half, (broad + whole) / 2)
+    one_phase = focused(broad, narrow, torch.tensor([1.0, 0.0]), 40)
+    assert torch.equal(one_phase[:, 0], whole[:, 0])
+    assert torch.equal(one_phase[:, 1], broad[:, 1])
+
+
+def test_what_the_stem_does_not_hear_stays_the_operator_s() -> None:
+    broad, silence = bump(150, 60, 3.0, floor=-4.0), torch.full((1, 2, 400), -LARGEST_LOGIT)
+    assert float((focused(broad, silence, torch.ones(2), 40) - broad).abs().max()) < 3e-3
+    far = focused(broad, bump(250, 6, 1.0), torch.ones(2), 40)
+    assert far[0, 0].argmax() == 150
+    torch.testing.assert_close(far[..., :203], broad[..., :203], atol=3e-3, rtol=0)
+
+
+def test_an_operator_that_is_not_outvoted_moves_the_time() -> None:
+    narrow = bump(162, 40, 1.0)
+    early, late = (
+        focused(bump(at, 40, 12.0, floor=-4.0) + narrow, narrow, torch.tensor([0.3, 0.3]), 40) for at in (140, 180)
+    )
+    assert early[0, 0].argmax() < 162 < late[0, 0].argmax()
+    operator = bump(150, 60, 3.0, floor=-4.0).requires_grad_()
+    focused(operator, narrow, torch.tensor([0.7, 0.7]), 40)[0, 0, 150:175].sum().backward()  # type: ignore[no-untyped-call]
+    assert operator.grad is not None
+    assert bool((operator.grad[0, 0, 150:175] > 0).all())
+
+
+def focused_network() -> PhaseNO:
+    """`stem_network` whose output is drawn to the stem's times."""
+    plain = stem_network()
+    model = PhaseNO(dataclasses.replace(SMALL, stem=dataclasses.replace(SMALL_STEM, reach_samples=20))).eval()
+    model.load_state_dict(model.state_dict() | plain.state_dict())
+    return model.requires_grad_(False)
+
+
+def test_a_reach_changes_no_bit_until_its_factors_are_set() -> None:
+    model, plain, x = focused_network(), stem_network(), network_input()
+    assert not model.focus.any()
+    with torch.no_grad():
+        assert torch.equal(model(*x), plain(*x))
+        model.focus.copy_(torch.tensor([0.5, 0.9]))
+        assert model.stem is not None
+        expected = focused(plain(*x), model.stem(x[0]), model.focus, 20)
+        torch.testing.assert_close(model(*x), expected)
+        assert float((expected - plain(*x)).abs().max()) > 1e-3
+    assert "focus" not in plain.state_dict()
+
+
+def test_a_config_without_a_reach_reads_as_one_of_zero(tmp_path: Path) -> None:
+    folder = save_backbone(stem_network(), tmp_path / "heard", "heard", THRESHOLDS)
+    config = json.loads((folder / "config.json").read_text())
+    config["architecture"]["stem"].pop("reach_samples", None)
+    (folder / "config.json").write_text(json.dumps(config))
+    again = load_backbone(folder)
+    assert fingerprint(again) == fingerprint(stem_network())
+    with torch.no_grad():
+        assert torch.equal(again(*network_input()), stem_network()(*network_input()))
+
+
+@pytest.fixture(params=[stem_network, focused_network], ids=["summed", "focused"])
+def saved(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    return save_backbone(request.param(), tmp_path / "heard", "heard", THRESHOLDS)
 
 
 def test_a_backbone_with_a_stem_is_saved_and_loaded_bit_for_bit(saved: Path) -> None:
-    model, again, x = stem_network(), load_backbone(saved), network_input()
+    again, x = load_backbone(saved), network_input()
+    model = focused_network() if "focus" in again.state_dict() else stem_network()
     assert again.phaseno_config == model.phaseno_config
     assert read_card(saved).fingerprint == fingerprint(again)
     assert fingerprint(again) != fingerprint(small_network())
@@ -207,7 +284,7 @@ def test_a_backbone_with_a_stem_is_saved_and_loaded_bit_for_bit(saved: Path) -> 
 
 
 def without_stem(tensors: dict[str, Tensor], config: dict[str, object]) -> None:
-    for key in [key for key in tensors if key.startswith("stem.") or key == "skip"]:
+    for key in [key for key in tensors if key.startswith("stem.") or key in ("skip", "focus")]:
         tensors.pop(key)
 
 
@@ -216,7 +293,7 @@ def unnamed(tensors: dict[str, Tensor], config: dict[str, object]) -> None:
 
 
 def larger(tensors: dict[str, Tensor], config: dict[str, object]) -> None:
-    config["stem"] = {**dataclasses.asdict(SMALL_STEM), "channels": 3}
+    config["stem"] = {**cast("dict[str, int]", config["stem"]), "channels": 3}
 
 
 def spoilt(tensors: dict[str, Tensor], config: dict[str, object]) -> None:
@@ -263,6 +340,37 @@ def test_config_and_file_must_agree_on_the_stem(
     path.write_text(json.dumps(config))
     with pytest.raises(BackboneError, match=said):
         load_backbone(saved)
+
+
+@pytest.mark.parametrize(
+    ("made", "edit", "said"),
+    [
+        (
+            focused_network,
+            lambda tensors, _: tensors.pop("focus"),
+            "1 tensors of PhaseNO are missing, the first is focus",
+        ),
+        (stem_network, lambda tensors, _: tensors.update(focus=torch.ones(2)), "are not PhaseNO's, the first is focus"),
+        (focused_network, lambda tensors, _: tensors.update(focus=torch.ones(3)), "focus is .*PhaseNO needs"),
+        (focused_network, lambda tensors, _: tensors["focus"].fill_(float("nan")), "focus holds NaN"),
+        (
+            focused_network,
+            lambda _, config: config["stem"].update(reach_samples=0),
+            "are not PhaseNO's, the first is focus",
+        ),
+        (focused_network, lambda _, config: config["stem"].update(reach_samples=-1), "`reach_samples` should be"),
+    ],
+    ids=["missing", "surplus", "misshapen", "nan", "no reach", "impossible"],
+)
+def test_config_and_file_must_agree_on_the_reach(
+    tmp_path: Path,
+    made: Callable[[], PhaseNO],
+    edit: Callable[[dict[str, Tensor], dict[str, dict[str, int]]], object],
+    said: str,
+) -> None:
+    test_config_and_file_must_agree_on_the_stem(
+        save_backbone(made(), tmp_path / "heard", "heard", THRESHOLDS), edit, said
+    )
 
 
 @pytest.mark.parametrize(("phases", "order"), [("NPS", "ENZ"), ("PSN", "ZNE")])

@@ -18,7 +18,9 @@ from phaseno_peft.errors import BackboneError, CampaignError, PhasenoPeftError
 from phaseno_peft.pretraining import BatchDataset, PretrainingSettings, Sources, StemSettings, pretrain
 from phaseno_peft.pretraining.checkpoint import checkpoints, load_checkpoint
 from phaseno_peft.pretraining.distil import (
+    OPEN_FOCUS,
     OPEN_SKIP,
+    REACH_SAMPLES,
     StemTeacher,
     distillation_loss,
     open_stem,
@@ -58,7 +60,7 @@ def test_a_run_trains_a_stem_and_then_the_whole(
     rows: list[Any] = []
     made = run(tmp_path / "run", small_backbone, with_stage(lean), teacher_file, on_row=rows.append)
     model = load_backbone(made.backbone)
-    assert model.phaseno_config.stem == StemConfig()
+    assert model.phaseno_config.stem == StemConfig(reach_samples=REACH_SAMPLES)
     assert made.progress.stem_step == 3
     assert made.progress.step == 2
     assert [row["step"] for row in made.progress.stem_curve] == [1, 2, 3]
@@ -156,6 +158,7 @@ def test_a_new_stem_changes_nothing_until_it_is_opened(small_backbone: Path) -> 
         assert torch.equal(model(*x), plain(*x))
         open_stem(model, 0)
         assert model.skip.tolist() == [OPEN_SKIP, OPEN_SKIP]
+        assert model.focus.tolist() == pytest.approx([OPEN_FOCUS, OPEN_FOCUS])
         assert not torch.equal(model(*x), plain(*x))
     opened = fingerprint(model)
     open_stem(model, 1)
