@@ -54,7 +54,7 @@ from phaseno_peft.campaign import (
 from phaseno_peft.campaign.stretch import make_stretch
 from phaseno_peft.contract import PHASES, Frame, Preprocessing
 from phaseno_peft.errors import PhasenoPeftError
-from phaseno_peft.evaluation import Scores, choose_thresholds, f1_gain, score
+from phaseno_peft.evaluation import Predictions, Scores, choose_thresholds, cross_fitted_scores, f1_gain, score
 from phaseno_peft.files import write_file
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.simulation import simulate_network_windows
@@ -222,25 +222,10 @@ def degraded(window: Window, noise: Sequence[Window], rng: np.random.Generator) 
 # -------------------------------------------------------------------------------------------------- scoring
 
 
-def joined(a: Scores, b: Scores) -> Scores:
-    """Scores of two sets of windows as one; a threshold is then the mean of two."""
-    tallies = {}
-    for phase, x in a.tallies.items():
-        y = b.tallies[phase]
-        both = {name: getattr(x, name) + getattr(y, name) for name in x.__slots__ if name not in ("phase", "threshold")}
-        both["match_window"] = x.match_window + tuple(w + a.n_windows for w in y.match_window)
-        tallies[phase] = type(x)(phase=phase, threshold=(x.threshold + y.threshold) / 2, **both)
-    return dataclasses.replace(a, tallies=tallies, noise_windows=a.noise_windows + b.noise_windows)
-
-
-def cross_fitted(windows: Sequence[Window], found: Probabilities) -> Scores:
-    """Each half of the windows at the thresholds that are best on the other half."""
-    halves = [(windows[i::2], found[i::2]) for i in (0, 1)]
-    (a, b) = (
-        score(*halves[i], choose_thresholds(*halves[1 - i], spare_picks=0), tolerances_s=TOLERANCES_S, seed=SEED)
-        for i in (0, 1)
-    )
-    return joined(a, b)
+def fitted_on_halves(windows: Sequence[Window], found: Probabilities) -> Scores:
+    """Each half of the windows, every other one, at the thresholds that are best on the other half."""
+    halves = [i % 2 for i in range(len(windows))]
+    return cross_fitted_scores(Predictions(windows, found), halves, spare_picks=0, tolerances_s=TOLERANCES_S, seed=SEED)
 
 
 def interval(values: Sequence[float], statistic: Callable[[NDArray[np.float64]], Any]) -> tuple[float, float]:
@@ -331,7 +316,7 @@ def zero_shot(report: Report, models: Sequence[Model], where: str, about: str, w
         start = time.perf_counter()
         found[model.name] = model.run(windows)
         seconds[model.name] = time.perf_counter() - start
-    fitted = {model.name: cross_fitted(windows, found[model.name]) for model in models}
+    fitted = {model.name: fitted_on_halves(windows, found[model.name]) for model in models}
     report.say("Thresholds cross-fitted:")
     report.say()
     score_table(report, where, "cross-fitted", fitted)
@@ -419,7 +404,7 @@ def one_component(report: Report, models: Sequence[Model], sets: Mapping[str, Se
         full = [w for w in windows if not any(np.array_equal(x[0], x[2]) for x in w.waveforms)]
         for what, given in (("E, N, Z", full), ("Z alone", [vertical_only(w) for w in full])):
             for model in models:
-                found = cross_fitted(given, model.run(given))
+                found = fitted_on_halves(given, model.run(given))
                 cells = [f"{found.phase(phase, t).f1:.3f}" for phase in PHASES for t in TOLERANCES_S]
                 rows.append((where, len(full), what, model.name, *cells))
     report.table(("set", "windows", "input", "model", "P F1 0.5 s", "P 0.1 s", "S F1 0.5 s", "S 0.1 s"), rows)

@@ -251,7 +251,7 @@ def _run(setup: ComparisonSetup, planned: PlannedRun, training: TrainingSettings
     )
     if fitted.n_trainable and not planned.recipe.changes_backbone:
         check_switched_off(fitted.model, setup.dataset, setup.frozen_probabilities)
-    verdict = judge_model(fitted.model, setup.dataset)
+    judged = judge_model(fitted.model, setup.dataset)
     run = Run(
         recipe=planned.recipe.name,
         trains=planned.recipe.trains,
@@ -261,12 +261,12 @@ def _run(setup: ComparisonSetup, planned: PlannedRun, training: TrainingSettings
         epoch_kept=fitted.kept,
         epochs=len(fitted.history) - 1 if fitted.history else 0,
         seconds=fitted.seconds,
-        validation=verdict.validation,
-        test=verdict.test,
+        validation=judged.validation,
+        test=judged.test,
         home=judge_forgetting(fitted.model),
     )
     if setup.save_backbones and planned.recipe.changes_backbone:
-        _save_backbone(setup, planned, fitted, verdict.thresholds)
+        _save_backbone(setup, planned, fitted, judged.thresholds)
     path = setup.result(planned)
     path.parent.mkdir(parents=True, exist_ok=True)
     about = {"format": FORMAT, "what": setup.what(planned, training), "run": run.to_json()}

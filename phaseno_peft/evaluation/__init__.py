@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from phaseno_peft.evaluation.held_out import Predictions, cross_fitted_scores, joined_scores, score_at_thresholds_of
 from phaseno_peft.evaluation.matching import Matching, match
 from phaseno_peft.evaluation.metrics import (
     WindowPick,
@@ -25,6 +26,7 @@ __all__ = [
     "Matching",
     "PhaseScore",
     "PhaseTally",
+    "Predictions",
     "Scores",
     "WindowPick",
     "calibrate_uncertainty",
@@ -32,10 +34,13 @@ __all__ = [
     "comparison_markdown",
     "comparison_table",
     "cross_entropy",
+    "cross_fitted_scores",
     "f1_gain",
+    "joined_scores",
     "match",
     "pick_window",
     "read_evaluation",
     "score",
+    "score_at_thresholds_of",
     "write_evaluation",
 ]

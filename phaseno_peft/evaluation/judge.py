@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +15,14 @@ from phaseno_peft.campaign import Campaign, Split, Window, fixed_windows, split_
 from phaseno_peft.contract import Frame, Preprocessing
 from phaseno_peft.cr_lora import selected_adapter
 from phaseno_peft.errors import CampaignError
-from phaseno_peft.evaluation.metrics import choose_thresholds, score
+from phaseno_peft.evaluation.held_out import Predictions, score_at_thresholds_of
+from phaseno_peft.evaluation.metrics import score
 from phaseno_peft.evaluation.scores import Scores
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.picking.picker import Picker
 
 log = logging.getLogger(__name__)
+ProbabilitiesOf = Callable[[list[Window]], list[NDArray[np.float32]]]
 VALIDATION_DRAWS = 2
 """There are few validation events: each is seen at this many places in the window."""
 
@@ -48,8 +51,6 @@ def judge(
     say = on_stage or log.info
     contract = picker.adapter_contract
     made, preprocessing = contract.provenance, contract.preprocessing
-    thresholds = picker.backbone_thresholds
-    of_rivals = [dict(rival.thresholds) for rival in rivals]
     try:
         split = split_campaign(campaign, made.seed)
         is_own = split.sha256() == made.split_sha256
@@ -58,16 +59,11 @@ def judge(
     if is_own:
         windows = fixed_windows(split.test, contract.frame, preprocessing, made.seed)
         validation = validation_windows(split, contract.frame, preprocessing, made.seed)
-        frozen = _probabilities(picker, None, validation)
-        thresholds = choose_thresholds(validation, frozen, min_distance_s=contract.min_distance_s)
-        of_rivals = [
-            choose_thresholds(validation, rival.probabilities(validation), min_distance_s=contract.min_distance_s)
-            for rival in rivals
-        ]
         n_events = len({event for stretch in split.test for event in stretch.event_ids})
         events = f"{n_events} held-out test events of the adapter's own campaign"
     else:
         windows = fixed_windows(campaign.stretches(), campaign.frame, preprocessing, made.seed)
+        validation = []
         n_events = len({event for stretch in campaign.stretches() for event in stretch.event_ids})
         which = (
             "a campaign that differs from the adapter's training campaign"
@@ -82,14 +78,22 @@ def judge(
         if set(made.stations) & set(campaign.stations.station_ids):
             events += ". It shares stations with the training campaign: if it shares events too, these scores flatter"
     say(f"scoring {len(windows)} windows: {events}")
-    scores = {}
-    for name, adapter, at in (("frozen", None, thresholds), ("adapter", picker.active_adapter, contract.thresholds)):
-        found = _probabilities(picker, adapter, windows)
-        scores[name] = score(windows, found, at, min_distance_s=contract.min_distance_s)
-    for rival, at in zip(rivals, of_rivals, strict=True):
+
+    def scored(probabilities_of: ProbabilitiesOf, default_thresholds: Mapping[str, float]) -> Scores:
+        found = Predictions(windows, probabilities_of(windows))
+        if not validation:
+            return score(*found, default_thresholds, min_distance_s=contract.min_distance_s)
+        chosen_on = Predictions(validation, probabilities_of(validation))
+        return score_at_thresholds_of(chosen_on, found, min_distance_s=contract.min_distance_s)
+
+    adapted = _probabilities(picker, picker.active_adapter, windows)
+    scores = {
+        "frozen": scored(partial(_probabilities, picker, None), picker.backbone_thresholds),
+        "adapter": score(windows, adapted, contract.thresholds, min_distance_s=contract.min_distance_s),
+    }
+    for rival in rivals:
         say(f"scoring {rival.name}")
-        found = rival.probabilities(windows)
-        scores[rival.name] = score(windows, found, at, min_distance_s=contract.min_distance_s)
+        scores[rival.name] = scored(rival.probabilities, rival.thresholds)
     return Judgement(scores, events)
 
 

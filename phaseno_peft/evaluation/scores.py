@@ -177,6 +177,11 @@ class Scores:
         """Windows without an event."""
         return sum(self.noise_windows)
 
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Phase -> probability from which on a peak was a pick."""
+        return {phase: tally.threshold for phase, tally in self.tallies.items()}
+
     def n_labels(self, phase: str) -> int:
         """Labels of a phase in all windows."""
         return sum(self._tally(phase).labels)

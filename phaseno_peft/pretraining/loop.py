@@ -22,7 +22,7 @@ from phaseno_peft.backbone import PhaseNO
 from phaseno_peft.campaign import Window
 from phaseno_peft.contract import PHASES
 from phaseno_peft.errors import PhasenoPeftError
-from phaseno_peft.evaluation import choose_thresholds, cross_entropy, score
+from phaseno_peft.evaluation import Predictions, choose_thresholds, cross_entropy, score_at_thresholds_of
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.pretraining.batches import Batch
 from phaseno_peft.pretraining.checkpoint import Progress
@@ -233,19 +233,21 @@ def judged(
     thresholds on its own windows and of the phases that it has labels of.
     """
     found = {
-        name: window_probabilities(model, windows, settings.edge_limit_km, may_diverge=True)
+        name: Predictions(windows, window_probabilities(model, windows, settings.edge_limit_km, may_diverge=True))
         for name, windows in held_out.items()
     }
     row: dict[str, float] = {}
     of_sources, losses = [], []
-    for name, windows in held_out.items():
-        scores = score(windows, found[name], choose_thresholds(windows, found[name], spare_picks=0))
+    for name, own in found.items():
+        scores = score_at_thresholds_of(own, own, spare_picks=0)
         labelled = [phase for phase in PHASES if scores.n_labels(phase)]
         row |= {f"{name} {phase} {t:g} s": scores.phase(phase, t).f1 for t in (0.5, 0.1) for phase in labelled}
         of_sources.append((scores.mean_f1(0.5) + scores.mean_f1(0.1)) / 2)
-        losses.append(cross_entropy(windows, found[name], settings.positive_weight))
-    every = [window for windows in held_out.values() for window in windows]
-    thresholds = choose_thresholds(every, [x for name in held_out for x in found[name]])
+        losses.append(cross_entropy(*own, settings.positive_weight))
+    thresholds = choose_thresholds(
+        [window for own in found.values() for window in own.windows],
+        [probabilities for own in found.values() for probabilities in own.probabilities],
+    )
     return {"score": float(np.mean(of_sources)), "validation_loss": float(np.mean(losses)), **row}, thresholds
 
 

@@ -33,7 +33,15 @@ from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.training import provenance
 from phaseno_peft.training.checkpoint import FOLDER
 from phaseno_peft.training.dataset import CampaignDataset
-from phaseno_peft.training.fit import Fitted, TrainingCallbacks, Verdict, check_switched_off, fit, judge_model, summary
+from phaseno_peft.training.fit import (
+    Fitted,
+    ModelScores,
+    TrainingCallbacks,
+    check_switched_off,
+    fit,
+    judge_model,
+    summary,
+)
 from phaseno_peft.training.forgetting import FORGETTING_WINDOWS, judge_forgetting
 from phaseno_peft.training.history import Epoch, best_epoch
 from phaseno_peft.training.provenance import LabelSource
@@ -292,8 +300,8 @@ def _write(
     trained: TrainedAdapter,
     fitted: Fitted,
     dataset: CampaignDataset,
-    frozen: Verdict,
-    adapter: Verdict,
+    frozen: ModelScores,
+    adapter: ModelScores,
     labels: int | None,
     *,
     confidential: bool,

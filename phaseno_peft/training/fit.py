@@ -19,7 +19,7 @@ from phaseno_peft.backbone import EMBEDDED, fingerprint, load_backbone
 from phaseno_peft.campaign import Window
 from phaseno_peft.contract import BackboneDefaults
 from phaseno_peft.errors import AdapterError
-from phaseno_peft.evaluation import Scores, choose_thresholds, score
+from phaseno_peft.evaluation import Predictions, Scores, score, score_at_thresholds_of
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.training.checkpoint import Checkpoint
 from phaseno_peft.training.dataset import CampaignDataset, training_events
@@ -33,14 +33,18 @@ Probabilities = list[NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """How a model fares: thresholds from validation, scores on validation and on test with these."""
+class ModelScores:
+    """Scores of a model on validation and on test, both at the thresholds that validation chose."""
 
-    thresholds: dict[str, float]
     validation: Scores
     test: Scores
     validation_probabilities: Probabilities
     test_probabilities: Probabilities
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Phase -> the threshold that validation chose."""
+        return self.test.thresholds
 
 
 @dataclass(frozen=True)
@@ -147,19 +151,15 @@ def training_identity(
     }
 
 
-def judge_model(model: torch.nn.Module, dataset: CampaignDataset) -> Verdict:
+def judge_model(model: torch.nn.Module, dataset: CampaignDataset) -> ModelScores:
     """Thresholds chosen on validation, scores on both sides."""
     min_distance_s = BackboneDefaults().min_distance_s
-    validation = window_probabilities(model, dataset.validation, dataset.edge_limit_km)
-    test = window_probabilities(model, dataset.test, dataset.edge_limit_km)
-    thresholds = choose_thresholds(dataset.validation, validation, min_distance_s=min_distance_s)
-    return Verdict(
-        thresholds,
-        score(dataset.validation, validation, thresholds, min_distance_s=min_distance_s),
-        score(dataset.test, test, thresholds, min_distance_s=min_distance_s),
-        validation,
-        test,
-    )
+    of_validation = window_probabilities(model, dataset.validation, dataset.edge_limit_km)
+    of_test = window_probabilities(model, dataset.test, dataset.edge_limit_km)
+    validation, test = Predictions(dataset.validation, of_validation), Predictions(dataset.test, of_test)
+    on_test = score_at_thresholds_of(validation, test, min_distance_s=min_distance_s)
+    on_validation = score(*validation, on_test.thresholds, min_distance_s=min_distance_s)
+    return ModelScores(on_validation, on_test, of_validation, of_test)
 
 
 def check_switched_off(model: torch.nn.Module, dataset: CampaignDataset, frozen: Sequence[NDArray[np.float32]]) -> None:

@@ -19,7 +19,7 @@ from phaseno_peft.campaign.grid import highpass
 from phaseno_peft.campaign.labels import known_samples, triangles
 from phaseno_peft.campaign.windows import WindowLabel, normalise
 from phaseno_peft.contract import BackboneDefaults, Preprocessing
-from phaseno_peft.evaluation import Scores, choose_thresholds, score
+from phaseno_peft.evaluation import Predictions, Scores, score_at_thresholds_of
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.simulation import NetworkWindows, simulate_network_windows
 
@@ -45,10 +45,9 @@ def forgetting_windows() -> tuple[Window, ...]:
 def judge_forgetting(model: torch.nn.Module) -> Scores:
     """Scores of a model on every other forgetting window, with thresholds from the others."""
     windows = forgetting_windows()
-    found = window_probabilities(model, windows, EDGE_LIMIT_KM)
-    min_distance_s = BackboneDefaults().min_distance_s
-    thresholds = choose_thresholds(windows[::2], found[::2], min_distance_s=min_distance_s)
-    return score(windows[1::2], found[1::2], thresholds, min_distance_s=min_distance_s)
+    found = Predictions(windows, window_probabilities(model, windows, EDGE_LIMIT_KM))
+    even, odd = found.rows(slice(0, None, 2)), found.rows(slice(1, None, 2))
+    return score_at_thresholds_of(even, odd, min_distance_s=BackboneDefaults().min_distance_s)
 
 
 def simulated_window(made: NetworkWindows, graph: int) -> Window:

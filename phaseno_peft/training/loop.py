@@ -23,7 +23,7 @@ from torch import Tensor
 from phaseno_peft.campaign import Window, WindowSampler
 from phaseno_peft.campaign.augment import compose, limit_stations
 from phaseno_peft.errors import CampaignError
-from phaseno_peft.evaluation.metrics import choose_thresholds, cross_entropy, score
+from phaseno_peft.evaluation import Predictions, cross_entropy, score_at_thresholds_of
 from phaseno_peft.picking.inference import batches, network_input, window_probabilities
 from phaseno_peft.training.history import Epoch, TrainingState, best_epoch
 from phaseno_peft.training.settings import TrainingSettings, cosine, plateau
@@ -176,6 +176,7 @@ def judged(
 ) -> tuple[float, float, float, float]:
     """Loss, F1 of P and of S at 0.5 s, and mean F1 at 0.1 s, with the best thresholds on these windows."""
     probabilities = window_probabilities(model, windows, edge_limit_km, may_diverge=True)
-    scores = score(windows, probabilities, choose_thresholds(windows, probabilities, spare_picks=0))
+    found = Predictions(windows, probabilities)
+    scores = score_at_thresholds_of(found, found, spare_picks=0)
     loss = cross_entropy(windows, probabilities, settings.positive_weight)
     return loss, scores.phase("P", 0.5).f1, scores.phase("S", 0.5).f1, scores.mean_f1(0.1)

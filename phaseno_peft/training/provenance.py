@@ -18,7 +18,7 @@ from phaseno_peft.evaluation import Scores, f1_gain, pick_window, score
 from phaseno_peft.figures.scores import f1_against_tolerance, residual_histograms, score_bars, training_curves
 from phaseno_peft.figures.sections import record_section
 from phaseno_peft.training.dataset import CampaignDataset, training_events
-from phaseno_peft.training.fit import Fitted, Verdict
+from phaseno_peft.training.fit import Fitted, ModelScores
 from phaseno_peft.training.settings import TrainingSettings
 
 LabelSource = Literal["analyst", "automatic", "simulated", "unknown"]
@@ -82,7 +82,7 @@ def convention(offset: Mapping[str, LabelOffset]) -> LabelConvention:
     return found.pop() if len(found) == 1 else "unknown"
 
 
-def score_without_offset(dataset: CampaignDataset, frozen: Verdict) -> Scores:
+def score_without_offset(dataset: CampaignDataset, frozen: ModelScores) -> Scores:
     """The frozen backbone with its median residual of the validation events taken off: the cheapest rival there is."""
     shift_samples = []
     for phase in PHASES:
@@ -114,7 +114,9 @@ def captions(fitted: Fitted) -> dict[str, str]:
     return figures | ({"Training": "figures/training.png"} if len(fitted.history) > 1 else {})
 
 
-def draw(folder: Path, dataset: CampaignDataset, fitted: Fitted, frozen: Verdict, adapter: Verdict) -> dict[str, Path]:
+def draw(
+    folder: Path, dataset: CampaignDataset, fitted: Fitted, frozen: ModelScores, adapter: ModelScores
+) -> dict[str, Path]:
     """Figures of an adapter: name in its folder -> file in `folder`."""
     section = window_to_show(dataset.test)
     i = [window.name for window in dataset.test].index(section.name)
@@ -140,7 +142,7 @@ def draw(folder: Path, dataset: CampaignDataset, fitted: Fitted, frozen: Verdict
 
 
 def notes(
-    campaign: Campaign, frozen: Verdict, adapter: Verdict, kept: int, forgetting: Mapping[str, Scores]
+    campaign: Campaign, frozen: ModelScores, adapter: ModelScores, kept: int, forgetting: Mapping[str, Scores]
 ) -> list[str]:
     """Sentences for the card."""
     lines = []

@@ -9,32 +9,9 @@ import numpy as np
 import pytest
 from obspy import UTCDateTime
 
-from benchmarks.judge_backbone import cross_fitted, degraded, joined, ncedc, only, ridgecrest, vertical_only
+from benchmarks.judge_backbone import degraded, ncedc, only, ridgecrest, vertical_only
 from phaseno_peft.campaign import normalise
-from phaseno_peft.evaluation import score
-from tests.evaluation.handmade_windows import SAMPLES, probability, window
-
-AT = {"P": 0.3, "S": 0.3}
-
-
-def test_joined_scores_are_those_of_all_windows_at_once() -> None:
-    windows = [window({(0, "P"): [300], (1, "S"): [500]}), window({(1, "P"): [200]}), window(is_noise=True)]
-    found = [probability({(0, "P"): [305], (1, "S"): [530]}), probability({(1, "P"): [900]}), probability()]
-    whole = score(windows, found, AT)
-    parts = joined(score(windows[:1], found[:1], AT), score(windows[1:], found[1:], AT))
-    assert parts == whole
-    assert (parts.phase("P").tp, parts.phase("P").fp, parts.phase("P").fn) == (1, 1, 1)
-
-
-def test_each_half_is_picked_at_the_thresholds_of_the_other() -> None:
-    """Even windows are right above 0.6 with false picks at 0.5; odd ones are right at 0.4."""
-    even = window({(0, "P"): [300]}, stations=1), probability({(0, "P"): [300]}, stations=1, height=0.7)
-    false = probability({(0, "P"): [800]}, stations=1, height=0.5)
-    odd = window({(0, "P"): [300]}, stations=1), probability({(0, "P"): [300]}, stations=1, height=0.4)
-    windows = [even[0], odd[0]] * 3
-    found = [np.maximum(even[1], false), odd[1]] * 3
-    scores = cross_fitted(windows, found).phase("P")
-    assert (scores.tp, scores.fp, scores.fn) == (3, 3, 3)  # the wrong thresholds for either half, as it must be
+from tests.evaluation.handmade_windows import SAMPLES, window
 
 
 def test_stations_are_chosen_with_their_labels() -> None:
