@@ -39,7 +39,7 @@ def test_each_half_is_picked_at_the_thresholds_of_the_other() -> None:
 
 def test_each_of_three_parts_is_picked_at_the_thresholds_of_the_two_others() -> None:
     found = strong_and_weak()
-    parts = [0, 0, 1, 1, 2, 2]
+    parts = [0, 1, 0, 1, 2, 1]
     scores = cross_fitted_scores(found, parts, spare_picks=0)
     each = []
     for part in range(3):
