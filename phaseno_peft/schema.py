@@ -1,4 +1,4 @@
-"""JSON from strangers: bounded before it is parsed, checked field by field after.
+"""JSON that anybody may have written: bounded before it is parsed, checked field by field after.
 
 Declarations are the dataclasses themselves: `Annotated` types say range, length and pattern. pydantic does the checking
 and is imported when the first file is read, so that the command line starts at once.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 DEEPEST = 24
-"""Levels of lists and objects in each other; evaluation.json, the deepest of our files, has 8."""
+"""Levels of nesting; evaluation.json, the deepest of our files, has 8."""
 LONGEST_NUMBER = 40
 """Characters of a number; a float64 needs 25."""
 _STRICT = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
@@ -102,7 +102,7 @@ def parse(text: bytes) -> Any:
             parse_constant=_no_constant,
         )
     except RecursionError:
-        raise ValueError("lists or objects lie too deep in each other") from None
+        raise ValueError("lists or objects are nested too deeply") from None
     level: list[Any] = [raw]
     for _ in range(DEEPEST):
         level = [inner for outer in level if isinstance(outer, dict | list) for inner in _inside(outer)]

@@ -1,4 +1,4 @@
-"""What was picked: a `Catalogue` of events with labelled P and S picks, and which of several picks counts."""
+"""A `Catalogue` of events with labelled P and S picks, and which of several picks counts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.station_ids import station_fields
 
 OF_PREFERRED_ORIGIN, MANUAL, REVIEWED = 4, 2, 1
-"""What a pick's `standing` is the sum of."""
+"""What a pick's `rank` is the sum of."""
 UNASSOCIATED_ID = "smi:local/phaseno-peft/unassociated"
 """The event in which `PickList` keeps picks that belong to none."""
 PAUSE_S = 10.0
@@ -38,13 +38,13 @@ class LabelledPick:
     number: int = 0
     """Position in the file, counted from 1; for messages."""
     is_automatic: bool = False
-    """The catalogue says that a machine made it, and not that anybody has looked at it."""
+    """The catalogue says that a program made it and does not say that an analyst reviewed it."""
     method: str = ""
     """The catalogue's id of what made it; empty where it does not say."""
     phase_name: str = ""
     """As the catalogue writes it, for example "Pn"."""
-    standing: int = 0
-    """How much the catalogue stands by it: the sum of `OF_PREFERRED_ORIGIN`, `MANUAL` and `REVIEWED`."""
+    rank: int = 0
+    """Which of several picks of one arrival counts: the sum of `OF_PREFERRED_ORIGIN`, `MANUAL` and `REVIEWED`."""
     weight: float = 1.0
     """Of its arrival; 1 where the catalogue gives none."""
 
@@ -94,17 +94,17 @@ def phase_of(name: str) -> str | None:
 
 
 def one_per_station_and_phase(picks: Iterable[LabelledPick]) -> tuple[LabelledPick, ...]:
-    """Picks in time order with one left a (event, station, phase), by the catalogue's own word.
+    """Picks in time order with one left a (event, station, phase), chosen by the catalogue's own preferences.
 
     Usable ones go first, then those of the preferred origin, manual ones, reviewed ones, the earliest. Of picks with
     the same phase name, the weight of their arrivals goes before the time (of Pn and Pg the first is the onset,
     whatever their weights).
     """
     by_name: dict[tuple[str, str, str, str], LabelledPick] = {}
-    for pick in sorted(picks, key=lambda p: (not p.usable, -p.standing, -p.weight, p.time.ns)):
+    for pick in sorted(picks, key=lambda p: (not p.usable, -p.rank, -p.weight, p.time.ns)):
         by_name.setdefault((pick.event_id, pick.station_id, pick.phase, pick.phase_name), pick)
     kept: dict[tuple[str, str, str], LabelledPick] = {}
-    for pick in sorted(by_name.values(), key=lambda p: (not p.usable, -p.standing, p.time.ns)):
+    for pick in sorted(by_name.values(), key=lambda p: (not p.usable, -p.rank, p.time.ns)):
         kept.setdefault((pick.event_id, pick.station_id, pick.phase), pick)
     return tuple(sorted(kept.values(), key=lambda p: p.time.ns))
 

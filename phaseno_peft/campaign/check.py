@@ -29,7 +29,7 @@ OUTLYING_S = 5.0
 SP_SAMPLES = 50
 """Shorter S-P times (in the network's time) than this half second were rare in the network's training."""
 OFFSET_PICKS = 5
-"""Clear arrivals needed before an offset is spoken of."""
+"""Clear arrivals needed before an offset is reported."""
 
 
 def check_campaign(
@@ -39,7 +39,7 @@ def check_campaign(
     stretches: Sequence[Stretch],
     rate_hz: float,
 ) -> list[Finding]:
-    """Findings about a campaign as a whole: counts, S-P times, label offset, picks and stations that stand alone.
+    """Findings about a campaign as a whole: counts, S-P times, label offset, outlying picks, stations without picks.
 
     `stretches` are the recordings with the catalogue's picks in them; `rate_hz` is that of the recordings.
     """

@@ -1,4 +1,4 @@
-"""Events of obspy made into ours by the catalogue's own verdict: preferred origin, weights, evaluation."""
+"""Events of obspy converted to ours, by the catalogue's preferred origin, weights and evaluation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from phaseno_peft.campaign.tally import Tally, event_of_picks
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.station_ids import station_id_of
 
-SEEN_BY_AN_ANALYST = ("confirmed", "reviewed", "final")
+REVIEWED_STATUSES = ("confirmed", "reviewed", "final")
 """QuakeML evaluation statuses."""
 NORDIC_UNUSED = "4"
 """SEISAN's pick weights run from 0 (full) to 4 (none)."""
@@ -76,19 +76,19 @@ def _chosen_origin(event: Any) -> Any:
         for origin in event.origins:
             if origin.resource_id is not None and origin.resource_id.id == event.preferred_origin_id.id:
                 return origin
-    standing = [o for o in event.origins if str(o.evaluation_status or "") != "rejected"] or event.origins
-    manual = [o for o in standing if str(o.evaluation_mode or "") == "manual"]
-    return (manual or standing or [None])[-1]
+    not_rejected = [o for o in event.origins if str(o.evaluation_status or "") != "rejected"] or event.origins
+    manual = [o for o in not_rejected if str(o.evaluation_mode or "") == "manual"]
+    return (manual or not_rejected or [None])[-1]
 
 
 def _picks_of(
     event: Any, origin: Any, tally: Tally, format_name: str, stored: Collection[str] | None, made_up: str | None
 ) -> list[LabelledPick]:
-    """Complete P and S picks of an event, each with its standing; the event's id is filled in later."""
+    """Complete P and S picks of an event, each with its rank; the event's id is filled in later."""
     chosen = {a.pick_id.id: a for a in (origin.arrivals if origin is not None else []) if a.pick_id}
     superseded = {a.pick_id.id: a for o in event.origins if o is not origin for a in o.arrivals if a.pick_id}
     # NonLinLoc rejects a location (too few readings, too wide a gap), an analyst an event.
-    is_discarded = str(event.event_type or "") == "not existing" or (
+    is_rejected_event = str(event.event_type or "") == "not existing" or (
         format_name != "NLLOC_HYP" and origin is not None and str(origin.evaluation_status or "") == "rejected"
     )
     picks = []
@@ -123,16 +123,16 @@ def _picks_of(
         weight = _weight(arrival, format_name)
         unused = [
             ("are rejected by the catalogue; nothing is learnt within 1 s of them", status == "rejected"),
-            ("are of events the catalogue rejects; nothing is learnt within 1 s of them", is_discarded),
+            ("are of events the catalogue rejects; nothing is learnt within 1 s of them", is_rejected_event),
             (
                 "are automatic and were dropped when the event was located anew; nothing is learnt within 1 s of them",
-                mode == "automatic" and status not in SEEN_BY_AN_ANALYST and bool(chosen) and pick_id in superseded
+                mode == "automatic" and status not in REVIEWED_STATUSES and bool(chosen) and pick_id in superseded
                 and pick_id not in chosen,
             ),
         ]  # fmt: skip
-        said = next((text for text, holds in unused if holds), None)
-        if said is not None:
-            tally.counts[said] += 1
+        reason = next((text for text, holds in unused if holds), None)
+        if reason is not None:
+            tally.counts[reason] += 1
         time = UTCDateTime(pick.time)
         picks.append(
             LabelledPick(
@@ -142,14 +142,14 @@ def _picks_of(
                 phase=phase,
                 time=time,
                 uncertainty_s=_uncertainty_s(pick.time_errors),
-                usable=said is None and not weight <= 0 and _nordic_weight(pick) != NORDIC_UNUSED,
+                usable=reason is None and not weight <= 0 and _nordic_weight(pick) != NORDIC_UNUSED,
                 number=tally.n_picks,
-                is_automatic=mode == "automatic" and status not in SEEN_BY_AN_ANALYST,
+                is_automatic=mode == "automatic" and status not in REVIEWED_STATUSES,
                 method=str(pick.method_id.id) if pick.method_id else "",
                 phase_name=name,
-                standing=OF_PREFERRED_ORIGIN * (pick_id in chosen)
+                rank=OF_PREFERRED_ORIGIN * (pick_id in chosen)
                 + MANUAL * (mode == "manual")
-                + REVIEWED * (status in SEEN_BY_AN_ANALYST),
+                + REVIEWED * (status in REVIEWED_STATUSES),
                 weight=weight,
             )
         )

@@ -1,4 +1,4 @@
-"""Samples that nobody recorded: constant runs that fill a gap, and fill values, told from quiet noise and clipping."""
+"""Samples that were not recorded: constant runs that fill a gap, and fill values, unlike quiet noise and clipping."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def padding(segments: list[np.ndarray], rates_hz: list[float]) -> list[list[tupl
     total, count = int(lengths.sum()), len(lengths)
     steps = np.concatenate([r.step_in[1:] for r in runs])
     smallest = float(steps.min()) if len(steps) else 0.0  # the digitiser's step
-    everything = _Everything(runs)
+    values = _ChannelValues(runs)
     found: list[list[tuple[int, int]]] = []
     for r, rate_hz in zip(runs, rates_hz, strict=True):
         # Mean of the other runs of this channel, for each run.
@@ -64,20 +64,20 @@ def padding(segments: list[np.ndarray], rates_hz: list[float]) -> list[list[tupl
         biggest_step = np.fmax(r.step_in, r.step_out)  # NaN only where the run is the whole segment
         jump = (r.length >= DROPOUT_SAMPLES) & (biggest_step > 2.0 * smallest)
         steps_in_noise = ~(biggest_step > 2.0 * smallest)
-        by_chance = np.where(steps_in_noise, everything.longest_by_chance(r), 0.0)
+        by_chance = np.where(steps_in_noise, values.longest_by_chance(r), 0.0)
         is_padding = (long | jump) & (r.length >= TYPICAL_RUNS * usual) & (r.length >= by_chance)
         is_padding |= np.isin(r.value, FILL_VALUES)
         found.append(
             [
                 (int(r.first[i]), int(r.first[i] + r.length[i]))
                 for i in np.flatnonzero(is_padding)
-                if not everything.reaches(float(r.value[i]), int(r.length[i]), short=not (long[i] or jump[i]))
+                if not values.reaches(float(r.value[i]), int(r.length[i]), short=not (long[i] or jump[i]))
             ]
         )
     return [_joined(edges) for edges in found]
 
 
-class _Everything:
+class _ChannelValues:
     """All values of a channel, to tell a level the trace reaches (clipping) from one it jumps to (filling)."""
 
     def __init__(self, runs: list[_Runs]) -> None:

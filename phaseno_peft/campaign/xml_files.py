@@ -1,4 +1,4 @@
-"""XML from strangers: recognised by its first bytes, and never allowed to declare entities."""
+"""XML files: recognised by its first bytes, and never allowed to declare entities."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ _LATE_BLOCKS = re.compile(r"\(\?=[a-z]+\d?(\|[a-z]+\d?)*\)")
 def is_own_pattern(pattern: str) -> bool:
     """True for the regular expressions this library makes: `TARGETS` or a part of it, at most confined to some blocks.
 
-    An adapter comes from strangers, and an expression of theirs could take for ever.
+    Anybody may have written an adapter, and a regular expression can be made to take for ever.
     """
     if len(pattern) > 500:
         return False

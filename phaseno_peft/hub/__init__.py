@@ -1,4 +1,4 @@
-"""The Hugging Face Hub, spoken to in one place: a verified snapshot in, one commit out, every refusal in a sentence.
+"""All traffic with the Hugging Face Hub: verified snapshots in, one commit out, every refusal as a sentence.
 
 `huggingface_hub` is imported inside functions only: nothing here costs anything, or reaches the network, before a Hub
 name is asked for. Its own settings hold: HF_TOKEN, HF_HOME, HF_HUB_OFFLINE, HF_ENDPOINT.

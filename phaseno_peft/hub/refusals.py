@@ -1,4 +1,4 @@
-"""Whatever goes wrong between here and the Hub, told in one sentence with the next step."""
+"""Errors of the Hub and of the connection to it, as one sentence with the next step."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def explained(name: HubName, called: str = "") -> Iterator[None]:
         yield
     except PhasenoPeftError:
         raise
-    except Exception as error:  # whatever a client makes of an answer that it does not understand
-        said = HubError(_without_token(f"{called or name}: {_explanation(error, name)}"))
+    except Exception as error:  # a client may raise anything for an answer it cannot parse
+        explained_error = HubError(_without_token(f"{called or name}: {_explanation(error, name)}"))
         if _without_token(repr(error)) == repr(error):
-            raise said from error
-        raise said from None
+            raise explained_error from error
+        raise explained_error from None
     finally:
         if had_bars:
             enable_progress_bars()
@@ -85,7 +85,7 @@ def _without_token(text: str) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    """What an error says, as far as it is fit for a terminal."""
+    """First line of an error's message, without what a terminal could act on."""
     line = next(iter(_without_token(str(error)).splitlines()), "")
     return "".join(filter(str.isprintable, line))[:200] or type(error).__name__
 

@@ -1,7 +1,7 @@
-"""Reading from the Hub, or a mirror, within limits: of bytes, of time, and of where an answer may send us.
+"""GET requests to the Hub, or a mirror, with limits on size, time and redirects.
 
-`huggingface_hub` takes answers whole, whatever their size and however long they drip, and makes paths of their headers.
-So all that is read is read here, with one kind of request; its settings (endpoint, token, timeout, offline) hold.
+`huggingface_hub` reads answers whole, whatever their size and duration, and makes file paths of their headers. So all
+reading is done here, with one kind of request; its settings (endpoint, token, timeout, offline) hold.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ from phaseno_peft.errors import HubError
 LARGEST_ANSWER_BYTES = 4 << 20
 """Of an answer in JSON; a listing of 1,000 files has 300 kB."""
 LONGEST_ANSWER_S = 60.0
+"""Of an answer in JSON, however it trickles in."""
 SLOWEST_BYTES_PER_S = 1024
-"""Less than this, after the first `patience_s`, is taken for a connection that will never end."""
+"""Less than this, after the first `patience_s`, is treated as a connection that will never finish."""
 MOST_REDIRECTS = 5
 _BLOCK_BYTES = 1 << 16
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
 class RefusedError(Exception):
-    """The Hub answers with an error. Its own words are left out: they could hold anything."""
+    """The Hub answers with an error. Its message is left out: it could hold anything."""
 
     def __init__(self, status: int, code: str, is_about_token: bool) -> None:
         super().__init__(f"status {status}")
@@ -41,7 +42,7 @@ class RefusedError(Exception):
 
 
 class UnreachableError(Exception):
-    """No answer, or one that broke off or would not end."""
+    """No answer, or one that broke off or did not finish in time."""
 
 
 class OfflineError(UnreachableError):
@@ -49,7 +50,7 @@ class OfflineError(UnreachableError):
 
 
 class OddAnswerError(Exception):
-    """An answer that the Hub's interface does not know."""
+    """An answer that the Hub's documented interface does not have."""
 
 
 def get_json(path: str, query: Mapping[str, str] | None = None) -> Any:
@@ -80,13 +81,13 @@ def _blocks(address: str, largest_bytes: int, n_bytes: int | None, longest_s: fl
     if constants.HF_HUB_OFFLINE:
         raise OfflineError("HF_HUB_OFFLINE is set")
     endpoint = str(constants.ENDPOINT)
-    url = _checked(endpoint, endpoint + address)
+    url = _checked_redirect(endpoint, endpoint + address)
     longest_s = min(longest_s, patience_s() + largest_bytes / SLOWEST_BYTES_PER_S)
     for _ in range(MOST_REDIRECTS + 1):
         headers = _authorization() if _origin(url) == _origin(endpoint) else {}
         with _answer(url, headers, longest_s) as answer:
             if answer.status in _REDIRECTS:
-                url = _checked(url, urljoin(url, answer.headers.get("Location") or ""))
+                url = _checked_redirect(url, urljoin(url, answer.headers.get("Location") or ""))
                 continue
             if answer.status != 200:
                 about = answer.headers.get("X-Error-Message") or ""
@@ -100,7 +101,7 @@ def _blocks(address: str, largest_bytes: int, n_bytes: int | None, longest_s: fl
 
 def _body(answer: http.client.HTTPResponse, largest_bytes: int, n_bytes: int | None) -> Iterator[bytes]:
     if (encoding := answer.headers.get("Content-Encoding") or "identity") != "identity":
-        raise OddAnswerError(f"comes compressed ({encoding[:20]!r}), which nobody asked for")
+        raise OddAnswerError(f"comes compressed ({encoding[:20]!r}), which was not asked for")
     announced, started, done = answer.length, time.monotonic(), 0
     if announced is not None and (announced > largest_bytes or announced != (n_bytes or announced)):
         raise OddAnswerError(f"announces {announced} bytes, not {'the' if n_bytes else 'at most'} {largest_bytes}")
@@ -118,26 +119,26 @@ def _body(answer: http.client.HTTPResponse, largest_bytes: int, n_bytes: int | N
 @contextlib.contextmanager
 def _answer(url: str, headers: Mapping[str, str], longest_s: float) -> Iterator[http.client.HTTPResponse]:
     """The answer of one server, read until `longest_s` have passed: then its connection is cut, whatever it sends."""
-    line = _Line()
-    watch = threading.Timer(longest_s, line.cut)
+    connection = _CancellableConnection()
+    watch = threading.Timer(longest_s, connection.cut)
     watch.daemon = True
     watch.start()
     try:
         request = urllib.request.Request(url, headers={"Accept-Encoding": "identity", **headers})
-        with _opener(line).open(request, timeout=patience_s()) as answer:
+        with _opener(connection).open(request, timeout=patience_s()) as answer:
             yield answer
-        line.check()
+        connection.check()
     except (OSError, http.client.HTTPException) as error:  # URLError and timeouts are OSErrors
-        line.check()
-        reason = getattr(error, "reason", error)  # what an HTTPException says is the server's words
+        connection.check()
+        reason = getattr(error, "reason", error)  # the text of an HTTPException is the server's
         raise UnreachableError(str(reason) if isinstance(reason, OSError) else type(reason).__name__) from None
-    except ValueError as error:  # an address that cannot be one
+    except ValueError as error:  # an invalid address
         raise OddAnswerError(f"sends to an address that is none ({type(error).__name__})") from None
     finally:
         watch.cancel()
 
 
-class _Line:
+class _CancellableConnection:
     """The connection of one request, to be cut from another thread."""
 
     def __init__(self) -> None:
@@ -152,31 +153,31 @@ class _Line:
 
     def check(self) -> None:
         if self.is_cut:
-            raise UnreachableError("took longer than any honest answer")
+            raise UnreachableError("took longer than its limit")
 
     def on(self, kind: type[http.client.HTTPConnection]) -> type[http.client.HTTPConnection]:
-        """`kind`, with this line to cut it by."""
-        line = self
+        """`kind`, registered here, so that it can be cut."""
+        outer = self
 
         class Connection(kind):  # type: ignore[misc, valid-type]  # of the class that is given
             def connect(self) -> None:
                 super().connect()
-                line.socket = self.sock
-                line.check()
+                outer.socket = self.sock
+                outer.check()
 
         return Connection
 
 
-def _opener(line: _Line) -> urllib.request.OpenerDirector:
+def _opener(connection: _CancellableConnection) -> urllib.request.OpenerDirector:
     """Opens http and https through the proxies of the environment; follows nothing, raises for no status."""
 
     class Http(urllib.request.HTTPHandler):
         def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-            return self.do_open(line.on(http.client.HTTPConnection), request)
+            return self.do_open(connection.on(http.client.HTTPConnection), request)
 
     class Https(urllib.request.HTTPSHandler):
         def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-            return self.do_open(line.on(http.client.HTTPSConnection), request, context=_tls())
+            return self.do_open(connection.on(http.client.HTTPSConnection), request, context=_tls())
 
     opener = urllib.request.OpenerDirector()
     opener.addheaders = [("User-Agent", "phaseno-peft")]
@@ -207,8 +208,8 @@ def _authorization() -> dict[str, str]:
     return {"Authorization": found}
 
 
-def _checked(here: str, url: str) -> str:
-    """`url`, if one may be sent there from `here`: over http or https, and never from https to http."""
+def _checked_redirect(here: str, url: str) -> str:
+    """`url`, if an answer of `here` may redirect to it: over http or https, and never from https to http."""
     try:
         there = urlsplit(url)
         is_fine = there.scheme in ("http", "https") and bool(there.hostname) and there.port != 0

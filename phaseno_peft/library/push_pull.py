@@ -71,7 +71,7 @@ def push_adapter(
 def what_push_reveals(
     name_or_path: str | Path, repository: str, *, share: Share = "minimal", public: bool = False, force: bool = False
 ) -> Disclosure:
-    """The files that `push_adapter` with the same arguments would send, what they tell, and who could see it.
+    """The files that `push_adapter` with the same arguments would send, what they disclose, and who could see it.
 
     Sends nothing and asks nobody. Raises `AdapterError` and `HubError` as the push would, before anything is sent.
     """

@@ -1,4 +1,4 @@
-"""How much of a campaign an adapter's folder tells, and what a push would show to whom.
+"""How much of a campaign an adapter's folder discloses, and what a push would show to whom.
 
 What leaves is taken from a list of what may: numbers, and words of our own. What the list does not name stays here.
 """
@@ -47,10 +47,20 @@ SCORE_FIGURES = {
 }
 """Figures without waveforms, times and names -> caption."""
 SECTION = "figures/record_section.png"
-_TABLES = ("Scores on held-out events", "What was forgotten")
-_ABOUT = ("seed", "labelled_events", "quick", "epoch_kept", "history", "training", "seeds", "n_trainable", "forgetting")
-_VERSIONS = ("phaseno-peft", "peft")
-_UNTOLD = (
+_SHARED_TABLES = ("Scores on held-out events", "What was forgotten")
+_TRAINING_KEYS = (
+    "seed",
+    "labelled_events",
+    "quick",
+    "epoch_kept",
+    "history",
+    "training",
+    "seeds",
+    "n_trainable",
+    "forgetting",
+)
+_SHARED_VERSIONS = ("phaseno-peft", "peft")
+_NOT_DISCLOSED = (
     "Which events, which stations and where exactly is not told here: the centre is rounded to 0.5 degrees, and "
     "`phaseno-peft evaluate` cannot tell the events it was trained on from others."
 )
@@ -83,13 +93,15 @@ def discreet_contract(contract: Contract, name: str) -> Contract:
             center_longitude_deg=_rounded(frame.center_longitude_deg),
         ),
         provenance=dataclasses.replace(made, campaign=name, split="Split by event.", split_sha256={}, stations=[]),
-        versions={key: contract.versions[key].partition("+")[0] for key in _VERSIONS if key in contract.versions},
+        versions={
+            key: contract.versions[key].partition("+")[0] for key in _SHARED_VERSIONS if key in contract.versions
+        },
     )
 
 
 def discreet_evaluation(raw: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """`evaluation.json` with its scores, and of what else it tells only numbers of the training."""
-    about = {key: value for key, value in raw.get("about", {}).items() if key in _ABOUT}
+    """`evaluation.json` with its scores, and of everything else only numbers of the training."""
+    about = {key: value for key, value in raw.get("about", {}).items() if key in _TRAINING_KEYS}
     return {**raw, "about": {"adapter": name, "campaign": name, "side": "test", **about}}
 
 
@@ -99,9 +111,9 @@ def discreet_card(card: Card, share: Share) -> Card:
     return dataclasses.replace(
         card,
         contract=discreet_contract(card.contract, card.name),
-        tables={heading: card.tables[heading] for heading in _TABLES if heading in card.tables and has_scores},
+        tables={heading: card.tables[heading] for heading in _SHARED_TABLES if heading in card.tables and has_scores},
         figures={SCORE_FIGURES[file]: file for file in SCORE_FIGURES if file in card.figures.values() and has_scores},
-        notes=[_UNTOLD] if has_scores else [_UNTOLD, _NO_SCORES],
+        notes=[_NOT_DISCLOSED] if has_scores else [_NOT_DISCLOSED, _NO_SCORES],
     )
 
 
@@ -154,7 +166,7 @@ def shared_folder(found: Located, repository: str, share: Share, *, force: bool 
 
 
 def disclosure(folder: Path, repository: str, share: Share, *, public: bool) -> Disclosure:
-    """What the files in `folder`, made by `shared_folder`, tell."""
+    """What the files in `folder`, made by `shared_folder`, disclose."""
     organisation = repository.partition("/")[0]
     who = "everybody" if public else f"who may see private repositories of {organisation}"
     return Disclosure(repository, share, who, _sizes(folder), tuple(_reveals(folder)))

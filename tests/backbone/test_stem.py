@@ -146,7 +146,7 @@ def test_each_trace_is_normalised_and_missing_ones_are_made_up_for() -> None:
     torch.testing.assert_close(own_normalisation(5 * x[:1] - 1), z[:1])
 
 
-def test_stations_do_not_hear_each_other_in_the_stem() -> None:
+def test_the_stem_sees_each_station_alone() -> None:
     torch.manual_seed(0)
     stem, x = Stem(SMALL_STEM), network_input(20)[0]
     with torch.no_grad():

@@ -107,13 +107,13 @@ def test_picks_on_stations_that_did_not_record_are_refused_by_name() -> None:
         Campaign.read(streams(), table(6), catalog([[pick("S5", "P", T0 + 40)]]))
 
 
-def test_a_file_of_strangers_is_left_out_and_told_but_all_strangers_are_refused() -> None:
+def test_a_file_of_unlisted_stations_is_left_out_with_a_finding_and_only_such_files_are_refused() -> None:
     rng = np.random.default_rng(0)
-    stranger = Stream([trace("ZZ", "HHZ", rng.standard_normal(3000), start=T0 + 9000)])
-    campaign = Campaign.read({**streams(), "z": stranger}, table(), catalog(events()))
+    unlisted = Stream([trace("ZZ", "HHZ", rng.standard_normal(3000), start=T0 + 9000)])
+    campaign = Campaign.read({**streams(), "z": unlisted}, table(), catalog(events()))
     assert any(f.severity == "warning" and "z: no trace belongs" in f.text for f in campaign.findings)
     with pytest.raises(CampaignError, match="z: no trace belongs"):
-        Campaign.read({"z": stranger}, table(), catalog(events()))
+        Campaign.read({"z": unlisted}, table(), catalog(events()))
 
 
 def test_stray_and_doubtful_picks_are_found() -> None:
@@ -211,7 +211,7 @@ def test_picks_and_records_without_location_code_belong_to_a_site_of_two_and_far
         Campaign.read({"a": both}, far, one)
 
 
-def test_what_the_station_table_doubts_is_told_with_the_campaign() -> None:
+def test_findings_of_the_station_table_are_among_the_campaigns() -> None:
     doubtful = StationTable([*table(), Station("XX.ZERO.", 0.0, 0.0, 0.0)], source="stations.csv")
     campaign = Campaign.read(streams(), doubtful, catalog(events()))
     assert any("XX.ZERO. stands at latitude 0, longitude 0" in f.text for f in campaign.findings)

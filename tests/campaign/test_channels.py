@@ -52,7 +52,7 @@ def test_unknown_and_ambiguous_codes_are_asked_for_and_cost_only_their_station(c
     assert [f.severity for f in recording.findings if "--channels" in f.text] == ["warning"]
 
 
-def test_a_dead_member_still_tells_the_family() -> None:
+def test_a_dead_channel_still_decides_the_component_family() -> None:
     stream = stream_of({"Z": "EH0", "N": "EH1", "E": "EH2"})
     stream[0].data[:] = 3.0
     recording = prepare(stream, table())
@@ -66,7 +66,7 @@ def test_borehole_and_surface_sensors_of_kik_net_are_not_mixed() -> None:
     assert "EW1, NS1, UD1 used" in finding
 
 
-def test_the_inventory_tells_the_directions_of_codes_that_say_nothing() -> None:
+def test_directions_of_unknown_component_codes_come_from_the_inventory() -> None:
     place = [Station("XX.S0.", 0, 0, 0)]
     stream = stream_of({"Z": "BHV", "N": "BHU", "E": "BHW"})
     known = {"XX.S0..BHV": (0.0, -90.0), "XX.S0..BHU": (5.0, 0.0), "XX.S0..BHW": (95.0, 0.0)}

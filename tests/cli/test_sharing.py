@@ -97,7 +97,7 @@ def test_verify_finds_what_was_altered_and_list_still_lists(run: Run, machine: M
     assert rows == {"bad-one": "damaged", "good-one": "library"}
 
 
-def test_a_card_cannot_speak_to_the_terminal(run: Run, machine: Machine, tiny: Path) -> None:
+def test_control_characters_of_a_card_do_not_reach_the_terminal(run: Run, machine: Machine, tiny: Path) -> None:
     folder = machine.own(tiny, "tiny-ohio")
     (folder / "README.md").write_text("[red]\x1b[2J\x1b]0;owned\x07 a card\n")
     done = run("adapters", "show", "tiny-ohio", "--card")

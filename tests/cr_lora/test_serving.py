@@ -348,7 +348,7 @@ def test_the_light_path_keeps_off_pefts_layers() -> None:
         attach(model, "aa", CRLoraSettings(), adapter(0), "test")
 
 
-def test_detaching_forgets_what_was_folded(served: PhaseNO) -> None:
+def test_detaching_drops_the_folded_weights(served: PhaseNO) -> None:
     fold(served, "aa")
     detach(served, "aa")
     assert not any(layer.part_of("aa") for layer in served.modules() if isinstance(layer, CRLoraLayer))

@@ -104,14 +104,14 @@ def test_three_stations_farther_apart_in_time_than_waves_need_do_not_count() -> 
 
 def test_a_single_phase_of_an_event_is_ambiguous_where_too_few_stations_have_it() -> None:
     picks = [p for p in event(50.0, codes="ABC") if p.phase == "P"]
-    lonely = event(50.0, codes="AB")[3]
+    unsupported = event(50.0, codes="AB")[3]
     pair = event(50.0, codes="D")
     (found,) = coincide([*picks, *pair], table())
     assert times(found) == as_set([*picks, *pair])
-    (found,) = coincide([*event(50.0, codes="A"), lonely], table())
-    assert lonely.phase == "S"
+    (found,) = coincide([*event(50.0, codes="A"), unsupported], table())
+    assert unsupported.phase == "S"
     assert times(found) == as_set(event(50.0, codes="A"))
-    assert found.ambiguous == (lonely,)
+    assert found.ambiguous == (unsupported,)
 
 
 def test_of_two_readings_of_a_station_the_clearly_stronger_is_the_label_and_else_neither() -> None:

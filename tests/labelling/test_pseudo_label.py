@@ -36,7 +36,7 @@ def catalogue(labelled: PseudoLabels, tmp_path_factory: pytest.TempPathFactory) 
     return write_catalog(tmp_path_factory.mktemp("pseudo") / "picks.xml", labelled.to_catalog())
 
 
-def test_the_file_says_who_picked_and_that_nobody_looked(tmp_path: Path) -> None:
+def test_the_file_names_the_teacher_and_marks_its_picks_as_automatic(tmp_path: Path) -> None:
     rival = pick("E", "P", 56.0, 0.1)
     picks = [p for p in event(50.0) if (p.trace_id[3], p.phase) != ("E", "S")]
     events = coincide([*picks, rival, *event(150.0, codes="A")], table())

@@ -237,7 +237,7 @@ def test_a_warm_cache_works_offline_and_a_cold_one_says_so(
     assert len(hub.requests) == asked
 
 
-def test_a_pinned_commit_in_the_cache_asks_nobody(hub: StandInHub, machine: Machine, tiny: Path) -> None:
+def test_a_pinned_commit_in_the_cache_needs_no_request(hub: StandInHub, machine: Machine, tiny: Path) -> None:
     machine.own(tiny, "tiny-ohio")
     made = push_adapter("tiny-ohio", REPO, share="all", public=True)
     machine.use("second")
@@ -275,7 +275,7 @@ def test_a_slow_hub_is_waited_for(hub: StandInHub, machine: Machine, tiny: Path)
     assert pull_adapter(REPO).is_dir()
 
 
-def test_a_silent_or_vanished_hub_is_one_sentence(
+def test_an_unreachable_hub_is_one_sentence(
     hub: StandInHub, machine: Machine, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")

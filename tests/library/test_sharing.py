@@ -118,7 +118,7 @@ def test_the_search_finds_what_is_planted(hub: StandInHub, machine: Machine, sec
 
 
 @pytest.mark.parametrize("share", ["minimal", "scores"])
-def test_a_push_tells_nothing_of_the_campaign(
+def test_a_push_names_nothing_of_the_campaign(
     hub: StandInHub, machine: Machine, secret: Path, small_backbone: Path, share: Any
 ) -> None:
     before = {path: path.read_bytes() for path in secret.rglob("*") if path.is_file()}
@@ -218,7 +218,7 @@ def test_a_hub_that_makes_public_what_should_be_private_gets_nothing(
 
 
 @pytest.mark.slow
-def test_a_confidential_adapter_tells_nothing_from_the_start(
+def test_a_confidential_adapter_names_nothing_of_its_campaign_from_the_start(
     hub: StandInHub, machine: Machine, campaign_folder: Path, small_backbone: Path, tmp_path: Path
 ) -> None:
     from phaseno_peft.evaluation.judge import judge

@@ -25,9 +25,9 @@ def records(campaign_folder: Path) -> obspy.Stream:
     """45 s of the network, and the same of a station that nobody lists."""
     whole = obspy.read(str(next((campaign_folder / "continuous").glob("*.mseed"))))
     whole.trim(whole[0].stats.starttime, whole[0].stats.starttime + 45)
-    stranger = whole[0].copy()
-    stranger.stats.station = "NOBDY"
-    return whole + stranger
+    unlisted = whole[0].copy()
+    unlisted.stats.station = "NOBDY"
+    return whole + unlisted
 
 
 def test_findings_go_along_with_a_list_of_picks(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_findings_go_along_with_a_list_of_picks(tmp_path: Path) -> None:
     assert picks.to_csv(tmp_path / "a.csv").read_bytes() == bare.to_csv(tmp_path / "b.csv").read_bytes()
 
 
-def test_a_station_that_is_not_listed_is_said_in_python(
+def test_a_station_that_is_not_listed_is_named_in_python(
     home: Path, campaign_folder: Path, small_backbone: Path, records: obspy.Stream, caplog: pytest.LogCaptureFixture
 ) -> None:
     picker = load_adapter("tiny-ohio", backbone=small_backbone)

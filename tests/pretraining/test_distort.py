@@ -69,7 +69,7 @@ def test_a_stretched_scene_keeps_onsets_and_apparent_velocities(factor: Fraction
     np.testing.assert_allclose(made.coordinates_km[1], [5.0 * factor, 0.0])
 
 
-def test_noise_drowns_the_arrivals_it_is_louder_than(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arrivals_weaker_than_the_added_noise_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(d, "ADDED_SNR", (0.5, 0.5001))
     loud = d.add_gaussian_noise(np.random.default_rng(0), raw_window())
     assert all(a.snr < WEAKEST_SNR for a in loud.arrivals)

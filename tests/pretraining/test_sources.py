@@ -103,13 +103,13 @@ def test_without_h5py_the_extra_is_named(labelled_folder: Path, monkeypatch: pyt
 def test_picks_are_labels_where_others_support_them(archive_folder: Path, tmp_path: Path) -> None:
     csv = tmp_path / "picks.csv"
     picks = PickList.from_csv(archive_folder / "picks.csv")
-    lonely = dataclasses.replace(picks[0], time=picks[0].time + 13.0, phase="P")
-    PickList([*picks, lonely], creator="test").to_csv(csv)
+    unsupported = dataclasses.replace(picks[0], time=picks[0].time + 13.0, phase="P")
+    PickList([*picks, unsupported], creator="test").to_csv(csv)
     (record,) = ContinuousSet.read(archive_folder, PicksFile(csv), tmp_path / "scratch").records
     start = read(str(next((archive_folder / "waveforms").iterdir())))[0].stats.starttime
-    at = (lonely.time - start) * 100
-    is_lonely = np.abs(record.sample - at) < 1
-    assert record.is_label[is_lonely].tolist() == [False]
+    at = (unsupported.time - start) * 100
+    is_unsupported = np.abs(record.sample - at) < 1
+    assert record.is_label[is_unsupported].tolist() == [False]
     assert record.is_label.sum() > len(picks) / 2
     assert 0 in record.ambiguous_rows(int(at) - 10, 20)
     assert 0 not in record.ambiguous_rows(int(at) + 10, 20)
@@ -128,7 +128,7 @@ def test_picks_of_another_network_are_refused(archive_folder: Path, tmp_path: Pa
         ContinuousSet.read(archive_folder, PicksFile(path), tmp_path / "scratch")
 
 
-def test_quiet_keeps_its_distance(tmp_path: Path) -> None:
+def test_noise_is_taken_far_from_every_pick(tmp_path: Path) -> None:
     """5 s before and 20 s after what was is_label anywhere, and what was picked, sure or not, on the station itself."""
     row, phase, sample = np.array([0, 1]), np.array([0, 1]), np.array([3000.0, 7500.0])
     is_label = np.array([True, False])
@@ -240,7 +240,9 @@ def test_a_teacher_that_does_not_match_is_refused(
         ContinuousSet.read(archive_folder, PublishedProbabilities(path), tmp_path / "scratch")
 
 
-def test_a_backbone_teaches_once_and_is_remembered(archive_folder: Path, small_backbone: Path, tmp_path: Path) -> None:
+def test_a_models_pseudo_labels_are_kept_for_the_next_call(
+    archive_folder: Path, small_backbone: Path, tmp_path: Path
+) -> None:
     first = ContinuousSet.read(
         archive_folder, ModelTeacher(str(small_backbone), keep_in=tmp_path / "kept"), tmp_path / "a"
     )
@@ -260,7 +262,7 @@ def test_a_teacher_of_another_window_is_refused(archive_folder: Path, tmp_path: 
         ContinuousSet.read(archive_folder, ModelTeacher(str(folder)), tmp_path / "scratch")
 
 
-def test_an_archive_nobody_speaks_for_is_refused(archive_folder: Path, tmp_path: Path) -> None:
+def test_continuous_records_without_labels_are_refused(archive_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(CampaignError, match="its records have no labels"):
         read_sources([], [archive_folder], None, tmp_path, 0)
     with pytest.raises(CampaignError, match="no such file of probabilities or picks"):

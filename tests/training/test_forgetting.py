@@ -12,7 +12,7 @@ from phaseno_peft.backbone import load_backbone
 from phaseno_peft.training.forgetting import WINDOWS, forgetting_windows, judge_forgetting
 
 
-def test_home_windows_are_sound_and_always_the_same() -> None:
+def test_forgetting_windows_are_valid_and_always_the_same() -> None:
     windows = forgetting_windows()
     forgetting_windows.cache_clear()
     again = forgetting_windows()
@@ -29,11 +29,11 @@ def test_home_windows_are_sound_and_always_the_same() -> None:
 
 
 @pytest.mark.slow
-def test_the_embedded_backbone_is_at_home_there() -> None:
+def test_the_embedded_backbone_scores_high_on_the_forgetting_windows() -> None:
     assert judge_forgetting(load_backbone()).mean_f1(0.5) > 0.6
 
 
-def test_a_random_network_is_not_at_home(small_backbone: Path) -> None:
+def test_a_network_with_random_weights_scores_low_on_the_forgetting_windows(small_backbone: Path) -> None:
     found = judge_forgetting(load_backbone(small_backbone))
     assert found.mean_f1(0.5) < 0.4
     assert found.n_windows == WINDOWS // 2

@@ -148,7 +148,7 @@ def test_late_adapters_leave_early_blocks_without_a_gradient(network_input: Inpu
         assert n_trainable(find_recipe(name).model(small_phaseno(), 0)) < n_trainable(model)
 
 
-def test_scratch_forgets_the_backbone_and_its_seed_decides(small_backbone: Path) -> None:
+def test_scratch_starts_from_random_weights_that_its_seed_decides(small_backbone: Path) -> None:
     start = [find_recipe("scratch").model(load_backbone(small_backbone), seed) for seed in (0, 0, 1)]
     first, again, other = ([p.detach() for p in model.parameters()] for model in start)
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))

@@ -68,7 +68,7 @@ def test_scaled_gelu_and_its_derivative() -> None:
 
 
 @pytest.mark.parametrize("elements", [1, 63, 512, 1300])
-def test_hearing_and_its_gradients_on_any_graph(elements: int) -> None:
+def test_messages_and_their_gradients_on_any_graph(elements: int) -> None:
     """Stations that hear none, one, two and five, one of them twice."""
     hears = [[], [0], [0, 2], [1, 1, 4, 3, 0], [4]]
     pointers = np.cumsum([0, *map(len, hears)])
