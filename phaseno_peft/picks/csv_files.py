@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from obspy import UTCDateTime
@@ -31,6 +31,39 @@ def write_csv(path: str | Path, picks: Iterable[Pick]) -> Path:
         uncertainty = f"{pick.uncertainty_s:.6f}" if math.isfinite(pick.uncertainty_s) else ""
         time = str(rounded(pick.time, 6))
         writer.writerow([pick.trace_id, pick.phase, time, f"{pick.probability:.6f}", uncertainty])
+    return write_file(path, text.getvalue())
+
+
+def _phasenet(pick: Pick) -> tuple[object, ...]:
+    time = rounded(pick.time, 6).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    return pick.trace_id, time, 0, time, f"{pick.probability:.6f}", pick.phase
+
+
+def _gamma(pick: Pick) -> tuple[object, ...]:
+    time = rounded(pick.time, 6).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    return pick.trace_id, time, f"{pick.probability:.6f}", pick.phase.lower()
+
+
+def _pyocto(pick: Pick) -> tuple[object, ...]:
+    seconds, ns = divmod(rounded(pick.time, 6).ns, 1_000_000_000)
+    return pick.trace_id, pick.phase, f"{seconds}.{ns // 1000:06d}", f"{pick.probability:.6f}"
+
+
+LAYOUTS: dict[str, tuple[tuple[str, ...], Callable[[Pick], tuple[object, ...]]]] = {
+    "phasenet": (("station_id", "begin_time", "phase_index", "phase_time", "phase_score", "phase_type"), _phasenet),
+    "gamma": (("id", "timestamp", "prob", "type"), _gamma),
+    "pyocto": (("station", "phase", "time", "probability"), _pyocto),
+}
+"""Tables of other programs: header, and the cells of a pick. PhaseNet's index counts from begin_time."""
+
+
+def write_layout(path: str | Path, picks: Iterable[Pick], name: str) -> Path:
+    """Write picks as the table of another program, one of `LAYOUTS`, and return the path."""
+    header, cells = LAYOUTS[name]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(cells(pick) for pick in picks)
     return write_file(path, text.getvalue())
 
 

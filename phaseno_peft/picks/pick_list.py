@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, SupportsIndex, overload
 
 from phaseno_peft.errors import PhasenoPeftError
-from phaseno_peft.picks.csv_files import read_csv, write_csv
+from phaseno_peft.picks.csv_files import LAYOUTS, read_csv, write_csv, write_layout
+from phaseno_peft.picks.event_files import write_events
 from phaseno_peft.picks.pick import Pick
-from phaseno_peft.picks.quakeml import catalog_of, write_nlloc, write_quakeml
+from phaseno_peft.picks.quakeml import catalog_of, catalog_of_bursts
 from phaseno_peft.picks.tables import StationNames, dataframe, pyocto_table
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from obspy.core.event import Catalog
 
     from phaseno_peft.campaign.findings import Finding
+    from phaseno_peft.campaign.stations import StationTable
 
 
 class PickList(list[Pick]):
@@ -146,7 +148,7 @@ class PickList(list[Pick]):
 
     def to_quakeml(self, path: str | Path) -> Path:
         """Write `to_catalog` as QuakeML 1.2 and return the path."""
-        return write_quakeml(path, self, self.creator)
+        return write_events(path, self.to_catalog(), "quakeml")
 
     def to_nlloc(self, path: str | Path) -> Path:
         """Write NonLinLoc phases (NLLOC_OBS) and return the path.
@@ -155,4 +157,44 @@ class PickList(list[Pick]):
         uncertainty: where the pick's own is not above zero, `FALLBACK_UNCERTAINTY_S`. An empty list gives an empty
         file.
         """
-        return write_nlloc(path, self, self.creator)
+        return write_events(path, self.to_catalog(), "nlloc")
+
+    def write(self, path: str | Path, format: str | None = None, stations: StationTable | None = None) -> Path:
+        """Write the picks in a format by its name, or by the file's ending, and return the path.
+
+        `FORMATS` lists names and endings. Each can be corrected in its tool and read back by `read_catalogue`. Nordic
+        and HypoDD hold events only: picks between pauses are one, at the station of its first pick, which `stations`
+        places; HypoDD's need that. Raises `PhasenoPeftError` for an unknown format or ending, and for what a format
+        cannot hold.
+        """
+        name = format or format_of(path)
+        if name == "csv":
+            return write_csv(path, self)
+        if name in LAYOUTS:
+            return write_layout(path, self, name)
+        if name in ("nordic", "hypodd"):
+            return write_events(path, catalog_of_bursts(self, self.creator, stations), name)
+        return write_events(path, self.to_catalog(), name)
+
+
+FORMATS: dict[str, tuple[str, ...]] = {
+    "csv": (".csv",),
+    "quakeml": (".xml", ".quakeml"),
+    "scml": (".scml",),
+    "nordic": (".sfile", ".nordic"),
+    "nlloc": (".obs",),
+    "hypodd": (".pha",),
+    "snuffler": (".markers",),
+    **dict.fromkeys(LAYOUTS, ()),
+}
+"""What `PickList.write` writes: name -> endings that stand for it; tables of other programs are asked for by name."""
+
+
+def format_of(path: str | Path) -> str:
+    """The format a file's ending stands for. Raises `PhasenoPeftError` for an ending of none."""
+    ending = Path(path).suffix.lower()
+    for name, endings in FORMATS.items():
+        if ending in endings:
+            return name
+    known = ", ".join(f"{endings[0]} ({name})" for name, endings in FORMATS.items() if endings)
+    raise PhasenoPeftError(f"{path}: unknown ending {ending!r}. Use {known}, or name the format: {', '.join(FORMATS)}.")

@@ -1,17 +1,14 @@
-"""Picks as obspy events, and the files that obspy writes of them: QuakeML and NonLinLoc's NLLOC_OBS."""
+"""Picks as events of obspy: one that only contains them, or one for each group between pauses."""
 
 from __future__ import annotations
 
-import io
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from phaseno_peft.errors import PhasenoPeftError
-from phaseno_peft.files import write_file
 from phaseno_peft.picks.pick import Pick, rounded
 from phaseno_peft.station_ids import station_fields
 
@@ -19,8 +16,8 @@ if TYPE_CHECKING:
     from obspy.core.event import Catalog
     from obspy.core.event import Pick as QuakemlPick
 
-FALLBACK_UNCERTAINTY_S = 0.1
-"""Written to NLLOC_OBS, which demands an uncertainty above zero, for a pick whose own is not a positive number."""
+    from phaseno_peft.campaign.stations import StationTable
+
 ID_PREFIX = "smi:local/phaseno-peft"
 
 
@@ -44,25 +41,52 @@ def catalog_of(picks: Iterable[Pick], creator: str) -> Catalog:
     return Catalog(events=[event], resource_id=ResourceIdentifier(f"{ID_PREFIX}/picks"))
 
 
-def write_quakeml(path: str | Path, picks: Iterable[Pick], creator: str) -> Path:
-    """Write `catalog_of` as QuakeML 1.2 and return the path."""
-    file = io.BytesIO()
-    catalog_of(picks, creator).write(file, format="QUAKEML")
-    return write_file(path, file.getvalue())
+def catalog_of_bursts(picks: Sequence[Pick], creator: str, stations: StationTable | None = None) -> Catalog:
+    """An obspy catalogue with an event for each group of picks between pauses, for formats that hold events only.
 
+    An event begins with its first pick, to the second, and stands where that pick's station stands, or nowhere without
+    `stations`: nothing is located. Ids are of the content.
+    """
+    from obspy import UTCDateTime
+    from obspy.core.event import Arrival, Catalog, Event, Origin, ResourceIdentifier
 
-def write_nlloc(path: str | Path, picks: Iterable[Pick], creator: str) -> Path:
-    """Write NonLinLoc phases and return the path; no picks give an empty file."""
-    catalog = catalog_of(picks, creator)
-    if not catalog[0].picks:
-        return write_file(path, b"")
-    for pick in catalog[0].picks:
-        pick.time = rounded(pick.time, 4)  # obspy prints seconds as %7.4f: 59.99996 would become 60.0000
-        if not (pick.time_errors.uncertainty or 0.0) > 0.0:
-            pick.time_errors.uncertainty = FALLBACK_UNCERTAINTY_S
-    file = io.BytesIO()
-    catalog.write(file, format="NLLOC_OBS")
-    return write_file(path, file.getvalue())
+    from phaseno_peft.campaign.catalog import LabelledPick, bursts
+
+    numbered = [
+        LabelledPick(str(i), "", pick.trace_id, pick.phase, pick.time, None, usable=True)
+        for i, pick in enumerate(picks)
+    ]
+    events = []
+    for group in bursts(numbered):
+        members = catalog_of([picks[int(p.pick_id)] for p in group], creator)[0].picks
+        event_id = f"{members[0].resource_id.id}/event"
+        place = stations.find(group[0].station_id, group[0].time) if stations is not None else None
+        origin = Origin(
+            resource_id=ResourceIdentifier(f"{event_id}/origin"),
+            time=UTCDateTime(ns=group[0].time.ns // 1_000_000_000 * 1_000_000_000),
+            latitude=None if place is None else place.latitude_deg,
+            longitude=None if place is None else place.longitude_deg,
+            depth=None if place is None else 0.0,
+            epicenter_fixed=True,
+            evaluation_mode="automatic",
+            arrivals=[
+                Arrival(
+                    resource_id=ResourceIdentifier(f"{event_id}/arrival/{number}"),
+                    pick_id=pick.resource_id,
+                    phase=pick.phase_hint,
+                )
+                for number, pick in enumerate(members, start=1)
+            ],
+        )
+        events.append(
+            Event(
+                resource_id=ResourceIdentifier(event_id),
+                picks=members,
+                origins=[origin],
+                preferred_origin_id=origin.resource_id,
+            )
+        )
+    return Catalog(events=events, resource_id=ResourceIdentifier(f"{ID_PREFIX}/picks"))
 
 
 def _quakeml_pick(pick: Pick, creator: str, seen: Counter[str]) -> QuakemlPick:

@@ -18,7 +18,7 @@ from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.files import write_file
 from phaseno_peft.picks import Pick, PickList
 from phaseno_peft.picks.csv_files import HEADER
-from phaseno_peft.picks.quakeml import FALLBACK_UNCERTAINTY_S
+from phaseno_peft.picks.event_files import FALLBACK_UNCERTAINTY_S
 
 T0 = UTCDateTime("2013-09-05T02:08:14.123456Z")
 PICKS = PickList(
