@@ -70,9 +70,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No messages, only results and errors.")]
 
 
-def check_output(out: Path, endings: Collection[str], advice: str, *, overwrite: bool) -> None:
-    """Refuse, before any work is done, a file that could not be written in the end; `advice` follows a wrong ending."""
-    if out.suffix.lower() not in endings:
+def check_output(out: Path, endings: Collection[str] | None, advice: str, *, overwrite: bool) -> None:
+    """Refuse, before any work is done, a file that could not be written in the end; `advice` follows a wrong ending.
+
+    Any ending does where `endings` is None.
+    """
+    if endings is not None and out.suffix.lower() not in endings:
         raise PhasenoPeftError(f"{out}: unknown ending {out.suffix!r}. {advice}")
     if out.exists() and not overwrite:
         raise PhasenoPeftError(f"{out}: exists already. Choose another name, or replace it with --overwrite.")

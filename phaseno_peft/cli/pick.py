@@ -23,7 +23,14 @@ from phaseno_peft.cli.options import (
 def pick(
     waveforms: Annotated[Path, typer.Argument(help="Folder or file of waveforms.")],
     stations: StationsOption,
-    out: Annotated[Path, typer.Option("--out", help="File to write: .csv, .xml (QuakeML) or .obs (NLLOC_OBS).")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            help="File to write: .csv, .xml (QuakeML), .scml (SeisComP), .sfile (Nordic), .obs (NLLOC_OBS), "
+            ".pha (HypoDD) or .markers (Snuffler).",
+        ),
+    ],
     adapter: Annotated[
         str | None,
         typer.Option(
@@ -47,6 +54,11 @@ def pick(
         Literal["campaign-v1", "upstream-v1"],
         typer.Option("--preprocessing", help="upstream-v1: with --frozen, for comparing with upstream's own picks."),
     ] = "campaign-v1",
+    format_name: Annotated[
+        Literal["csv", "quakeml", "scml", "nordic", "nlloc", "hypodd", "snuffler", "phasenet", "gamma", "pyocto"]
+        | None,
+        typer.Option("--format", help="How to write; phasenet, gamma and pyocto are CSV. Default: by the ending."),
+    ] = None,
     backbone: BackboneOption = None,
     channels: ChannelsOption = None,
     overwrite: OverwriteOption = False,
@@ -62,12 +74,13 @@ def pick(
     from phaseno_peft.errors import PhasenoPeftError
     from phaseno_peft.picking import Picker, load_adapter
     from phaseno_peft.picking.streams import classify_files
+    from phaseno_peft.picks.pick_list import format_of
 
     terminal = Terminal(quiet=quiet)
     if (adapter is None) == (not frozen):
         raise PhasenoPeftError("say which picks you want: --adapter NAME, or --frozen for the backbone alone.")
-    writers = {".csv": "to_csv", ".xml": "to_quakeml", ".quakeml": "to_quakeml", ".obs": "to_nlloc"}
-    check_output(out, writers, "Use .csv, .xml (QuakeML) or .obs (NLLOC_OBS).", overwrite=overwrite)
+    as_format = format_name or format_of(out)
+    check_output(out, None, "", overwrite=overwrite)
     table = read_stations(stations)
     streams = read_waveforms(waveforms, channels)
     picker = Picker.load(backbone or EMBEDDED) if adapter is None else load_adapter(adapter, backbone=backbone)
@@ -84,7 +97,7 @@ def pick(
             progress=update,
             on_findings=terminal.tell,
         )
-    getattr(found, writers[out.suffix.lower()])(out)
+    found.write(out, as_format, table)
     counts = {phase: len(found.select(phase=phase)) for phase in ("P", "S")}
     if as_json:
         terminal.show_json(

@@ -23,7 +23,13 @@ from phaseno_peft.cli.options import (
 def pseudo_label(
     waveforms: Annotated[Path, typer.Argument(help="Folder or file of waveforms.")],
     stations: StationsOption,
-    out: Annotated[Path, typer.Option("--out", help="QuakeML file to write: .xml or .quakeml.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            help="File to write: .xml (QuakeML), .scml, .sfile (Nordic), .obs (NLLOC_OBS), .pha (HypoDD) or .markers.",
+        ),
+    ],
     teacher: Annotated[
         str | None,
         typer.Option(
@@ -61,10 +67,12 @@ def pseudo_label(
     from phaseno_peft.labelling import load_teacher
     from phaseno_peft.labelling import pseudo_label as label
     from phaseno_peft.labelling.catalogue import write_catalog
+    from phaseno_peft.picks.event_files import EVENT_FORMATS
+    from phaseno_peft.picks.pick_list import FORMATS
 
     terminal = Terminal(quiet=quiet)
-    advice = "Use .xml or .quakeml: the catalogue is QuakeML."
-    check_output(out, (".xml", ".quakeml"), advice, overwrite=overwrite)
+    endings = [ending for name in EVENT_FORMATS for ending in FORMATS[name]]
+    check_output(out, endings, f"A catalogue has events: use {', '.join(endings)}.", overwrite=overwrite)
     table = read_stations(stations)
     streams = read_waveforms(waveforms, channels)
     asked = load_teacher(

@@ -1,15 +1,15 @@
-"""Labelled events as QuakeML: automatic picks that name their teacher."""
+"""Labelled events as events of obspy: automatic picks that name their teacher."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from phaseno_peft.files import write_file
 from phaseno_peft.labelling.coincidence import LabelledEvent
 from phaseno_peft.picks import PickList
+from phaseno_peft.picks.event_files import write_events
+from phaseno_peft.picks.pick_list import format_of
 from phaseno_peft.picks.quakeml import ID_PREFIX
 
 if TYPE_CHECKING:
@@ -33,10 +33,8 @@ def to_catalog(events: Sequence[LabelledEvent], teacher: str, associator: str) -
 
 
 def write_catalog(path: str | Path, catalog: Catalog) -> Path:
-    """Write QuakeML 1.2, whole or not at all, and return the path."""
-    file = io.BytesIO()
-    catalog.write(file, format="QUAKEML")
-    return write_file(path, file.getvalue())
+    """Write the format that the ending stands for, whole or not at all, and return the path."""
+    return write_events(path, catalog, format_of(path))
 
 
 def _event(labelled: LabelledEvent, teacher: str, associator: str) -> Event:

@@ -138,3 +138,11 @@ def test_what_a_format_cannot_hold_is_said(tmp_path) -> None:
         long.write(tmp_path / "a.csv", format="excel")
     assert list(tmp_path.iterdir()) == []
     assert format_of("A.XML") == "quakeml"
+
+
+def test_the_command_line_offers_every_format() -> None:
+    from typing import get_args, get_type_hints
+
+    from phaseno_peft.cli.pick import pick
+
+    assert get_args(get_args(get_type_hints(pick)["format_name"])[0]) == tuple(FORMATS)
