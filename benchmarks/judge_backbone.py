@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 from obspy import Stream, Trace, UTCDateTime
 
-from phaseno_peft.backbone import EMBEDDED, load_backbone, read_card
+from phaseno_peft.backbone import EMBEDDED, backbone_info, load_backbone
 from phaseno_peft.baselines import load_rivals
 from phaseno_peft.campaign import (
     Campaign,
@@ -435,7 +435,7 @@ def number_of_stations(
 
 
 def judge(arguments: argparse.Namespace, report: Report) -> None:
-    model, card = load_backbone(arguments.backbone), read_card(arguments.backbone)
+    model, card = load_backbone(arguments.backbone), backbone_info(arguments.backbone)
     whole = Model(card.name, lambda w: window_probabilities(model, w, EDGE_LIMIT_KM), card.thresholds)
     alone = Model("self-loops only", lambda w: window_probabilities(model, w, 0.0), card.thresholds)
     rivals = load_rivals(

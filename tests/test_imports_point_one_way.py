@@ -37,6 +37,7 @@ ORDER = (
     "schema",
     "station_ids",
     "errors",
+    "lazy_names",
     "peft_import_hook",
 )
 

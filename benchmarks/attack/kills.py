@@ -18,7 +18,7 @@ from obspy import read_events
 from benchmarks.attack.killing import killed_at
 from benchmarks.attack.report import Verdict
 from benchmarks.attack.scene import NAMES, START, Scene
-from phaseno_peft.backbone import fingerprint, load_backbone, read_card, save_backbone
+from phaseno_peft.backbone import backbone_info, fingerprint, load_backbone, save_backbone
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.library import (
     find_adapter,
@@ -195,7 +195,7 @@ def _adapter() -> Any:
 def _backbone(folder: Path) -> Any:
     if not folder.exists():
         return _ABSENT
-    return read_card(folder).fingerprint, fingerprint(load_backbone(folder))
+    return backbone_info(folder).fingerprint, fingerprint(load_backbone(folder))
 
 
 def _picks_read(path: Path) -> Any:

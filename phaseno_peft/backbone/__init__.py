@@ -9,11 +9,11 @@ from phaseno_peft.backbone.stem import Stem, from_phasenet
 from phaseno_peft.backbone.weights import (
     EMBEDDED,
     BackboneCard,
+    backbone_info,
     fingerprint,
     list_backbones,
     load_backbone,
     push_backbone,
-    read_card,
     save_backbone,
 )
 
@@ -26,6 +26,7 @@ __all__ = [
     "Stem",
     "StemConfig",
     "around_forward",
+    "backbone_info",
     "convert_checkpoint",
     "fetch_backbone",
     "fingerprint",
@@ -33,6 +34,5 @@ __all__ = [
     "list_backbones",
     "load_backbone",
     "push_backbone",
-    "read_card",
     "save_backbone",
 ]

@@ -105,7 +105,7 @@ def backbone_folder(name_or_path: str | Path) -> Path:
     )
 
 
-def read_card(name_or_path: str | Path = EMBEDDED) -> BackboneCard:
+def backbone_info(name_or_path: str | Path = EMBEDDED) -> BackboneCard:
     """`config.json` of a backbone, without loading its weights."""
     folder = backbone_folder(name_or_path)
     path = folder / "config.json"
@@ -133,7 +133,7 @@ def load_backbone(name_or_path: str | Path = EMBEDDED, device: str | torch.devic
     The name is an embedded or fetched backbone's, a folder's, or `org/repo[@revision]` on the Hub. Raises `HubError`,
     and `BackboneError` for missing, left-over, misshapen or non-finite tensors and for altered files.
     """
-    card = read_card(name_or_path)
+    card = backbone_info(name_or_path)
     _refuse_larger(card)
     model = PhaseNO(card.config)
     apply_state(model, read_tensors(card.folder / "model.safetensors"), str(card.folder / "model.safetensors"))
@@ -213,7 +213,7 @@ def push_backbone(
     `public`, one that holds another backbone unless `overwrite`. Others load it by `load_backbone("org/repo@tag")`.
     Raises `BackboneError` and `HubError`.
     """
-    card = read_card(name_or_path)
+    card = backbone_info(name_or_path)
     load_backbone(card.folder)  # nothing damaged is sent
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

@@ -10,6 +10,7 @@ import typer
 from phaseno_peft.cli.console import Terminal, findings_json
 from phaseno_peft.cli.options import (
     BackboneOption,
+    ChannelsOption,
     JsonOption,
     PicksOption,
     QuietOption,
@@ -18,6 +19,7 @@ from phaseno_peft.cli.options import (
     TimeScaleOption,
     WaveformsOption,
 )
+from phaseno_peft.cli.reading import read_campaign
 
 if TYPE_CHECKING:
     from phaseno_peft.library import AdapterInfo
@@ -190,10 +192,10 @@ def blend(
     Example: phaseno-peft adapters blend ohio-frac bc-frac --weights 0.7,0.3 --name between
     """
     from phaseno_peft.errors import AdapterError
-    from phaseno_peft.library.blending import blend_adapters
+    from phaseno_peft.library import blend_adapters
 
     try:
-        shares = [float(each) for each in weights.split(",")] if weights else [1 / len(adapters)] * len(adapters)
+        shares = [float(each) for each in weights.split(",")] if weights else None
     except ValueError as error:
         raise AdapterError(f"--weights {weights!r} should be numbers with commas between, such as 0.7,0.3.") from error
     folder = blend_adapters(adapters, shares, name, overwrite=overwrite)
@@ -211,6 +213,7 @@ def suggest(
     time_scale: TimeScaleOption = 1.0,
     backbone: BackboneOption = None,
     skip_unknown: SkipUnknownOption = False,
+    channels: ChannelsOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -221,26 +224,23 @@ def suggest(
     from dataclasses import asdict
 
     from phaseno_peft.backbone import EMBEDDED
-    from phaseno_peft.campaign import Campaign
-    from phaseno_peft.contract import Preprocessing
-    from phaseno_peft.evaluation.suggest import suggest as rank
+    from phaseno_peft.evaluation import suggest_adapters
     from phaseno_peft.library import list_adapters
     from phaseno_peft.picking import Picker
 
     terminal = Terminal(quiet=quiet)
-    with terminal.bar("reading") as update:
-        campaign = Campaign.read(
-            waveforms,
-            stations,
-            picks,
-            name=waveforms.name,
-            preprocessing=Preprocessing(time_scale=time_scale),
-            skip_unknown=skip_unknown,
-            progress=update,
-        )
-    terminal.tell(campaign.findings)
+    campaign = read_campaign(
+        terminal,
+        waveforms.name,
+        waveforms,
+        stations,
+        picks,
+        time_scale=time_scale,
+        skip_unknown=skip_unknown,
+        channels=channels,
+    )
     picker = Picker.load(backbone or EMBEDDED)
-    ranking, left_out = rank(
+    ranking, left_out = suggest_adapters(
         picker, campaign, names or list_adapters(), on_adapter=lambda name: terminal.say(f"trying {name}")
     )
     if as_json:

@@ -42,10 +42,10 @@ def info(
 
     Example: phaseno-peft backbone info
     """
-    from phaseno_peft.backbone import EMBEDDED, read_card
+    from phaseno_peft.backbone import EMBEDDED, backbone_info
 
     terminal = Terminal()
-    card = read_card(name or EMBEDDED)
+    card = backbone_info(name or EMBEDDED)
     facts = {
         "name": card.name,
         "parameters": card.n_parameters,

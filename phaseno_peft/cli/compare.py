@@ -10,6 +10,7 @@ import typer
 from phaseno_peft.cli.console import Terminal, findings_json
 from phaseno_peft.cli.options import (
     BackboneOption,
+    ChannelsOption,
     DeviceOption,
     EdgeLimitOption,
     EpochsOption,
@@ -23,6 +24,7 @@ from phaseno_peft.cli.options import (
     TimeScaleOption,
     WaveformsOption,
 )
+from phaseno_peft.cli.reading import read_campaign
 
 
 def compare(
@@ -59,6 +61,7 @@ def compare(
     device: DeviceOption = "cpu",
     seed: SeedOption = 0,
     skip_unknown: SkipUnknownOption = False,
+    channels: ChannelsOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -70,11 +73,9 @@ def compare(
     Example: phaseno-peft compare samba-nz --waveforms waveforms --stations stations.xml --picks picks.xml --seeds 5
     """
     from phaseno_peft.backbone import EMBEDDED
-    from phaseno_peft.campaign import Campaign
     from phaseno_peft.cli.train import epoch_line
     from phaseno_peft.comparison.compare import compare as run
     from phaseno_peft.comparison.report import comparison_table, to_json
-    from phaseno_peft.contract import Preprocessing
     from phaseno_peft.library import check_name
     from phaseno_peft.training import find_recipe
     from phaseno_peft.training.fit import TrainingCallbacks
@@ -85,18 +86,17 @@ def compare(
     for recipe in chosen:
         find_recipe(recipe)
     counts = None if labels is None else _counts(labels)
-    with terminal.bar("reading") as update:
-        campaign = Campaign.read(
-            waveforms,
-            stations,
-            picks,
-            name=name,
-            preprocessing=Preprocessing(time_scale=time_scale),
-            edge_limit_km=edge_limit_km,
-            skip_unknown=skip_unknown,
-            progress=update,
-        )
-    terminal.tell(campaign.findings)
+    campaign = read_campaign(
+        terminal,
+        name,
+        waveforms,
+        stations,
+        picks,
+        time_scale=time_scale,
+        edge_limit_km=edge_limit_km,
+        skip_unknown=skip_unknown,
+        channels=channels,
+    )
     with terminal.bar("training") as update:
         comparison = run(
             name,

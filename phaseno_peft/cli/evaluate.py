@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from phaseno_peft.cli.adapters import AdapterArgument
-from phaseno_peft.cli.console import Terminal, findings_json
+from phaseno_peft.cli.console import Terminal
 from phaseno_peft.cli.options import (
     BackboneOption,
     ChannelsOption,
@@ -46,37 +46,28 @@ def evaluate(
 
     Example: phaseno-peft evaluate samba-nz --waveforms waveforms --stations stations.xml --picks picks.xml
     """
-    from phaseno_peft.baselines import load_rivals
-    from phaseno_peft.campaign import Campaign
-    from phaseno_peft.errors import PhasenoPeftError
     from phaseno_peft.evaluation import comparison_table
-    from phaseno_peft.evaluation.judge import judge
-    from phaseno_peft.picking import load_adapter
+    from phaseno_peft.evaluation import evaluate as score
 
     terminal = Terminal(quiet=quiet)
-    if rivals is None and phasenet_weights is not None:
-        raise PhasenoPeftError("--phasenet-weights goes with a rival. Add --rivals phasenet.")
-    others = load_rivals(rivals, phasenet_weights) if rivals is not None else []
-    picker = load_adapter(name, backbone=backbone)
-    contract = picker.adapter_contract
     with terminal.bar("reading") as update:
-        campaign = Campaign.read(
+        made = score(
+            name,
             waveforms,
             stations,
             picks,
-            name=contract.provenance.campaign,
-            preprocessing=contract.preprocessing,
-            edge_limit_km=contract.frame.edge_limit_km,
+            backbone=backbone,
+            rivals=rivals,
+            phasenet_weights=phasenet_weights,
             skip_unknown=skip_unknown,
             channels=channels,
+            on_stage=terminal.say,
+            on_findings=terminal.tell,
             progress=update,
         )
-    terminal.tell(campaign.findings)
-    judged = judge(picker, campaign, on_stage=terminal.say, rivals=others)
     if as_json:
-        summary = {model: scores.to_json()["summary"] for model, scores in judged.scores.items()}
-        made = {"adapter": picker.active_adapter, "events": judged.events, "scores": summary}
-        terminal.show_json({**made, **findings_json(campaign.findings)})
+        summary = {model: scores.to_json()["summary"] for model, scores in made.scores.items()}
+        terminal.show_json({**made.about, "scores": summary})
         return
-    terminal.show(comparison_table(judged.scores))
-    terminal.show(judged.events)
+    terminal.show(comparison_table(made.scores))
+    terminal.show(made.about["events"])

@@ -25,6 +25,7 @@ from phaseno_peft.cli.options import (
     TimeScaleOption,
     WaveformsOption,
 )
+from phaseno_peft.cli.reading import read_campaign
 
 if TYPE_CHECKING:
     from phaseno_peft.campaign import Finding
@@ -83,8 +84,6 @@ def train_adapter(
     Example: phaseno-peft train-adapter samba-nz --waveforms waveforms --stations stations.xml --picks picks.xml
     """
     from phaseno_peft.backbone import EMBEDDED
-    from phaseno_peft.campaign import Campaign
-    from phaseno_peft.contract import Preprocessing
     from phaseno_peft.library import check_name, library_folder
     from phaseno_peft.library.store import refuse_existing
     from phaseno_peft.training import QUICK, find_recipe
@@ -96,19 +95,17 @@ def train_adapter(
     refuse_existing(target, overwrite=overwrite or (not restart and was_stopped_after_writing(target)))
     chosen = find_recipe(recipe)
     settings = (QUICK if quick else chosen.training).changed(epochs=epochs, max_minutes=max_minutes)
-    with terminal.bar("reading") as update:
-        campaign = Campaign.read(
-            waveforms,
-            stations,
-            picks,
-            name=name,
-            preprocessing=Preprocessing(time_scale=time_scale),
-            edge_limit_km=edge_limit_km,
-            skip_unknown=skip_unknown,
-            channels=channels,
-            progress=update,
-        )
-    terminal.tell(campaign.findings)
+    campaign = read_campaign(
+        terminal,
+        name,
+        waveforms,
+        stations,
+        picks,
+        time_scale=time_scale,
+        edge_limit_km=edge_limit_km,
+        skip_unknown=skip_unknown,
+        channels=channels,
+    )
     with terminal.bar("training") as update:
         trained = train(
             name,

@@ -3,16 +3,18 @@
 `CRLoraConfig` and `CRLoraModel` are the PEFT method and import PEFT when first asked for; the rest is plain torch.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from phaseno_peft.cr_lora.attach import attach, check_tensors, detach, expected_tensors, fold, unfold
 from phaseno_peft.cr_lora.blend import blend
 from phaseno_peft.cr_lora.layer import CRLoraLayer, ResidentAdapter, adapters_by_window, selected_adapter
 from phaseno_peft.cr_lora.settings import CRLoraSettings
+from phaseno_peft.lazy_names import lazy_names
 
 if TYPE_CHECKING:
-    from phaseno_peft.cr_lora.config import CRLoraConfig
-    from phaseno_peft.cr_lora.model import CRLoraModel
+    from phaseno_peft.cr_lora.model import CRLoraConfig, CRLoraModel  # importing it registers the method with PEFT
+else:
+    __getattr__, __dir__, _ = lazy_names(__name__)
 
 __all__ = [
     "CRLoraConfig",
@@ -30,11 +32,3 @@ __all__ = [
     "selected_adapter",
     "unfold",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name in ("CRLoraConfig", "CRLoraModel"):
-        from phaseno_peft.cr_lora import config, model  # importing the model registers the method with PEFT
-
-        return getattr(config if name == "CRLoraConfig" else model, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -27,7 +27,7 @@ from phaseno_peft.cr_lora.attach import (
     write_tensors,
 )
 from phaseno_peft.cr_lora.blend import blend
-from phaseno_peft.cr_lora.config import CRLoraConfig
+from phaseno_peft.cr_lora.config import CRLoraConfig as CRLoraConfig
 from phaseno_peft.cr_lora.layer import PEFT_ROOT, CRLoraLayer, Folded, Part, Traits, adapters_by_window, expected_shapes
 from phaseno_peft.cr_lora.resident import not_resident, residents_of
 from phaseno_peft.cr_lora.settings import PEFT_TYPE, PREFIX, CRLoraSettings, LayerKind, layer_kind, reaches, trains

@@ -1,6 +1,8 @@
-"""Judging picks: matching with labels, scores, thresholds, reports."""
+"""Judging picks: matching with labels, scores, thresholds, reports. What needs torch comes when asked."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from phaseno_peft.evaluation.held_out import Predictions, cross_fitted_scores, joined_scores, score_at_thresholds_of
 from phaseno_peft.evaluation.matching import Matching, match
@@ -20,6 +22,13 @@ from phaseno_peft.evaluation.report import (
     write_evaluation,
 )
 from phaseno_peft.evaluation.scores import PhaseScore, PhaseTally, Scores, f1_gain
+from phaseno_peft.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from phaseno_peft.evaluation.campaign_evaluation import evaluate
+    from phaseno_peft.evaluation.suggest import suggest_adapters
+else:
+    __getattr__, __dir__, _ = lazy_names(__name__)
 
 __all__ = [
     "Evaluation",
@@ -35,6 +44,7 @@ __all__ = [
     "comparison_table",
     "cross_entropy",
     "cross_fitted_scores",
+    "evaluate",
     "f1_gain",
     "joined_scores",
     "match",
@@ -42,5 +52,6 @@ __all__ = [
     "read_evaluation",
     "score",
     "score_at_thresholds_of",
+    "suggest_adapters",
     "write_evaluation",
 ]

@@ -29,7 +29,7 @@ class Suggestion:
     """Phase -> median residual, pick minus label; NaN without a match."""
 
 
-def suggest(
+def suggest_adapters(
     picker: Picker, campaign: Campaign, adapters: Sequence[str], on_adapter: Callable[[str], None] | None = None
 ) -> tuple[list[Suggestion], dict[str, str]]:
     """Rank the frozen backbone and `adapters` on all labelled events of a campaign, the best first.

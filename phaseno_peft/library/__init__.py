@@ -1,5 +1,6 @@
 """Where adapters live, how they are found, and how they travel."""
 
+from phaseno_peft.library.blending import blend_adapters
 from phaseno_peft.library.inventory import AdapterInfo, Verification, adapter_info, remove_adapter, verify_adapters
 from phaseno_peft.library.names import check_name
 from phaseno_peft.library.push_pull import list_versions, pull_adapter, push_adapter, what_push_reveals
@@ -24,6 +25,7 @@ __all__ = [
     "Verification",
     "adapter_folder",
     "adapter_info",
+    "blend_adapters",
     "check_name",
     "find_adapter",
     "library_folder",

@@ -15,15 +15,17 @@ from phaseno_peft.library.store import StoredAdapter, read_adapter, refuse_exist
 
 
 def blend_adapters(
-    adapters: Sequence[str | Path], weights: Sequence[float], name: str, *, overwrite: bool = False
+    adapters: Sequence[str | Path], weights: Sequence[float] | None, name: str, *, overwrite: bool = False
 ) -> Path:
     """Write sum_i weights[i] * adapters[i] to the user's library as `name`; return its folder.
 
-    See `phaseno_peft.cr_lora.blend` for what of the sum is exact. The blend has no scores: thresholds are the weighted
-    means of its parts' until it is evaluated. Raises `AdapterError` for parts of different backbones or preprocessing.
+    See `phaseno_peft.cr_lora.blend` for what of the sum is exact; no `weights` are equal ones. The blend has no scores:
+    thresholds are the weighted means of its parts' until it is evaluated. Raises `AdapterError` for parts of different
+    backbones or preprocessing.
     """
     from phaseno_peft.cr_lora import blend
 
+    weights = weights if weights is not None else [1 / len(adapters)] * len(adapters)
     folder = library_folder() / check_name(name)
     refuse_existing(folder, overwrite=overwrite)
     parts = [read_adapter(each) for each in adapters]

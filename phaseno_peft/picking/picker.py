@@ -15,7 +15,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phaseno_peft.backbone import EMBEDDED, PhaseNO, PhaseNOConfig, StationGraph, fingerprint, load_backbone, read_card
+from phaseno_peft.backbone import (
+    EMBEDDED,
+    PhaseNO,
+    PhaseNOConfig,
+    StationGraph,
+    backbone_info,
+    fingerprint,
+    load_backbone,
+)
 from phaseno_peft.backbone.weights import apply_state
 from phaseno_peft.campaign import (
     Recording,
@@ -110,7 +118,7 @@ class Picker:
     @classmethod
     def load(cls, backbone: str | Path = EMBEDDED, device: str | torch.device | None = None) -> Picker:
         """A picker with the frozen backbone only. Raises `BackboneError`."""
-        card = read_card(backbone)
+        card = backbone_info(backbone)
         return cls(load_backbone(backbone, device or "cpu"), card.name, dict(card.thresholds))
 
     def _in_force(self) -> ResidentAdapter | None:

@@ -12,7 +12,15 @@ from typing import Any
 
 import torch
 
-from phaseno_peft.backbone import EMBEDDED, PhaseNO, PhaseNOConfig, fingerprint, load_backbone, read_card, save_backbone
+from phaseno_peft.backbone import (
+    EMBEDDED,
+    PhaseNO,
+    PhaseNOConfig,
+    backbone_info,
+    fingerprint,
+    load_backbone,
+    save_backbone,
+)
 from phaseno_peft.backbone.cpu.parallel import usable_cores
 from phaseno_peft.contract import WINDOW_SAMPLES
 from phaseno_peft.errors import BackboneError, CampaignError, PhasenoPeftError
@@ -229,7 +237,7 @@ def _initial_weights(init: str, seed: int) -> tuple[PhaseNO, str]:
             with torch.no_grad():
                 model.fc2.bias.fill_(-4.0)  # arrivals are rare
         return model, f"random weights, seed {seed}"
-    name = read_card(init)
+    name = backbone_info(init)
     if name.config.window_samples != WINDOW_SAMPLES:
         raise BackboneError(
             f"backbone {init!r} has windows of {name.config.window_samples} samples, pre-training makes "

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from phaseno_peft import load_adapter
-from phaseno_peft.backbone import fingerprint, load_backbone, push_backbone, read_card
+from phaseno_peft.backbone import backbone_info, fingerprint, load_backbone, push_backbone
 from phaseno_peft.errors import BackboneError, HubError
 from tests.library.machines import Machine
 from tests.library.standin_hub import StandInHub
@@ -28,7 +28,7 @@ def test_a_backbone_is_pushed_and_loaded_elsewhere_by_tag_and_commit(
     assert not push_backbone(small_backbone, REPO, tag="v1", public=True).is_new_commit
     machine.use("second", token=None)
     for name in (REPO, f"{REPO}@v1", f"{REPO}@{made.commit}"):
-        assert fingerprint(load_backbone(name)) == read_card(small_backbone).fingerprint
+        assert fingerprint(load_backbone(name)) == backbone_info(small_backbone).fingerprint
     machine.use("second", token=None, offline=True)
     assert load_adapter(tiny, backbone=f"{REPO}@v1").active_adapter == "tiny-ohio"
 

@@ -20,10 +20,10 @@ from phaseno_peft.backbone import (
     StationGraph,
     Stem,
     StemConfig,
+    backbone_info,
     fingerprint,
     from_phasenet,
     load_backbone,
-    read_card,
     save_backbone,
 )
 from phaseno_peft.backbone.cpu import parallel
@@ -276,7 +276,7 @@ def test_a_backbone_with_a_stem_is_saved_and_loaded_bit_for_bit(saved: Path) -> 
     again, x = load_backbone(saved), network_input()
     model = focused_network() if "focus" in again.state_dict() else stem_network()
     assert again.phaseno_config == model.phaseno_config
-    assert read_card(saved).fingerprint == fingerprint(again)
+    assert backbone_info(saved).fingerprint == fingerprint(again)
     assert fingerprint(again) != fingerprint(small_network())
     with torch.no_grad():
         assert torch.equal(again(*x), model(*x))

@@ -17,11 +17,11 @@ from torch import Tensor
 from phaseno_peft.backbone import (
     PhaseNO,
     StationGraph,
+    backbone_info,
     convert_checkpoint,
     fingerprint,
     list_backbones,
     load_backbone,
-    read_card,
     save_backbone,
 )
 from phaseno_peft.errors import BackboneError
@@ -63,7 +63,7 @@ def saved(tmp_path: Path) -> Path:
 
 def test_what_is_saved_is_loaded_bit_for_bit(saved: Path) -> None:
     model, again = small_network(), load_backbone(saved)
-    assert fingerprint(again) == fingerprint(model) == read_card(saved).fingerprint
+    assert fingerprint(again) == fingerprint(model) == backbone_info(saved).fingerprint
     for name, tensor in model.state_dict().items():
         assert torch.equal(again.state_dict()[name], tensor), name
     assert again.name_or_path == "small"
@@ -171,7 +171,7 @@ def test_upstreams_checkpoint_converts_unchanged(full_size: PhaseNO, tmp_path: P
     folder = convert_checkpoint(tmp_path / "upstream.ckpt", tmp_path / "converted")
     model = load_backbone(folder)
     assert fingerprint(model) == fingerprint(full_size)
-    assert read_card(folder).n_parameters == 2_364_914  # golden/README.md, a complex weight counted once
+    assert backbone_info(folder).n_parameters == 2_364_914  # golden/README.md, a complex weight counted once
     with pytest.raises(BackboneError, match="exists already"):
         convert_checkpoint(tmp_path / "upstream.ckpt", folder)
 

@@ -9,7 +9,7 @@ import pytest
 
 from phaseno_peft.campaign import Campaign
 from phaseno_peft.errors import PhasenoPeftError
-from phaseno_peft.evaluation.suggest import suggest
+from phaseno_peft.evaluation import suggest_adapters
 from phaseno_peft.library import read_adapter, write_adapter
 from phaseno_peft.library.card import Card
 from phaseno_peft.picking import Picker
@@ -36,7 +36,7 @@ def test_the_ranking_prefers_what_fits_and_names_what_does_not(
     backwards = variant("backwards", -30.0, thresholds={"P": 0.0, "S": 0.0})
     foreign = variant("foreign", 1.0, backbone_fingerprint="0" * 64)
     tried: list[str] = []
-    ranking, left_out = suggest(
+    ranking, left_out = suggest_adapters(
         Picker.load(small_backbone), campaign, ["tiny-ohio", backwards, foreign], on_adapter=tried.append
     )
     assert tried == ["tiny-ohio", backwards, foreign]
@@ -52,4 +52,4 @@ def test_a_campaign_without_picks_is_refused(home: Path, campaign: Campaign, sma
     events = tuple(dataclasses.replace(event, picks=()) for event in campaign.catalogue.events)
     bare = dataclasses.replace(campaign, catalogue=dataclasses.replace(campaign.catalogue, events=events))
     with pytest.raises(PhasenoPeftError, match="no usable picks"):
-        suggest(Picker.load(small_backbone), bare, ["tiny-ohio"])
+        suggest_adapters(Picker.load(small_backbone), bare, ["tiny-ohio"])

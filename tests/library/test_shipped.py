@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from phaseno_peft import paths
-from phaseno_peft.backbone import read_card
+from phaseno_peft.backbone import backbone_info
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.library import (
     adapter_info,
@@ -88,7 +88,7 @@ def test_a_shipped_adapter_is_whole_evaluated_and_fits_the_embedded_backbone(nam
     assert [v.problems for v in verify_adapters([ROOT / "adapters" / name])] == [()]
     known = adapter_info(ROOT / "adapters" / name)
     assert known.is_evaluated
-    assert known.contract.backbone_fingerprint == read_card().fingerprint
+    assert known.contract.backbone_fingerprint == backbone_info().fingerprint
     assert known.contract.provenance.label_source != "unknown"
 
 

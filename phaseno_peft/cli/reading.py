@@ -1,0 +1,43 @@
+"""Reading a campaign's files for a command: with a bar, and with what was found said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from phaseno_peft.cli.console import Terminal
+
+if TYPE_CHECKING:
+    from phaseno_peft.campaign import Campaign
+
+
+def read_campaign(
+    terminal: Terminal,
+    name: str,
+    waveforms: Path,
+    stations: Path,
+    picks: Path,
+    *,
+    time_scale: float,
+    skip_unknown: bool,
+    channels: str | None,
+    edge_limit_km: float | None = None,
+) -> Campaign:
+    """The campaign, its findings told; without `edge_limit_km` that of upstream."""
+    from phaseno_peft.campaign import Campaign
+    from phaseno_peft.contract import EDGE_LIMIT_KM, Preprocessing
+
+    with terminal.bar("reading") as update:
+        campaign = Campaign.read(
+            waveforms,
+            stations,
+            picks,
+            name=name,
+            preprocessing=Preprocessing(time_scale=time_scale),
+            edge_limit_km=EDGE_LIMIT_KM if edge_limit_km is None else edge_limit_km,
+            skip_unknown=skip_unknown,
+            channels=channels,
+            progress=update,
+        )
+    terminal.tell(campaign.findings)
+    return campaign

@@ -1,0 +1,64 @@
+"""`evaluate`: an adapter on a campaign's files, beside the frozen backbone and other pickers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from phaseno_peft.baselines import load_rivals
+from phaseno_peft.campaign import Campaign, Finding
+from phaseno_peft.errors import PhasenoPeftError
+from phaseno_peft.evaluation.judge import judge
+from phaseno_peft.evaluation.report import Evaluation
+from phaseno_peft.picking.picker import load_adapter
+
+
+def evaluate(
+    adapter: str | Path,
+    waveforms: Any,
+    stations: Any,
+    picks: Any,
+    *,
+    backbone: str | Path | None = None,
+    rivals: Sequence[str] | str | None = None,
+    phasenet_weights: str | Path | None = None,
+    skip_unknown: bool = False,
+    channels: Mapping[str, str] | str | Path | None = None,
+    on_stage: Callable[[str], None] | None = None,
+    on_findings: Callable[[Sequence[Finding]], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Score an adapter on labelled records, prepared as its contract says, beside the frozen backbone and `rivals`.
+
+    `waveforms`, `stations`, `picks`, `skip_unknown` and `channels` are those of `Campaign.read`; `rivals` are names
+    that `load_rivals` takes, such as "stalta,phasenet". On the campaign the adapter was trained on only the
+    held-out test events are used, on another one all events; `about["events"]` says which. Raises `AdapterError`,
+    `CampaignError`, and `PhasenoPeftError` for weights of a rival that is not asked for.
+    """
+    if rivals is None and phasenet_weights is not None:
+        raise PhasenoPeftError("--phasenet-weights goes with a rival. Add --rivals phasenet.")
+    others = load_rivals(rivals, phasenet_weights) if rivals is not None else []
+    picker = load_adapter(adapter, backbone=backbone)
+    contract = picker.adapter_contract
+    campaign = Campaign.read(
+        waveforms,
+        stations,
+        picks,
+        name=contract.provenance.campaign,
+        preprocessing=contract.preprocessing,
+        edge_limit_km=contract.frame.edge_limit_km,
+        skip_unknown=skip_unknown,
+        channels=channels,
+        progress=progress,
+    )
+    if on_findings is not None:
+        on_findings(campaign.findings)
+    judged = judge(picker, campaign, on_stage, rivals=others)
+    about = {
+        "adapter": picker.active_adapter,
+        "events": judged.events,
+        "findings": [{k: v for k, v in dataclasses.asdict(finding).items() if v} for finding in campaign.findings],
+    }
+    return Evaluation(judged.scores, about)
