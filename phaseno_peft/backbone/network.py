@@ -173,8 +173,9 @@ class PhaseNO(nn.Module):
         logits = self.decide(self.fno7(x))
         if self.stem is None or heard is None:
             return logits
-        both, reach_samples = torch.addcmul(logits, heard, self.skip[:, None]), self.stem.config.reach_samples
-        return focused(both, heard, self.focus, reach_samples) if reach_samples else both
+        if reach_samples := self.stem.config.reach_samples:
+            return focused(logits, heard, self.skip, self.focus, reach_samples)
+        return torch.addcmul(logits, heard, self.skip[:, None])
 
     def raw(self, waveforms: Tensor, heard: Tensor | None) -> list[Tensor]:
         """Waveforms and time grid, reflected at both ends: [station, padded time, 4]; the stem's curves likewise."""

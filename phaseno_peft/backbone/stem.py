@@ -35,6 +35,8 @@ LEAST_DEVIATION = 1e-6
 """Traces below this standard deviation carry nothing; windows arrive with 0.1."""
 LARGEST_LOGIT = math.log((1 - 3e-4) / 3e-4)
 """Logits are cut here: beyond, they say no more about an onset and only outvote the operator."""
+DISSENT = 0.25
+"""By so many logits the peak of the sum may lie below the sum of the peaks until the stem's time counts 1 / e."""
 STATIONS_AT_ONCE = 8
 """What one core convolves together, so that a piece fits its cache."""
 
@@ -167,18 +169,21 @@ class Stem(nn.Module):
         return cast(Tensor, super().__call__(*args, **kwargs))
 
 
-def focused(logits: Tensor, heard: Tensor, factor: Tensor, reach_samples: int) -> Tensor:
-    """Logits [station, 2 (P, S), sample] whose heights are kept and whose times are drawn to the stem's.
+def focused(logits: Tensor, heard: Tensor, skip: Tensor, factor: Tensor, reach_samples: int) -> Tensor:
+    """logits + skip * heard, [station, 2 (P, S), sample], with its heights kept and its times drawn to the stem's.
 
-    At a factor of 1 a sample gets the highest logit within `reach_samples`, less what the stem's own logit `heard`
-    lacks there of its highest: the operator says whether there is an arrival, the stem when. At 0 nothing changes;
-    between, the operator moves the time as well, so that an adapter can. All this fades with the stem's highest
-    probability within reach: what the stem does not hear stays the operator's.
+    Where the operator's `logits` and the stem's `heard` peak together, a sample gets, at a factor of 1, the highest sum
+    within `reach_samples`, less what the stem lacks there of its highest: the operator says whether there is an
+    arrival, the stem when. The further apart they peak, the less (`DISSENT`), so that an operator that learns other
+    times, as with an adapter, moves the output; and the less, the less the stem hears. At a factor of 0 it is the sum.
     """
     pool = partial(F.max_pool1d, kernel_size=2 * reach_samples + 1, stride=1, padding=reach_samples)
-    highest = pool(heard)
-    drawn = pool(logits) - logits + heard - highest
-    return torch.addcmul(logits, torch.sigmoid(highest) * drawn, factor[:, None])
+    skip, factor = skip[:, None], factor[:, None]
+    both = torch.addcmul(logits, heard, skip)
+    highest, most_heard = pool(both), pool(heard)
+    dissent = (torch.addcmul(pool(logits), most_heard, skip) - highest).clamp(min=0)
+    weight = torch.sigmoid(most_heard) * torch.exp(-dissent / DISSENT)
+    return torch.addcmul(both, weight * (highest - both + heard - most_heard), factor)
 
 
 def own_normalisation(waveforms: Tensor) -> Tensor:
