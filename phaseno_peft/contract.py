@@ -162,7 +162,7 @@ class Contract:
 
 @dataclass(frozen=True, slots=True)
 class BackboneDefaults:
-    """How the frozen backbone is used where no adapter speaks: thresholds chosen on its own pre-training data."""
+    """How the frozen backbone is used where no adapter is active: thresholds chosen on its own pre-training data."""
 
     thresholds: dict[str, float] = field(default_factory=lambda: {"P": 0.3, "S": 0.3})
     min_distance_s: float = 0.5

@@ -42,7 +42,7 @@ class Campaign:
     stations: StationTable
     """As delivered, also those without records."""
     catalogue: Catalogue
-    """Picks carry the ids of `stations`; picks of unknown stations are gone."""
+    """Picks carry the ids of `stations`; picks of unknown stations are left out."""
     recordings: tuple[Recording, ...]
     """Prepared, in time order; they do not overlap in time."""
     preprocessing: Preprocessing
@@ -258,8 +258,8 @@ def _with_table_ids(
         n_merged += len(picks) - len(kept)
         events.append(dataclasses.replace(event, picks=kept))
     if n_merged:
-        said = f"{n_merged} picks are of stations that {stations.source} holds as one, and repeat a phase there"
-        findings.append(Finding("note", f"{catalogue.source}: {said}; one is kept."))
+        text = f"{n_merged} picks are of stations that {stations.source} holds as one, and repeat a phase there"
+        findings.append(Finding("note", f"{catalogue.source}: {text}; one is kept."))
     return dataclasses.replace(catalogue, events=tuple(events)), findings
 
 

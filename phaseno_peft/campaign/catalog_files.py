@@ -98,14 +98,14 @@ def _read_path(path: Path, tally: Tally, findings: list[Finding]) -> list[tuple[
         if failures:
             raise failures[0]
         if len(passed_over) != 1:
-            said = f"none of its {len(passed_over)} files is a catalogue of picks. {_WHAT_TO_GIVE}"
+            text = f"none of its {len(passed_over)} files is a catalogue of picks. {_WHAT_TO_GIVE}"
         else:
-            said = instead or f"not readable as QuakeML or another event format. {_WHAT_TO_GIVE}"
-        raise CampaignError(f"{path}: {said}")
+            text = instead or f"not readable as QuakeML or another event format. {_WHAT_TO_GIVE}"
+        raise CampaignError(f"{path}: {text}")
     if passed_over:
         more = f" and {len(passed_over) - 3} more" if len(passed_over) > 3 else ""
-        said = f"{path.name}: {', '.join(passed_over[:3])}{more} passed over: no catalogues of picks."
-        findings.append(Finding("note", said))
+        text = f"{path.name}: {', '.join(passed_over[:3])}{more} passed over: no catalogues of picks."
+        findings.append(Finding("note", text))
     findings += [Finding("warning", f"left out: {error}") for error in failures]
     return found
 
@@ -113,9 +113,9 @@ def _read_path(path: Path, tally: Tally, findings: list[Finding]) -> list[tuple[
 def _what_it_is(path: Path) -> str:
     """The end of a sentence about a plain file that is no catalogue; empty where it is not known either."""
     with path.open("rb") as file:
-        said = foreign_kind(file.read(512))
-    if said is not None:
-        return f"{said}."
+        text = foreign_kind(file.read(512))
+    if text is not None:
+        return f"{text}."
     if (name := obspy_format("waveform", path, WAVEFORM_FORMATS)) is not None:
         return f"holds waveforms ({name}) and no picks. Give it with the waveforms."
     if obspy_format("inventory", path, STATION_FORMATS) is not None:
@@ -176,10 +176,10 @@ def _each_once(found: list[tuple[str, CatalogueEvent]], source: str, findings: l
             )
         again[event.event_id] += 1
     if again:
-        said = (
+        text = (
             f"{source}: {len(again)} events are given more than once with the same picks, the first {next(iter(again))}"
         )
-        findings.append(Finding("warning", f"{said}; each is kept once.", kind="duplicate event", file=source))
+        findings.append(Finding("warning", f"{text}; each is kept once.", kind="duplicate event", file=source))
     return [event for _, event in kept.values()]
 
 

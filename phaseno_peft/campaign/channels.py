@@ -215,7 +215,7 @@ def _families(by_letter: dict[str, Channel], stations: StationTable) -> list[Sen
             "12": set("12") <= letters and not letters & set("Z034"),
         }[family]
         if family == "123" and "Z" in letters and fits and not letters & set("NE"):
-            fits = False  # Z 1 2 is complete; what 3 is, nobody says
+            fits = False  # Z 1 2 is complete; the direction of 3 is unknown
         if not fits:
             continue
         named = {slot: by_letter[c] for c, slot in zip(family, slots, strict=True) if c in letters}

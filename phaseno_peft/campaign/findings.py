@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 _OF_STATION = re.compile(r"([^\s:]+\.[^\s:]+\.[^\s:]*): (.+)", re.DOTALL)
-"""NET.STA.LOC, and what is said of it."""
+"""NET.STA.LOC, and the sentence about it."""
 SEVERITIES = ("error", "warning", "note")
 """The gravest first."""
 
@@ -59,12 +59,12 @@ def condense(findings: Iterable[Finding], names: int = 4) -> list[Finding]:
     alike: dict[tuple[Literal["note", "warning", "error"], str], list[str]] = {}
     for finding in warnings_first(findings):
         of_station = _OF_STATION.fullmatch(finding.sentence)
-        station, said = of_station.groups() if of_station else ("", finding.sentence)
-        alike.setdefault((finding.severity, said), []).append(station)
+        station, text = of_station.groups() if of_station else ("", finding.sentence)
+        alike.setdefault((finding.severity, text), []).append(station)
     condensed = []
-    for (severity, said), stations in alike.items():
+    for (severity, text), stations in alike.items():
         named = [station for station in stations if station]
         more = f" and {len(named) - names} more" if len(named) > names else ""
         head = f"{', '.join(named[:names])}{more}: " if named else ""
-        condensed.append(Finding(severity, head + said))
+        condensed.append(Finding(severity, head + text))
     return condensed

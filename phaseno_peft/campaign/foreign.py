@@ -13,9 +13,9 @@ _KINDS = (
 
 def foreign_kind(head: bytes) -> str | None:
     """The end of a sentence about a file by its first bytes; None for what may be ours."""
-    for mark, said in _KINDS:
+    for mark, text in _KINDS:
         if head.startswith(mark):
-            return said
+            return text
     if (head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")) or b"obspy.core" in head[:60]:
         return "is a Python pickle, which could run code. Write it in a format of its kind first"
     return None

@@ -165,11 +165,11 @@ def _cut(stretch: Stretch, largest: float) -> list[Stretch]:
         i = int(np.searchsorted(bounds, cut))
         if held[i - 1] > 1:
             bounds.insert(i, cut)
-    home = {e: int(np.searchsorted(bounds, first, side="right")) - 1 for e, (first, _) in _cores(stretch).items()}
+    piece_of = {e: int(np.searchsorted(bounds, first, side="right")) - 1 for e, (first, _) in _cores(stretch).items()}
     pieces = []
     for i, (a, b) in enumerate(pairwise(bounds)):
         piece = make_stretch(recording.slice(a, b), stretch.picks, complete=stretch.complete)
-        pieces.append(dataclasses.replace(piece, event_ids=tuple(e for e in stretch.event_ids if home[e] == i)))
+        pieces.append(dataclasses.replace(piece, event_ids=tuple(e for e in stretch.event_ids if piece_of[e] == i)))
     return pieces
 
 

@@ -84,8 +84,8 @@ def read_stations(source: Inventory | StationTable | str | Path) -> StationTable
     table = StationTable(stations, directions, path.name)
     if passed_over:
         more = f" and {len(passed_over) - 3} more" if len(passed_over) > 3 else ""
-        said = f"{path.name}: {', '.join(passed_over[:3])}{more} passed over: no files of stations."
-        table.findings = (*table.findings, Finding("note", said))
+        text = f"{path.name}: {', '.join(passed_over[:3])}{more} passed over: no files of stations."
+        table.findings = (*table.findings, Finding("note", text))
     return table
 
 

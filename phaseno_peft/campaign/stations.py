@@ -1,4 +1,4 @@
-"""Where the stations are: a `StationTable` that knows places, epochs and sensor directions, and coordinates of it."""
+"""A `StationTable`: places, epochs and sensor directions, and coordinates of it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class StationTable:
 
         `orientations` gives each NET.STA.LOC.CHA its (azimuth_deg, dip_deg), or one `Direction` an epoch.
 
-        A placeholder (0, 0) and a place that only a wrong sign explains are left out, which `findings` tell.
+        A placeholder (0, 0) and a place that only a wrong sign explains are left out, which `findings` report.
         """
         self.source = source
         given: dict[str, list[Station]] = {}
@@ -161,7 +161,7 @@ class StationTable:
         """The table as it was from `start` to `end`: one place a station and one direction a channel.
 
         Of a station that moved meanwhile, the place it had for most of the time; outside all epochs, the nearest in
-        time. Both are told by `findings_of`. A station listed at two places for all of that time is left out.
+        time. Both are reported by `findings_of`. A station listed at two places for all of that time is left out.
         """
         span = (start.ns, end.ns)
         if all(len(places) == 1 for places in self._epochs.values()) and all(
@@ -173,18 +173,18 @@ class StationTable:
                 table._span_ns = span
             return table
         epochs: dict[str, list[Station]] = {}
-        told: dict[str, Finding] = {}
+        findings: dict[str, Finding] = {}
         for station_id, places in self._epochs.items():
-            chosen, said = _place_in(places, span)
-            if said:
-                told[station_id] = Finding("warning", f"{self.source}: station {station_id} {said}")
+            chosen, problem = _place_in(places, span)
+            if problem:
+                findings[station_id] = Finding("warning", f"{self.source}: station {station_id} {problem}")
             if chosen is not None:
                 epochs[station_id] = [chosen]
         directions = {
             seed_id: [max(listed, key=lambda d: _overlap_ns(d, span))] for seed_id, listed in self._directions.items()
         }
         table = self._part(epochs, directions)
-        table._span_ns, table._of_time = span, told
+        table._span_ns, table._of_time = span, findings
         return table
 
     def findings_of(self, station_ids: Iterable[str]) -> list[Finding]:
@@ -269,16 +269,16 @@ def _overlap_ns(epoch: Station | Direction, span_ns: tuple[int, int]) -> int:
 
 
 def _place_in(places: Sequence[Station], span_ns: tuple[int, int]) -> tuple[Station | None, str]:
-    """The place to take in a span of time, and what must be said about it."""
+    """The place to take in a span of time, and what is wrong with it: empty, or the end of a sentence."""
     if len(places) == 1:
         return places[0], ""
     best = max(places, key=lambda s: _overlap_ns(s, span_ns))
     if _overlap_ns(best, span_ns) < 0:
         return best, "has several epochs and none holds the record's time; the place of the nearest one is taken."
-    rivals = [s for s in places if s is not best and _overlap_ns(s, span_ns) > 0]
-    if not rivals:
+    others = [s for s in places if s is not best and _overlap_ns(s, span_ns) > 0]
+    if not others:
         return best, ""
-    if any(_overlap_ns(s, span_ns) == _overlap_ns(best, span_ns) == span_ns[1] - span_ns[0] for s in rivals):
-        where = " and ".join(f"{s.latitude_deg:.5f} {s.longitude_deg:.5f}" for s in (best, *rivals))
+    if any(_overlap_ns(s, span_ns) == _overlap_ns(best, span_ns) == span_ns[1] - span_ns[0] for s in others):
+        where = " and ".join(f"{s.latitude_deg:.5f} {s.longitude_deg:.5f}" for s in (best, *others))
         return None, f"stands at two places at once ({where}) and is left out. Correct the dates of its epochs."
     return best, "moved in the record's time; its place for most of the record is taken. Cut the record there."

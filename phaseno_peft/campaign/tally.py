@@ -50,7 +50,7 @@ class Tally:
                 Finding("warning", f"{source}: {n} picks have {what} and are left out.")
                 for what, n in sorted(self.incomplete.items())
             ),
-            *(Finding("note", f"{source}: {n} picks {said}.") for said, n in sorted(self.counts.items()) if n),
+            *(Finding("note", f"{source}: {n} picks {text}.") for text, n in sorted(self.counts.items()) if n),
         ]
 
     def end_of_file(self) -> None:

@@ -29,7 +29,7 @@ FORMATS = frozenset((
 # fmt: on
 """Formats of obspy that are read: every one that takes its samples from the file itself and runs nothing."""
 POINTER_FORMATS = frozenset({"CSS", "NNSA_KB_CORE"})
-"""Lists of other files, by any path: such a list could show a stranger's choice of your files."""
+"""Lists of other files, by any path: somebody else's list could name any file of yours."""
 _LONGEST_GSE_LINE = 82
 """obspy copies each line of samples and a zero into 83 bytes, whatever its length: more writes over other memory."""
 _MAX_SAMPLES_PER_BYTE = 8

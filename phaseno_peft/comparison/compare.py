@@ -271,7 +271,7 @@ def _run(setup: ComparisonSetup, planned: PlannedRun, training: TrainingSettings
     path.parent.mkdir(parents=True, exist_ok=True)
     about = {"format": FORMAT, "what": setup.what(planned, training), "run": run.to_json()}
     write_file(path, json.dumps(about, indent=1) + "\n")
-    Checkpoint(setup.checkpoint(planned), {}).forget()
+    Checkpoint(setup.checkpoint(planned), {}).discard()
     return run
 
 
@@ -305,12 +305,12 @@ def _read(setup: ComparisonSetup, planned: PlannedRun, training: TrainingSetting
         )
     if setup.save_backbones and planned.recipe.changes_backbone and not setup.backbone_of(planned).is_dir():
         return None
-    Checkpoint(setup.checkpoint(planned), {}).forget()  # of a process that was killed between the two
+    Checkpoint(setup.checkpoint(planned), {}).discard()  # of a process that was killed between the two
     return run
 
 
 def _check_folder(setup: ComparisonSetup, *, restart: bool) -> None:
-    """Refuse a folder that holds something else; forget earlier runs if asked."""
+    """Refuse a folder that holds something else; discard earlier runs if asked."""
     runs = setup.folder / "runs"
     ours = runs.is_dir() or (setup.folder / FOLDER).is_dir()
     if setup.folder.exists() and not ours and (not setup.folder.is_dir() or any(setup.folder.iterdir())):

@@ -54,9 +54,9 @@ def fetch(name: HubName, kind: Kind, *, accept_moved: bool = False) -> Snapshot:
             if not folder.is_dir() or _problems(folder, kind):  # of another revision, or of another program
                 _download(name, kind, commit, cache)
         if problems := _problems(folder, kind):
-            cache.forget(commit)
+            cache.remove_snapshot(commit)
             raise HubError(f"{name}: {problems[0]} {_ALTERED}")
-        cache.note(commit)
+        cache.record_commit(commit)
     return Snapshot(name, commit, folder)
 
 
@@ -97,8 +97,8 @@ class _Cache:
         is_whole = is_commit(commit) and all((folder / file).is_file() for file in (kind.marker, MANIFEST))
         return commit if is_whole else None
 
-    def note(self, commit: str) -> None:
-        """Remember which commit the revision stands for."""
+    def record_commit(self, commit: str) -> None:
+        """Record which commit the revision stands for."""
         if is_commit(self.revision):
             return
         ref = self.folder / "refs" / self.revision
@@ -108,7 +108,7 @@ class _Cache:
             part.write_text(commit, encoding="ascii")
             os.replace(part, ref)
 
-    def forget(self, commit: str) -> None:
+    def remove_snapshot(self, commit: str) -> None:
         """Take a snapshot out of the cache: its files, and what links of `huggingface_hub` point to within its folder.
 
         What a link outside points to is never touched.
@@ -168,7 +168,7 @@ def _download(name: HubName, kind: Kind, commit: str, cache: _Cache) -> None:
         if problems := _problems(inner, kind):
             raise HubError(f"{name}: {problems[0].replace(f'{inner}{os.sep}', '')} {_ALTERED}")
         folder = cache.snapshot(commit)
-        cache.forget(commit)
+        cache.remove_snapshot(commit)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(OSError):  # another process was faster: `fetch` verifies what is there
             os.replace(inner, folder)

@@ -1,4 +1,4 @@
-"""Labels for campaigns that nobody has picked: a teacher's picks, those of them that others support, a catalogue."""
+"""Pseudo-labels for campaigns without picks: a teacher's picks, those of them that others support, a catalogue."""
 
 from phaseno_peft.labelling.coincidence import Coincidence, LabelledEvent, coincide
 from phaseno_peft.labelling.pseudo import PseudoLabels, pseudo_label

@@ -73,7 +73,7 @@ def what_push_reveals(
 ) -> Disclosure:
     """The files that `push_adapter` with the same arguments would send, what they disclose, and who could see it.
 
-    Sends nothing and asks nobody. Raises `AdapterError` and `HubError` as the push would, before anything is sent.
+    Sends nothing. Raises `AdapterError` and `HubError` as the push would, before anything is sent.
     """
     found = find_adapter(name_or_path, remote=False)
     with shared_folder(found, HubName(repository).repository, check_share(share), force=force) as folder:

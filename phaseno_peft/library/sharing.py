@@ -138,7 +138,7 @@ def shared_folder(found: Located, repository: str, share: Share, *, force: bool 
     evaluation = read_evaluation_json(found.folder)
     if evaluation is None and not force:
         raise AdapterError(
-            f"adapter {found.name!r} has no {EVALUATION}: nobody knows how it picks. Train it with train-adapter, "
+            f"adapter {found.name!r} has no {EVALUATION}: how well it picks is not known. Train it with train-adapter, "
             "which evaluates it, or push it all the same with --force."
         )
     with tempfile.TemporaryDirectory() as scratch:

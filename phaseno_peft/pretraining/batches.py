@@ -1,4 +1,4 @@
-"""An endless, repeatable stream of batches: batch k is a pure function of the seed and k, whoever makes it.
+"""An endless, repeatable stream of batches: batch k is a pure function of the seed and k, in whichever process.
 
 Worker processes each make some of the batches; they arrive in order, so that the number of workers changes nothing, and
 a run that goes on at batch k sees what it would have seen without the stop.

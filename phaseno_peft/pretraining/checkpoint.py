@@ -27,7 +27,7 @@ PREFIX = "checkpoint-"
 
 @dataclass
 class Progress:
-    """Everything but tensors that the next step depends on, and the story so far."""
+    """Everything but tensors that the next step depends on, and what the run has done so far."""
 
     what: dict[str, Any]
     """Settings, sources and initial weights, as plain JSON types."""
@@ -133,7 +133,7 @@ def checkpoints(run: Path) -> list[Path]:
     return sorted(p for p in run.glob(f"{PREFIX}*") if p.is_dir() and p.name.removeprefix(PREFIX).isdigit())
 
 
-def forget(run: Path) -> None:
+def discard(run: Path) -> None:
     """Remove a run's checkpoints and pseudo-labels; its results stay until they are replaced."""
     for path in (*checkpoints(run), run / "pseudo-labels"):
         if path.exists():

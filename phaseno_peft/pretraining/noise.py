@@ -1,4 +1,4 @@
-"""Records of sites where nothing happened: windows without arrivals, and noise for all other windows."""
+"""Event-free records: windows without arrivals, and noise for all other windows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LONGEST_PIECE = 10 * WINDOW_SAMPLES
 
 @dataclass(frozen=True)
 class NoiseSet:
-    """Event-free records of single stations, prepared as everywhere (campaign-v1); nobody's word is asked for them."""
+    """Event-free records of single stations, prepared as everywhere (campaign-v1); no teacher labels them."""
 
     name: str
     records: tuple[NDArray[np.float32], ...] = field(repr=False)

@@ -153,13 +153,13 @@ def _curve_table(progress: Progress) -> list[str]:
 
 
 def _facts(source: Mapping[str, Any]) -> str:
-    said = []
+    facts = []
     for key, value in source.items():
         if isinstance(value, Mapping):
             value = ", ".join(f"{number} {name}" for name, number in value.items())
         if value not in ("", None):
-            said.append(f"{key.replace('_', ' ')}: {value}")
-    return "; ".join(said)
+            facts.append(f"{key.replace('_', ' ')}: {value}")
+    return "; ".join(facts)
 
 
 def _value(row: Row, key: str) -> float:

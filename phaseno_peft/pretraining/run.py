@@ -26,7 +26,7 @@ from phaseno_peft.contract import WINDOW_SAMPLES
 from phaseno_peft.errors import BackboneError, CampaignError, PhasenoPeftError
 from phaseno_peft.files import lock, sweep
 from phaseno_peft.pretraining.batches import STEM, BatchDataset, Sources, held_out_windows, iterate_batches
-from phaseno_peft.pretraining.checkpoint import Progress, forget, load_checkpoint, save_checkpoint
+from phaseno_peft.pretraining.checkpoint import Progress, discard, load_checkpoint, save_checkpoint
 from phaseno_peft.pretraining.continuous import ContinuousSet
 from phaseno_peft.pretraining.distil import StemTeacher, finish, stem_trainee, train_stem, with_stem
 from phaseno_peft.pretraining.loop import Precision, Trainee, train
@@ -99,7 +99,7 @@ def pretrain(
     with lock(run, "pre-training"), tempfile.TemporaryDirectory(prefix="phaseno-peft-") as scratch:
         sweep(run)
         if restart:
-            forget(run)
+            discard(run)
         on_stage("reading the sources")
         asked = None if teacher is None else ModelTeacher(teacher, phasenet_weights, device, run / "pseudo-labels")
         sources = read_sources(labelled, archives, asked, Path(scratch), settings.seed, noise)

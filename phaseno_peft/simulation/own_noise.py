@@ -48,8 +48,8 @@ def read_own_noise(path: str | Path, rate_hz: float) -> list[npt.NDArray[np.floa
     """Three-component noise from a file or a folder of recordings, [3 (E, N, Z), sample] each, at ``rate_hz``.
 
     Every gap-free stretch of at least `SHORTEST_S` on all three components of a station becomes one record, without its
-    linear trend. Stations need no coordinates; 1 and 2 beside Z are taken as N and E. Whoever gives the recordings sees
-    to it that they hold no earthquakes. Raises `CampaignError` for files that cannot be read, and where no stretch
+    linear trend. Stations need no coordinates; 1 and 2 beside Z are taken as N and E. The caller makes sure
+    that the recordings hold no earthquakes. Raises `CampaignError` for files that cannot be read, and where no stretch
     is long enough.
     """
     found: list[npt.NDArray[np.float32]] = []

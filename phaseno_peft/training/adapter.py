@@ -67,7 +67,7 @@ class TrainedAdapter:
     section_window: str
     """Name of the held-out window drawn in `figures/record_section.png`."""
     forgetting: dict[str, Scores] = field(default_factory=dict)
-    """"frozen" and "adapter" on the backbone's own kind of windows: what was forgotten."""
+    """"frozen" and "adapter" on simulated windows like those of the backbone's pre-training: what was forgotten."""
     seeds: list[dict[str, Any]] = field(default_factory=list)
     """One for each seed: its seed, epoch kept, validation score and loss; the best one on validation was kept."""
     quick: bool = False
@@ -76,20 +76,20 @@ class TrainedAdapter:
 P = ParamSpec("P")
 
 
-def _one_at_a_time(train: Callable[P, TrainedAdapter]) -> Callable[P, TrainedAdapter]:
-    """Another process that trains, pulls or removes an adapter of this name is told of this one, and this one of it."""
+def _locked(train: Callable[P, TrainedAdapter]) -> Callable[P, TrainedAdapter]:
+    """Lock the adapter's name: another process that trains, pulls or removes it gets a `BusyError`."""
     signature = inspect.signature(train)
 
     @functools.wraps(train)
-    def alone(*args: P.args, **options: P.kwargs) -> TrainedAdapter:
+    def locked(*args: P.args, **options: P.kwargs) -> TrainedAdapter:
         given = signature.bind(*args, **options).arguments
-        with lock(_target(given["name"], given.get("folder")), "training"):
+        with lock(_adapter_path(given["name"], given.get("folder")), "training"):
             return train(*args, **options)
 
-    return alone
+    return locked
 
 
-@_one_at_a_time
+@_locked
 def train_adapter(
     name: str,
     campaign: Campaign,
@@ -129,7 +129,7 @@ def train_adapter(
     name, and `CampaignError` for data that cannot be trained on, before anything is written.
     """
     started = time.monotonic()
-    target = _target(name, folder)
+    target = _adapter_path(name, folder)
     overwrite = overwrite or (not restart and was_stopped_after_writing(target))
     refuse_existing(target, overwrite=overwrite)
     recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
@@ -228,7 +228,7 @@ def train_adapter(
         quick,
     )
     _write(trained, fitted, dataset, frozen, adapter, labels, confidential=confidential, overwrite=overwrite)
-    _forget(target)
+    _remove_checkpoints(target)
     return trained
 
 
@@ -238,23 +238,23 @@ def was_stopped_after_writing(target: Path) -> bool:
     The same training, repeated, then ends with the same adapter instead of refusing because there is one.
     """
     try:
-        return _note(target).read_text(encoding="utf-8") == read_contract(target).tensors_sha256
+        return _digest_file(target).read_text(encoding="utf-8") == read_contract(target).tensors_sha256
     except (OSError, ValueError, AdapterError):
         return False
 
 
-def _target(name: str, folder: str | Path | None) -> Path:
+def _adapter_path(name: str, folder: str | Path | None) -> Path:
     return Path(folder or library_folder()).expanduser() / check_name(name)
 
 
-def _note(target: Path) -> Path:
+def _digest_file(target: Path) -> Path:
     """Beside the checkpoints: SHA-256 of the tensors that are about to be written to `target`."""
     return target.parent / FOLDER / target.name / "written.sha256"
 
 
-def _forget(target: Path) -> None:
-    """Remove checkpoints and note together."""
-    remove_folder(_note(target).parent)
+def _remove_checkpoints(target: Path) -> None:
+    """Remove checkpoints and the digest file together."""
+    remove_folder(_digest_file(target).parent)
     with contextlib.suppress(OSError):  # another training is kept there
         (target.parent / FOLDER).rmdir()
 
@@ -357,9 +357,9 @@ def _write(
         files[EVALUATION] = Path(scratch) / EVALUATION
         write_evaluation(files[EVALUATION], Evaluation(trained.scores, about))
         tensors = _tensors(fitted.model)
-        note = _note(trained.folder)
-        note.parent.mkdir(parents=True, exist_ok=True)
-        write_file(note, tensors_sha256(tensors))
+        digest_file = _digest_file(trained.folder)
+        digest_file.parent.mkdir(parents=True, exist_ok=True)
+        write_file(digest_file, tensors_sha256(tensors))
         write_adapter(trained.folder, method, trained.contract, tensors, card, files, overwrite=overwrite)
 
 

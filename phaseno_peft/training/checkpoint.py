@@ -80,7 +80,7 @@ class Checkpoint:
                 state.snapshots.setdefault(int(inner), {})[name] = tensor
         return state
 
-    def forget(self) -> None:
+    def discard(self) -> None:
         """Remove the file, and its folders if nothing else is in them."""
         for file in (self.path, *self.path.parent.glob(f".{self.path.name}.*.tmp")):  # the last: of a killed process
             file.unlink(missing_ok=True)

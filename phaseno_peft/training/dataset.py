@@ -1,4 +1,4 @@
-"""What a training works on: the split of a campaign, its windows, and how many of its labels may be used."""
+"""The data of one training: the split of a campaign, its windows, and how many of its labels may be used."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class CampaignDataset:
 
     @property
     def edge_limit_km(self) -> float:
-        """Stations farther apart do not hear each other."""
+        """Stations farther apart exchange no messages."""
         return self.campaign.frame.edge_limit_km
 
     @property

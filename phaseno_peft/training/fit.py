@@ -110,7 +110,7 @@ def fit(
         training = training.changed(windows_per_epoch=training.windows(dataset.n_events))
     store = None if checkpoint is None else Checkpoint(checkpoint, what)
     if store and restart:
-        store.forget()
+        store.discard()
     state = store.load() if store else None
     if state:
         say(f"continuing a training that was stopped after epoch {state.number}")

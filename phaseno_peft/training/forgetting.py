@@ -1,8 +1,7 @@
-"""What an adapter makes the network forget: windows of simulated networks, the kind the embedded backbone grew up on.
+"""What an adapter costs away from its campaign: scores on windows of simulated networks (the forgetting windows).
 
-The embedded backbone was pre-trained mostly on simulated random networks (its card). These windows come from the same
-simulator with a seed of their own and were in no training. For another backbone they are just another place, and the
-comparison says what the adapter costs away from its campaign.
+The embedded backbone was pre-trained mostly on such networks (its card). These windows come from the same simulator
+with a seed of their own and were in no training. For other backbones they are networks like any other.
 """
 
 from __future__ import annotations

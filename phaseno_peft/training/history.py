@@ -55,10 +55,10 @@ class TrainingState:
         return self.history[-1].epoch
 
     def add(self, epoch: Epoch, parameters: Mapping[str, Tensor]) -> None:
-        """Note an epoch and keep its parameters as long as it may be the best one."""
+        """Append an epoch and keep its parameters as long as it may be the best one."""
         self.history.append(epoch)
-        rivals = [e for e in self.history if e.epoch in self.snapshots or e is epoch]
-        front = {e.epoch for e in rivals if not any(_beats(other, e) for other in rivals)}
+        candidates = [e for e in self.history if e.epoch in self.snapshots or e is epoch]
+        front = {e.epoch for e in candidates if not any(_is_always_better(other, e) for other in candidates)}
         self.snapshots = {number: kept for number, kept in self.snapshots.items() if number in front}
         if epoch.epoch in front:
             self.snapshots[epoch.epoch] = {name: p.detach().clone() for name, p in parameters.items()}
@@ -72,7 +72,7 @@ def best_epoch(history: Sequence[Epoch], one_pick: float) -> int:
     return min(good, key=lambda epoch: epoch.validation_loss).epoch
 
 
-def _beats(a: Epoch, b: Epoch) -> bool:
+def _is_always_better(a: Epoch, b: Epoch) -> bool:
     """True if `best_epoch` can never prefer b while there is a, whatever other epochs come to."""
     if a is b or not math.isfinite(a.validation_loss):
         return False

@@ -81,7 +81,7 @@ def train(
         with seeded(settings.seed, number, device=device):
             for step, batch in enumerate(steps):
                 progress = (number - 1 + step / len(steps)) / state.last_epoch
-                rate = settings.learning_rate * _factor(state, progress, settings)
+                rate = settings.learning_rate * _learning_rate_factor(state, progress, settings)
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 waveforms, graph = network_input(batch, edge_limit_km)
@@ -118,7 +118,7 @@ def _is_over(state: TrainingState, settings: TrainingSettings, one_pick: float) 
     return state.number >= state.last_epoch or waited >= settings.patience
 
 
-def _factor(state: TrainingState, progress: float, settings: TrainingSettings) -> float:
+def _learning_rate_factor(state: TrainingState, progress: float, settings: TrainingSettings) -> float:
     if settings.schedule == "cosine":
         return cosine(progress, settings.warmup_share)
     return plateau([epoch.validation_loss for epoch in state.history], settings.plateau_epochs)

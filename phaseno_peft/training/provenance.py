@@ -24,20 +24,20 @@ from phaseno_peft.training.settings import TrainingSettings
 LabelSource = Literal["analyst", "automatic", "simulated", "unknown"]
 
 
-def source_of_labels(campaign: Campaign, said: LabelSource) -> LabelSource:
-    """Who made the labels: what the user says, or "automatic" where nothing is said and every pick is marked so.
+def source_of_labels(campaign: Campaign, claimed: LabelSource) -> LabelSource:
+    """Who made the labels: what the user claims, or "automatic" where that is "unknown" and every pick is marked so.
 
     Raises `CampaignError` where the catalogue marks every pick as automatic and the user says something else.
     """
     labels = _labels(campaign)
-    if not labels or not all(pick.is_automatic for pick in labels) or said == "automatic":
-        return said
-    if said == "unknown":
+    if not labels or not all(pick.is_automatic for pick in labels) or claimed == "automatic":
+        return claimed
+    if claimed == "unknown":
         return "automatic"
     raise CampaignError(
         f"{campaign.catalogue.source}: all {len(labels)} picks are marked as automatic{_methods(labels)}, but the "
-        f"label source is said to be {said!r}. Leave --label-source out, or set the evaluation status of the picks to "
-        "reviewed when an analyst has been through them."
+        f"label source is said to be {claimed!r}. Leave --label-source out, or set the evaluation status of the picks "
+        "to reviewed when an analyst has been through them."
     )
 
 
@@ -83,7 +83,7 @@ def convention(offset: Mapping[str, LabelOffset]) -> LabelConvention:
 
 
 def score_without_offset(dataset: CampaignDataset, frozen: ModelScores) -> Scores:
-    """The frozen backbone with its median residual of the validation events taken off: the cheapest rival there is."""
+    """The frozen backbone with its median residual of the validation events taken off: the cheapest baseline."""
     shift_samples = []
     for phase in PHASES:
         median_s = frozen.validation.phase(phase, 0.5).residual_median_s

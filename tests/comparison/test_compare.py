@@ -228,7 +228,9 @@ def test_a_folder_of_something_else_and_a_damaged_run_are_refused(
         run(other, ["head"])
 
 
-def test_restart_forgets_and_backbones_are_kept_if_asked(run: Callable[..., Comparison], tmp_path: Path) -> None:
+def test_restart_discards_earlier_runs_and_backbones_are_kept_if_asked(
+    run: Callable[..., Comparison], tmp_path: Path
+) -> None:
     run(tmp_path, ["unfreeze:1"], seeds=1, epochs=0)
     assert not (tmp_path / "backbones").exists()
     comparison = run(tmp_path, ["unfreeze:1"], seeds=1, epochs=1, restart=True, save_backbones=True)

@@ -26,11 +26,11 @@ def test_the_same_training_repeated_ends_well_and_another_one_is_refused(
     def killed(_: Path) -> None:
         raise KeyboardInterrupt
 
-    forget = adapter._forget
-    monkeypatch.setattr(adapter, "_forget", killed)
+    remove_checkpoints = adapter._remove_checkpoints
+    monkeypatch.setattr(adapter, "_remove_checkpoints", killed)
     with pytest.raises(KeyboardInterrupt):
         train()
-    monkeypatch.setattr(adapter, "_forget", forget)
+    monkeypatch.setattr(adapter, "_remove_checkpoints", remove_checkpoints)
     tensors = read_contract(tmp_path / "bc").tensors_sha256
     with pytest.raises(AdapterError, match=r"`training\.learning_rate` is 0\.5 now"):
         train(training=dataclasses.replace(lean, learning_rate=0.5))

@@ -188,9 +188,9 @@ def test_forgetting_takes_what_a_process_left_that_was_killed_while_writing(tmp_
     for file in (place, place.with_name(".seed-0.safetensors.0a1b2c3d.tmp"), other):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
-    Checkpoint(place, {}).forget()
+    Checkpoint(place, {}).discard()
     assert sorted(path.name for path in tmp_path.rglob("*")) == [".training", "bc", "seed-0.safetensors"]
-    Checkpoint(other, {}).forget()
+    Checkpoint(other, {}).discard()
     assert not list(tmp_path.iterdir())
 
 
@@ -202,7 +202,7 @@ def test_a_training_beside_it_may_remove_the_folder_they_share(tmp_path: Path, m
 
     def meanwhile(path: Path, content: bytes) -> Path:
         if not removed:
-            other.forget()
+            other.discard()
             removed.append(not path.parent.exists())
         return write_file(path, content)
 

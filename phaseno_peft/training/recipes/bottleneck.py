@@ -1,4 +1,4 @@
-"""Bottleneck adapters behind the Fourier blocks: a rival of CR-LoRA.
+"""Bottleneck adapters behind the Fourier blocks: to compare with CR-LoRA.
 
     y' = y + U gelu(D y + d) + u        U, u zero at the start
 

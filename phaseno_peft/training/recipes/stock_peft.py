@@ -1,4 +1,4 @@
-"""Hugging Face PEFT's own methods on PhaseNO, as rivals of CR-LoRA.
+"""Hugging Face PEFT's own methods on PhaseNO, to compare with CR-LoRA.
 
 PhaseNO reads `weight` and `bias` of its layers and never calls them, so a stock PEFT layer in their place would be
 silently ignored (its `weight` is the frozen one). `EffectiveLayer` asks the stock layer itself: fed with the unit

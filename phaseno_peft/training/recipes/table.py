@@ -31,7 +31,7 @@ FINE_TUNING = TrainingSettings(
 """The paper's regular fine-tuning; 1e-2 is torch's default weight decay, the paper names none."""
 FROM_SCRATCH = TrainingSettings(epochs=100, learning_rate=1e-3, weight_decay=1e-2, patience=20)
 """The paper gives no settings for random weights (its F1 stayed below 0.20). 5e-5 would not move them in time, so they
-get the rate of pre-training: the rival's best chance."""
+get the rate of pre-training: so that it does as well as it can."""
 BLOCKS = ("fc", "fno7", "fno6", "gno5", "fno5", "gno4", "fno4", "gno3", "fno2", "gno1", "fno1", "gno0", "fno0", "fc0")
 """From the output to the input: `unfreeze:<k>` and `cr-lora:<k>` train on the first k; `fc` is the head fc1, fc2."""
 
