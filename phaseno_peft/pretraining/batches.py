@@ -23,12 +23,12 @@ from torch import Tensor
 from phaseno_peft.backbone import StationGraph
 from phaseno_peft.campaign import Window, edges
 from phaseno_peft.campaign.augment import compose
+from phaseno_peft.campaign.raw_window import RawWindow, as_window, choose_stations
 from phaseno_peft.contract import PHASES, WINDOW_SAMPLES
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.pretraining.continuous import ContinuousSet
 from phaseno_peft.pretraining.distort import distort, draw_stretch, samples_before, stretch_time
 from phaseno_peft.pretraining.noise import NoiseSet
-from phaseno_peft.pretraining.raw_window import RawWindow, as_window, choose_stations
 from phaseno_peft.pretraining.seisbench_set import SeisBenchSet
 from phaseno_peft.pretraining.settings import PretrainingSettings
 from phaseno_peft.pretraining.simulated import Simulator

@@ -18,16 +18,16 @@ from numpy.typing import NDArray
 
 from phaseno_peft.campaign import Recording, StationTable, prepare_recordings, read_stations, read_waveforms
 from phaseno_peft.campaign.coordinates import local_km, scaled_coordinates
-from phaseno_peft.campaign.windows import free_intervals
-from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES, WINDOW_SAMPLES, Preprocessing
-from phaseno_peft.errors import CampaignError
-from phaseno_peft.pretraining.raw_window import (
+from phaseno_peft.campaign.raw_window import (
     Arrival,
     RawWindow,
     choose_stations,
     noise_rms,
     onset_rms,
 )
+from phaseno_peft.campaign.windows import free_intervals
+from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES, WINDOW_SAMPLES, Preprocessing
+from phaseno_peft.errors import CampaignError
 from phaseno_peft.pretraining.teachers import RecordingTeacher, TeacherLabels
 from phaseno_peft.simulation.own_noise import SHORTEST_S
 

@@ -18,7 +18,7 @@ import scipy.signal
 from numpy.typing import NDArray
 
 from phaseno_peft.campaign.augment import Augmentation, check_probabilities
-from phaseno_peft.pretraining.raw_window import Arrival, RawWindow, onset_rms
+from phaseno_peft.campaign.raw_window import Arrival, RawWindow, onset_rms
 
 STRETCHES = tuple(Fraction(*f) for f in ((2, 3), (4, 5), (9, 10), (10, 9), (5, 4), (3, 2)))
 """Raw windows become this many times longer, and their networks as much larger: apparent velocities stay."""

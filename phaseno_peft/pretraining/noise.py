@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseno_peft.campaign import Station, StationTable, prepare, read_waveforms
+from phaseno_peft.campaign.raw_window import RawWindow
 from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES, WINDOW_SAMPLES, Preprocessing
 from phaseno_peft.errors import CampaignError
-from phaseno_peft.pretraining.raw_window import RawWindow
 
 LONGEST_PIECE = 10 * WINDOW_SAMPLES
 """Records are cut into pieces of at most so many samples, so that no long one is all the noise."""

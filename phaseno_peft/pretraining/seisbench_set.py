@@ -24,10 +24,10 @@ from obspy import Stream, Trace, UTCDateTime
 
 from phaseno_peft.campaign import StationTable, prepare
 from phaseno_peft.campaign.labels import known_samples
+from phaseno_peft.campaign.raw_window import WEAKEST_SNR, Arrival, RawWindow, noise_rms, onset_rms
 from phaseno_peft.campaign.station import Station
 from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES, Preprocessing
 from phaseno_peft.errors import CampaignError, PhasenoPeftError
-from phaseno_peft.pretraining.raw_window import WEAKEST_SNR, Arrival, RawWindow, noise_rms, onset_rms
 
 HELD_OUT_PERCENT = 12
 """Of the train split's events."""

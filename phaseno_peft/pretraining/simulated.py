@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from phaseno_peft.campaign.grid import highpass
-from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES, Preprocessing
+from phaseno_peft.campaign.raw_window import RawWindow
+from phaseno_peft.contract import NETWORK_RATE_HZ
 from phaseno_peft.pretraining.distort import NoisePool
-from phaseno_peft.pretraining.raw_window import Arrival, RawWindow
 from phaseno_peft.simulation import PRESETS, simulate_network_windows
 
 PRESET_PART = 0.15
@@ -46,20 +45,4 @@ class Simulator:
         made = simulate_network_windows(
             rng, preset, 1, stations=stations, rate_hz=NETWORK_RATE_HZ, samples=n_samples, own_noise=own
         )
-        corner_hz = Preprocessing().highpass_hz
-        samples = np.empty((stations, 3, n_samples), np.float32)
-        for row in np.ndindex(stations, 3):
-            samples[row] = highpass(made.waveforms[0][row], NETWORK_RATE_HZ, corner_hz)
-        onsets, snr = made.onset_samples[0], made.snr[0]  # [event, station, phase]
-        arrivals = [
-            Arrival(station, phase, float(onsets[event, station, phase]), float(snr[event, station, phase]))
-            for event, station, phase in np.argwhere(np.isfinite(onsets)).tolist()
-        ]
-        return RawWindow(
-            kind=self.name,
-            samples=samples,
-            recorded=np.ones(samples.shape, bool),
-            coordinates_km=made.coordinates_km[0],
-            arrivals=tuple(arrivals),
-            known=np.ones((stations, len(PHASES), n_samples), bool),
-        )
+        return made.raw_window(0, self.name)

@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy.signal
 
-from phaseno_peft.contract import NETWORK_RATE_HZ, WINDOW_SAMPLES
+from phaseno_peft.campaign.grid import highpass
+from phaseno_peft.campaign.raw_window import WEAKEST_SNR, Arrival, RawWindow
+from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES, WINDOW_SAMPLES, Preprocessing
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.simulation import noise
 from phaseno_peft.simulation.analyst import SIGNAL_S
@@ -54,6 +56,29 @@ class NetworkWindows:
     snr: npt.NDArray[np.float64]
     """As ``onset_samples``: rms of that phase alone in 0.4 s after its onset over rms of the noise, above 2 Hz."""
     rate_hz: float
+
+    def raw_window(
+        self, graph: int, kind: str, *, weakest_snr: float = WEAKEST_SNR, dtype: npt.DTypeLike = np.float32
+    ) -> RawWindow:
+        """One of the windows as records of real stations come: high-passed, in `dtype`, with what is known of it."""
+        corner_hz = Preprocessing().highpass_hz
+        samples = self.waveforms[graph].astype(dtype)
+        for row in np.ndindex(*samples.shape[:2]):
+            samples[row] = highpass(samples[row], self.rate_hz, corner_hz)
+        onsets, snr = self.onset_samples[graph], self.snr[graph]  # [event, station, phase]
+        arrivals = [
+            Arrival(station, phase, float(onsets[event, station, phase]), float(snr[event, station, phase]))
+            for event, station, phase in np.argwhere(np.isfinite(onsets)).tolist()
+        ]
+        return RawWindow(
+            kind=kind,
+            samples=samples,
+            recorded=np.ones(samples.shape, bool),
+            coordinates_km=self.coordinates_km[graph],
+            arrivals=tuple(arrivals),
+            known=np.ones((len(samples), len(PHASES), samples.shape[-1]), bool),
+            weakest_snr=weakest_snr,
+        )
 
 
 def simulate_network_windows(

@@ -10,14 +10,10 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from obspy import UTCDateTime
 
 from phaseno_peft.campaign import Window
-from phaseno_peft.campaign.coordinates import unit_coordinates
-from phaseno_peft.campaign.grid import highpass
-from phaseno_peft.campaign.labels import known_samples, triangles
-from phaseno_peft.campaign.windows import WindowLabel, normalise
-from phaseno_peft.contract import BackboneDefaults, Preprocessing
+from phaseno_peft.campaign.raw_window import as_window
+from phaseno_peft.contract import BackboneDefaults
 from phaseno_peft.evaluation import Predictions, Scores, score_at_thresholds_of
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.simulation import NetworkWindows, simulate_network_windows
@@ -50,31 +46,6 @@ def judge_forgetting(model: torch.nn.Module) -> Scores:
 
 
 def simulated_window(made: NetworkWindows, graph: int) -> Window:
-    """One of the simulated windows as the network is trained and judged on: high-passed, its arrivals labelled."""
-    preprocessing = Preprocessing()
-    raw = made.waveforms[graph].astype(np.float64)
-    samples = np.apply_along_axis(highpass, -1, raw, made.rate_hz, preprocessing.highpass_hz)
-    onsets, snr = made.onset_samples[graph], made.snr[graph]  # [event, station, phase]
-    n_stations, n = samples.shape[0], samples.shape[-1]
-    labels: list[WindowLabel] = []
-    targets = np.zeros((n_stations, 2, n), np.float32)
-    known = np.ones((n_stations, 2, n), bool)
-    for station, phase in np.ndindex(n_stations, 2):
-        here, clear = onsets[:, station, phase], snr[:, station, phase] >= CLEAR_SNR
-        arrivals = sorted(float(x) for x in here[np.isfinite(here) & clear])
-        doubtful = [float(x) for x in here[np.isfinite(here) & ~clear]]
-        targets[station, phase] = triangles(arrivals, n)
-        known[station, phase] = known_samples(n, arrivals, doubtful, [])
-        labels += [WindowLabel(station, phase, sample, f"forgetting-{graph}", "") for sample in arrivals]
-    return Window(
-        name=f"forgetting@{graph}",
-        start=UTCDateTime(0),
-        rate_hz=made.rate_hz,
-        station_ids=tuple(f"QR.R{station:03d}." for station in range(n_stations)),
-        waveforms=normalise(samples, np.ones(samples.shape, bool)),
-        coordinates=unit_coordinates(made.coordinates_km[graph]),
-        labels=tuple(labels),
-        targets=targets,
-        known=known,
-        is_noise=not np.isfinite(onsets).any(),
-    )
+    """One of the simulated windows as the network is judged on: high-passed, its clear arrivals labelled."""
+    raw = made.raw_window(graph, "simulated", weakest_snr=CLEAR_SNR, dtype=np.float64)
+    return as_window(raw, f"forgetting@{graph}", masked_labels=True)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from phaseno_peft.campaign.raw_window import WEAKEST_SNR, Arrival, RawWindow, as_window
 from phaseno_peft.contract import WINDOW_SAMPLES
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.pretraining import distort as d
-from phaseno_peft.pretraining.raw_window import WEAKEST_SNR, Arrival, RawWindow, as_window
 
 N = WINDOW_SAMPLES
 

@@ -59,3 +59,19 @@ def test_senseless_requests_are_refused() -> None:
         simulate_network_windows(rng, "ohio-frac", 1, stations=6)
     with pytest.raises(CampaignError, match="n, samples and rate_hz are 0"):
         simulate_network_windows(rng, None, 0)
+
+
+def test_a_simulated_window_as_a_record_holds_every_arrival_once_and_no_frequencies_below_the_high_pass() -> None:
+    got = simulate_network_windows(np.random.default_rng(9), None, 3, stations=3)
+    for graph in range(3):
+        raw = got.raw_window(graph, "simulated")
+        assert raw.samples.dtype == np.float32
+        assert {(a.station, a.phase, a.sample, a.snr) for a in raw.arrivals} == {
+            (station, phase, got.onset_samples[graph, event, station, phase], got.snr[graph, event, station, phase])
+            for event, station, phase in np.argwhere(np.isfinite(got.onset_samples[graph]))
+        }
+        exact = got.raw_window(graph, "simulated", dtype=np.float64).samples
+        np.testing.assert_allclose(raw.samples, exact, atol=1e-5 * np.abs(exact).max())
+        before, after = (np.abs(np.fft.rfft(x * np.hanning(3000))) for x in (got.waveforms[graph], exact))
+        assert after[..., 3:10].max() < 0.05 * before[..., 3:10].max()  # 0.1 to 0.3 Hz; the corner is at 1 Hz
+        assert after[..., 150:].max() > 0.9 * before[..., 150:].max()  # above 5 Hz

@@ -1,8 +1,9 @@
 """One moment of one network before it becomes network input: high-passed samples, and what is known of its arrivals.
 
-Sources make raw windows, `distort` changes them, `as_window` normalises and labels them. The difference to a `Window`:
+The simulator and the sources of pre-training make raw windows, its distortions change them, `as_window` normalises and
+labels them. The difference to a `Window`:
 the samples still have their amplitudes. Noise and other earthquakes are added at a known ratio, each arrival's
-signal-to-noise ratio is updated, and one that falls below `WEAKEST_SNR` is masked instead of labelled.
+signal-to-noise ratio is updated, and one that falls below `weakest_snr` is masked instead of labelled.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from phaseno_peft.campaign.windows import Window, WindowLabel, normalise
 from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES
 
 WEAKEST_SNR = 1.2
-"""Arrivals below this amplitude ratio are masked, not labelled: nothing is known around them."""
+"""Arrivals below this amplitude ratio are masked in pre-training, not labelled: nothing is known around them."""
 ONSET_S, NOISE_S = 0.4, 3.0
 """An arrival's amplitude is the rms of this long after it, the noise's of this long before."""
 
@@ -43,7 +44,7 @@ class RawWindow:
 
     kind: str
     """Which source it is from."""
-    samples: NDArray[np.float32]
+    samples: NDArray[np.floating]
     """[station, component (E, N, Z), sample]; 0 where not recorded."""
     recorded: NDArray[np.bool_]
     """[station, component, sample]"""
@@ -54,6 +55,8 @@ class RawWindow:
     """[station, phase, sample]; False where an absent arrival means nothing."""
     soft: NDArray[np.float32] | None = None
     """[station, phase, sample] a teacher's probabilities; where given, they are the target instead of triangles."""
+    weakest_snr: float = WEAKEST_SNR
+    """Arrivals below this amplitude ratio are masked, not labelled."""
 
     @property
     def n_stations(self) -> int:
@@ -64,12 +67,12 @@ class RawWindow:
         return int(self.samples.shape[-1])
 
     def targets(self, half_base_samples: float = HALF_BASE_SAMPLES) -> NDArray[np.float32]:
-        """[station, phase, sample]: the teacher's probabilities, or triangles at the arrivals from `WEAKEST_SNR` on."""
+        """[station, phase, sample]: the teacher's probabilities, or triangles at the arrivals from `weakest_snr` on."""
         if self.soft is not None:
             return self.soft
         out = np.zeros((self.n_stations, len(PHASES), self.n_samples), np.float32)
         for row in np.ndindex(*out.shape[:2]):
-            clear = [a.sample for a in self._of(*row) if a.snr >= WEAKEST_SNR]
+            clear = [a.sample for a in self._of(*row) if a.snr >= self.weakest_snr]
             if clear:
                 out[row] = triangles([x for x in clear if self._inside(x)], self.n_samples, half_base_samples)
         return out
@@ -81,8 +84,8 @@ class RawWindow:
             return out
         for row in {(a.station, a.phase) for a in self.arrivals}:
             here = self._of(*row)
-            clear = [a.sample for a in here if a.snr >= WEAKEST_SNR]
-            weak = [a.sample for a in here if not a.snr >= WEAKEST_SNR]
+            clear = [a.sample for a in here if a.snr >= self.weakest_snr]
+            weak = [a.sample for a in here if not a.snr >= self.weakest_snr]
             out[row] &= known_samples(self.n_samples, clear, weak, [])
         return out
 
@@ -93,20 +96,23 @@ class RawWindow:
         return 0 <= sample <= self.n_samples - 1
 
 
-def as_window(raw: RawWindow, name: str, half_base_samples: float = HALF_BASE_SAMPLES) -> Window:
+def as_window(
+    raw: RawWindow, name: str, half_base_samples: float = HALF_BASE_SAMPLES, *, masked_labels: bool = False
+) -> Window:
     """Network input, targets and mask of a raw window; stations without a living trace are left out.
 
-    Its labels are the arrivals inside, from `WEAKEST_SNR` on.
+    Its labels are the arrivals inside, from `weakest_snr` on; those so near a weaker one that nothing is known there
+    only with `masked_labels`.
     """
     waveforms = normalise(raw.samples, raw.recorded)
     alive = np.flatnonzero(np.any(waveforms, axis=(1, 2)))
     place = {int(row): i for i, row in enumerate(alive)}
     known, n = raw.mask(), raw.n_samples
-    clear = [a for a in raw.arrivals if a.station in place and 0 <= a.sample <= n - 1 and a.snr >= WEAKEST_SNR]
+    clear = [a for a in raw.arrivals if a.station in place and 0 <= a.sample <= n - 1 and a.snr >= raw.weakest_snr]
     labels = [
         WindowLabel(place[a.station], a.phase, a.sample, name, "")
         for a in clear
-        if known[a.station, a.phase, int(a.sample)]
+        if masked_labels or known[a.station, a.phase, int(a.sample)]
     ]
     return Window(
         name=name,
