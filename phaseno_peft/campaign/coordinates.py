@@ -25,14 +25,16 @@ def local_km(coordinates: np.ndarray) -> np.ndarray:
 def scaled_coordinates(stations: Sequence[Station], frame: Frame, time_scale: float) -> np.ndarray:
     """Network coordinates [station, 2] float32: kilometres from the frame's centre.
 
-    A local plane replaces upstream's degrees, so that a kilometre is a kilometre at every latitude.
+    A local plane replaces upstream's degrees, so that a kilometre is a kilometre at every latitude. Sensors below
+    others stand beside them, by their `depth_shift_m`.
     """
     latitudes = np.array([s.latitude_deg for s in stations], float)
     longitudes = np.array([s.longitude_deg for s in stations], float)
     east_deg = (longitudes - frame.center_longitude_deg + 180.0) % 360.0 - 180.0
     east_km = east_deg * KM_PER_DEGREE * math.cos(math.radians(frame.center_latitude_deg))
     north_km = (latitudes - frame.center_latitude_deg) * KM_PER_DEGREE
-    return unit_coordinates(np.stack([east_km, north_km], axis=-1).reshape(len(stations), 2), time_scale)
+    shift_km = np.array([s.depth_shift_m for s in stations], float).reshape(len(stations), 2) / 1000
+    return unit_coordinates(np.stack([east_km, north_km], axis=-1).reshape(len(stations), 2) + shift_km, time_scale)
 
 
 def edges(coordinates: np.ndarray, edge_limit_km: float) -> np.ndarray:

@@ -57,7 +57,9 @@ def events_of_table(name: str, text: str, tally: Tally) -> list[CatalogueEvent] 
     delimiter = max(",;\t|", key=header.count)
     _, cells = next(table_rows(name, [header], delimiter), (1, []))
     names = [cell.strip().lower() for cell in cells]
-    columns = {ours: names.index(theirs) for ours, all_ in COLUMNS.items() for theirs in all_ if theirs in names}
+    columns = {
+        ours: names.index(theirs) for ours, all_ in COLUMNS.items() for theirs in reversed(all_) if theirs in names
+    }  # the first of several names wins
     if not {"id", "station"} & set(columns):
         return None
     picks_of_row: Callable[[Cells, Cells], Iterator[Cells]]

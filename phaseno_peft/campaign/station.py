@@ -16,6 +16,8 @@ class Station:
     start_ns: int | None = None
     """Since when it stands there, in nanoseconds since 1970; None where the table does not say."""
     end_ns: int | None = None
+    depth_shift_m: tuple[float, float] = (0.0, 0.0)
+    """(east, north) by which its depth moves it in the network's plane, see `depths`; zero for most."""
 
 
 @dataclass(frozen=True, slots=True)

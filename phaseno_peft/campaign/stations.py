@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
 from obspy import UTCDateTime
 
+from phaseno_peft.campaign.depths import depth_shifts_m
 from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.campaign.station import Direction, Station
-from phaseno_peft.campaign.station_checks import check_degrees, check_stations, distance_km
+from phaseno_peft.campaign.station_checks import (
+    DEEPEST_M,
+    HIGHEST_M,
+    KM_PER_DEGREE,
+    check_degrees,
+    check_stations,
+    distance_km,
+)
 from phaseno_peft.contract import EDGE_LIMIT_KM, Frame
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.station_ids import station_fields
@@ -54,7 +64,7 @@ class StationTable:
         self.findings: tuple[Finding, ...] = check.findings
         """What is doubtful about the table as a whole."""
         directions = {seed_id: _directions(listed) for seed_id, listed in (orientations or {}).items()}
-        self._set({i: e for i, e in epochs.items() if i not in self._left_out}, directions)
+        self._set(_with_depths({i: e for i, e in epochs.items() if i not in self._left_out}), directions)
 
     def _set(self, epochs: dict[str, list[Station]], directions: Mapping[str, Sequence[Direction]]) -> None:
         self._epochs = epochs
@@ -245,6 +255,31 @@ def _joined(place: Station, entries: Sequence[Station]) -> Station:
         start_ns=None if None in starts else min(s for s in starts if s is not None),
         end_ns=None if None in ends else max(e for e in ends if e is not None),
     )
+
+
+def _with_depths(epochs: dict[str, list[Station]]) -> dict[str, list[Station]]:
+    """The epochs with the shifts that depth gives their stations; those of a part of a table have theirs already."""
+    latest = [places[-1] for places in epochs.values()]
+    if not latest or any(s.depth_shift_m != (0.0, 0.0) for s in latest):
+        return epochs
+    first = latest[0]
+    degree_m = 1000 * KM_PER_DEGREE
+    along_m = degree_m * math.cos(math.radians(first.latitude_deg))
+    places = [
+        (
+            ((s.longitude_deg - first.longitude_deg + 180.0) % 360.0 - 180.0) * along_m,
+            (s.latitude_deg - first.latitude_deg) * degree_m,
+            s.elevation_m if DEEPEST_M <= s.elevation_m <= HIGHEST_M else 0.0,
+        )
+        for s in latest
+    ]
+    shifts = depth_shifts_m(np.array(places))
+    if not shifts.any():
+        return epochs
+    return {
+        station_id: [replace(place, depth_shift_m=(float(east), float(north))) for place in places_of]
+        for (station_id, places_of), (east, north) in zip(epochs.items(), shifts, strict=True)
+    }
 
 
 def _directions(listed: tuple[float, float] | Sequence[Direction]) -> list[Direction]:

@@ -82,7 +82,7 @@ def test_csv_is_read_with_any_usual_delimiter(tmp_path) -> None:
         ("network,station,latitude,longitude\nNZ,A,512345.0,170\n", "NZ.A. has latitude 512345"),
         ("network,station,latitude,longitude\nNZ,,1,2\n", "line 2 names no station"),
         ("network,station,latitude,longitude\n", "no station below its header"),
-        ("", "'network' is missing"),
+        ("", "'station' is missing"),
     ],
 )
 def test_csv_errors_name_line_and_value(tmp_path, text: str, message: str) -> None:
