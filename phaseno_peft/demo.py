@@ -21,6 +21,7 @@ from phaseno_peft.figures.sections import continuous_section
 from phaseno_peft.files import settle, write_file, write_folder
 from phaseno_peft.picking import PickList, load_adapter
 from phaseno_peft.simulation import simulate_campaign
+from phaseno_peft.text_tables import TextTable
 from phaseno_peft.training import Epoch, TrainedAdapter, TrainingSettings, train_adapter
 
 NAME = "ohio-frac-demo"
@@ -158,14 +159,11 @@ def score_continuous(model: str, picks: PickList, truth: Path, tolerance_s: floa
     return scores
 
 
-def continuous_markdown(scores: tuple[ContinuousScore, ...]) -> str:
-    """The scores of the continuous record as a Markdown table."""
-    lines = ["| phase | model | picked | missed | false | precision | recall |", "|---|---|---:|---:|---:|---:|---:|"]
-    lines += [
-        f"| {s.phase} | {s.model} | {s.found} | {s.missed} | {s.false} | {s.precision:.3f} | {s.recall:.3f} |"
-        for s in scores
-    ]
-    return "\n".join(lines) + "\n"
+def continuous_table(scores: tuple[ContinuousScore, ...]) -> TextTable:
+    """The scores of the continuous record as a table."""
+    rows = [(s.phase, s.model, s.found, s.missed, s.false, f"{s.precision:.3f}", f"{s.recall:.3f}") for s in scores]
+    columns = ("phase", "model", "picked", "missed", "false", "precision", "recall")
+    return TextTable(columns, rows, "Continuous record", n_left=2)
 
 
 def _report(trained: TrainedAdapter, continuous: tuple[ContinuousScore, ...], seed: int) -> str:
@@ -194,7 +192,7 @@ not how well it picks real earthquakes. Seed {seed}.
 
 Against the arrivals a careful analyst would have picked; arrivals too weak for the analyst are not counted either way.
 
-{continuous_markdown(continuous)}
+{continuous_table(continuous).markdown()}
 ![continuous record](continuous.png)
 
 Files: `picks.csv` and `picks.xml` (QuakeML) hold the adapter's picks, `campaign/` what the simulated company delivered,

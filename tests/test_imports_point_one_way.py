@@ -38,6 +38,7 @@ ORDER = (
     "station_ids",
     "errors",
     "lazy_names",
+    "text_tables",
     "peft_import_hook",
 )
 

@@ -19,6 +19,8 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
+from phaseno_peft.text_tables import TextTable
+
 if TYPE_CHECKING:
     from phaseno_peft.campaign import Finding
 
@@ -94,14 +96,9 @@ class Terminal:
         """A result on standard output."""
         self.out.print(renderable, soft_wrap=isinstance(renderable, str))
 
-    def show_rows(self, rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
+    def show_rows(self, rows: Sequence[Mapping[str, Any]], title: str = "") -> None:
         """A table on standard output, its header from the first row's keys."""
-        from rich.table import Table
-
-        table = Table(*(rows[0] if rows else ("none",)), title=title)
-        for row in rows:
-            table.add_row(*(str(value) for value in row.values()))
-        self.show(table)
+        self.show(TextTable.of(rows, title))
 
     def show_json(self, value: Any) -> None:
         """A result on standard output as JSON, in ASCII."""

@@ -22,7 +22,7 @@ def demo(
     Example: phaseno-peft demo --out my-first-demo
     """
     from phaseno_peft.cli.train import epoch_line
-    from phaseno_peft.demo import run_demo
+    from phaseno_peft.demo import continuous_table, run_demo
     from phaseno_peft.evaluation import comparison_table
 
     terminal = Terminal(quiet=quiet)
@@ -34,20 +34,6 @@ def demo(
         on_epoch=lambda epoch: terminal.say(epoch_line(epoch)),
     )
     terminal.show(comparison_table(made.trained.scores))
-    terminal.show_rows(
-        [
-            {
-                "phase": s.phase,
-                "model": s.model,
-                "picked": s.found,
-                "missed": s.missed,
-                "false": s.false,
-                "precision": f"{s.precision:.3f}",
-                "recall": f"{s.recall:.3f}",
-            }
-            for s in made.continuous
-        ],
-        title="Continuous record",
-    )
+    terminal.show(continuous_table(made.continuous))
     terminal.show(f"Look at {out / 'report.md'}, {out / 'continuous.png'} and {out / 'adapters' / made.trained.name}")
     terminal.say("done")

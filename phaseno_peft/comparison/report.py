@@ -7,15 +7,13 @@ import io
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from phaseno_peft.comparison.results import MEASURES, Comparison, Row
 from phaseno_peft.figures.scores import FROZEN_COLOUR, OTHER_COLOURS, legend_outside, new_figure, plain, save, style
 from phaseno_peft.files import write_file
+from phaseno_peft.text_tables import TextTable
 from phaseno_peft.training.forgetting import FORGETTING_WINDOWS
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 COLUMNS = ("recipe", "events", "trainable", "seeds", *MEASURES)
 ON_SCREEN = tuple(column for column in COLUMNS if column not in ("test P F1", "test S F1"))
@@ -39,23 +37,15 @@ def draw_figures(comparison: Comparison, folder: Path) -> None:
         f1_against_labels(comparison, folder / "f1-against-labels.png")
 
 
-def comparison_table(comparison: Comparison) -> Table:
-    """The rows as a rich table, mean and standard deviation over seeds."""
-    from rich.table import Table
-
-    table = Table(title=_title(comparison), title_justify="left", title_style="", pad_edge=False)
-    for column in ON_SCREEN:
-        table.add_column(column, justify="left" if column == "recipe" else "right", no_wrap=True)
-    for row in comparison.rows():
-        cells = dict(zip(COLUMNS, _cells(row), strict=True))
-        table.add_row(*(cells[column] for column in ON_SCREEN))
-    return table
+def comparison_table(comparison: Comparison) -> TextTable:
+    """The rows as a table for the terminal, mean and standard deviation over seeds."""
+    shown = [COLUMNS.index(column) for column in ON_SCREEN]
+    rows = [[cells[k] for k in shown] for cells in map(_cells, comparison.rows())]
+    return TextTable(ON_SCREEN, rows, _title(comparison))
 
 
 def markdown(comparison: Comparison) -> str:
     """The rows as a Markdown table, with what was compared."""
-    rule = "|---|" + "---:|" * (len(COLUMNS) - 1)
-    rows = [f"| {' | '.join(_cells(row))} |" for row in comparison.rows()]
     what = [f"- `{row.recipe}`: {row.trains}." for row in {row.recipe: row for row in comparison.rows()}.values()]
     return "\n".join(
         [
@@ -64,10 +54,7 @@ def markdown(comparison: Comparison) -> str:
             f"{_title(comparison)}. {comparison.split} The same windows for every run; epochs and thresholds were "
             f"chosen on validation, nothing on test. Own kind: {FORGETTING_WINDOWS}.",
             "",
-            f"| {' | '.join(COLUMNS)} |",
-            rule,
-            *rows,
-            "",
+            TextTable(COLUMNS, [_cells(row) for row in comparison.rows()]).markdown(),
             *what,
             "",
         ]

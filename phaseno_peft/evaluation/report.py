@@ -1,4 +1,4 @@
-"""Scores of several models side by side, as a rich table, as Markdown, and as ``evaluation.json``."""
+"""Scores of several models side by side, as a table for the terminal, as Markdown, and as ``evaluation.json``."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from phaseno_peft.contract import PHASES
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.evaluation.scores import PhaseScore, Scores
 from phaseno_peft.files import write_file
 from phaseno_peft.schema import read_object
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from phaseno_peft.text_tables import TextTable
 
 EVALUATION_VERSION = 1
 LARGEST_EVALUATION_BYTES = 64 << 20
@@ -64,44 +62,24 @@ def comparison_rows(scores: Mapping[str, Scores], tolerances_s: Sequence[float] 
     ]
 
 
-def comparison_table(scores: Mapping[str, Scores], tolerances_s: Sequence[float] | None = None) -> Table:
-    """Return the comparison as a rich table; the better F1 of each phase and tolerance is bold."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=Text(header(scores)), title_justify="left", title_style="", pad_edge=False)
-    for name in ("phase", "within", "model"):
-        table.add_column(name, no_wrap=True)
-    for name in COLUMNS:
-        table.add_column(Text(name), justify="right", no_wrap=True)
+def comparison_table(scores: Mapping[str, Scores], tolerances_s: Sequence[float] | None = None) -> TextTable:
+    """Return the comparison as a table for the terminal; the better F1 of each phase and tolerance is bold."""
     rows = comparison_rows(scores, tolerances_s)
-    for number, row in enumerate(rows):
-        group = number // len(scores)
-        rivals = [r["F1 [95 %]"].split()[0] for r in rows[group * len(scores) : (group + 1) * len(scores)]]
-        f1 = row["F1 [95 %]"]
-        is_best = len(scores) > 1 and f1.split()[0] == max(rivals) and min(rivals) != max(rivals)
-        cells = [row[name] for name in ("phase", "within")] if number % len(scores) == 0 else ["", ""]
-        cells += [row["model"]] + [row[name] for name in COLUMNS]
-        texts = [Text(cell) for cell in cells]  # not markup: a confidence interval is in square brackets
-        if is_best:
-            texts[3 + COLUMNS.index("F1 [95 %]")].stylize("bold")
-        table.add_row(*texts, end_section=(number + 1) % len(scores) == 0)
-    return table
+    names, size = ("phase", "within", "model", *COLUMNS), len(scores)
+    cells, bold = [[row[name] for name in names] for row in rows], set()
+    for first in range(0, len(rows), size):
+        f1 = [row["F1 [95 %]"].split()[0] for row in rows[first : first + size]]
+        bold |= {(first + k, names.index("F1 [95 %]")) for k in range(size) if f1[k] == max(f1) != min(f1)}
+        for row in cells[first + 1 : first + size]:
+            row[:2] = ["", ""]  # phase and tolerance are named once a group
+    return TextTable(names, cells, header(scores), n_left=3, group_size=size, bold=bold)
 
 
 def comparison_markdown(scores: Mapping[str, Scores], tolerances_s: Sequence[float] | None = None) -> str:
     """Return the comparison as a Markdown table below its header line, for cards and reports."""
     names = ("phase", "within", "model", *COLUMNS)
-    lines = [
-        header(scores) + ".",
-        "",
-        "| " + " | ".join(names) + " |",
-        "|" + "---|" * 3 + "---:|" * len(COLUMNS),
-    ]
-    lines += [
-        "| " + " | ".join(_escaped(row[n]) for n in names) + " |" for row in comparison_rows(scores, tolerances_s)
-    ]
-    return "\n".join(lines) + "\n"
+    rows = [[row[name] for name in names] for row in comparison_rows(scores, tolerances_s)]
+    return f"{header(scores)}.\n\n{TextTable(names, rows, n_left=3).markdown()}"
 
 
 def write_evaluation(path: str | Path, evaluation: Evaluation) -> Path:
@@ -183,7 +161,3 @@ def _milliseconds(value_s: float, *, sign: bool = False) -> str:
         return "-"
     rounded = round(1000.0 * value_s) + 0  # never -0
     return f"{rounded:+d}" if sign and rounded else f"{rounded:d}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", r"\|")

@@ -15,6 +15,7 @@ from phaseno_peft.contract import PHASES
 from phaseno_peft.figures.scores import OTHER_COLOURS, legend_outside, new_figure, plain, save, style
 from phaseno_peft.files import write_file
 from phaseno_peft.pretraining.checkpoint import Progress
+from phaseno_peft.text_tables import TextTable
 
 Row = Mapping[str, float | int | None]
 FIRST_COLUMNS = ("step", "seen", "minutes", "loss", "learning_rate", "validation_loss", "score")
@@ -105,10 +106,7 @@ def card(name: str, progress: Progress, versions: Mapping[str, str]) -> str:
         "",
         "## Sources",
         "",
-        "| source | windows | station-windows | P | S |",
-        "|---|---|---|---|---|",
-        *(f"| {n} | {w:,} | {s:,} | {p:,} | {q:,} |" for n, w, s, p, q in volumes(progress.counts)),
-        "",
+        TextTable(("source", "windows", "station-windows", "P", "S"), _volume_rows(progress)).markdown(),
         *(f"- {source.pop('kind')} `{source.pop('name')}`: {_facts(source)}" for source in map(dict, what["sources"])),
         "",
         "Held out and never trained on: part of the train records of labelled sets (by event), the last 15 % of every "
@@ -144,12 +142,16 @@ def _curve_table(progress: Progress) -> list[str]:
         return ["Not judged."]
     chosen = sorted({round(i) for i in np.linspace(0, len(judged) - 1, CARD_ROWS)})
     names = [key for key in judged[-1] if key.endswith(" s")]
-    lines = ["| step | loss | score | " + " | ".join(names) + " |", "|---" * (3 + len(names)) + "|"]
+    rows = []
     for row in (judged[i] for i in chosen):
         cells = [f"{_value(row, key):.3f}" for key in ("score", *names)]
         loss = "" if row.get("loss") is None else f"{row['loss']:.4f}"
-        lines.append(f"| {row['step']:,} | {loss} | " + " | ".join(cells) + " |")
-    return lines
+        rows.append([f"{row['step']:,}", loss, *cells])
+    return [TextTable(("step", "loss", "score", *names), rows, n_left=0).markdown().rstrip()]
+
+
+def _volume_rows(progress: Progress) -> list[list[str]]:
+    return [[name, *(f"{count:,}" for count in counts)] for name, *counts in volumes(progress.counts)]
 
 
 def _facts(source: Mapping[str, Any]) -> str:
