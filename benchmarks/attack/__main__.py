@@ -19,35 +19,35 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: processes are forked, networks are small
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from benchmarks.attack.report import GOOD, Tally, Verdict, markdown
-from benchmarks.attack.scene import Scene, scene
+from benchmarks.attack.report import GOOD, AttackResult, Tally, markdown
+from benchmarks.attack.subject import Subject, subject
 from benchmarks.attack.worker import Attempt, Limits, bounded
 
 FULL = {"adapters": 20_000, "inputs": 20_000, "kills": 200, "threads": 10_000}
 """Attacks of a whole run; kills are counted for each operation."""
 
 
-def adapters(here: Scene, seed: int) -> Attempt:
+def adapters(here: Subject, seed: int) -> Attempt:
     """In a process of its own."""
     from benchmarks.attack.adapters import AdapterAttack
 
     return AdapterAttack(here, seed)
 
 
-def inputs(here: Scene, seed: int) -> Attempt:
+def inputs(here: Subject, seed: int) -> Attempt:
     """In a process of its own."""
     from benchmarks.attack.inputs import InputAttack
 
     return InputAttack(here, seed)
 
 
-def run(part: str, here: Scene, seed: int, count: int, stop_at: float, number: int | None = None) -> Tally:
+def run(part: str, here: Subject, seed: int, count: int, stop_at: float, number: int | None = None) -> Tally:
     """One part, as far as the time reaches."""
     tally, begun = Tally(part, count), time.monotonic()
     if part in ("adapters", "inputs"):
-        start: Callable[[Scene, int], Attempt] = {"adapters": adapters, "inputs": inputs}[part]
+        start: Callable[[Subject, int], Attempt] = {"adapters": adapters, "inputs": inputs}[part]
         numbers = iter(range(count) if number is None else [number])
-        attacks: Iterator[tuple[int | str, Verdict]] = bounded(
+        attacks: Iterator[tuple[int | str, AttackResult]] = bounded(
             lambda: start(here, seed), numbers, Limits(), stop_at, here.doing
         )
     elif part == "kills":
@@ -58,10 +58,10 @@ def run(part: str, here: Scene, seed: int, count: int, stop_at: float, number: i
         from benchmarks.attack.threads import pick_attacks
 
         attacks = pick_attacks(here, seed, count, stop_at)
-    for which, verdict in attacks:
-        tally.add(which, verdict)
+    for which, result in attacks:
+        tally.add(which, result)
         if number is not None:
-            print(f"{part} {which}: {verdict.outcome}: {verdict.what}")
+            print(f"{part} {which}: {result.outcome}: {result.what}")
         if sys.stderr.isatty() and tally.done % 50 == 0:
             print(f"\r{part} {tally.done}, {len(tally.faults)} faults", end="", file=sys.stderr)
     tally.seconds = time.monotonic() - begun
@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     torch.set_num_threads(1)
     tallies, stop_at = [], time.monotonic() + 60 * chosen.minutes
-    with scene(chosen.seed) as here:
+    with subject(chosen.seed) as here:
         for done, part in enumerate(parts):
             left = stop_at - time.monotonic()
             until = time.monotonic() + left / (len(parts) - done)  # what a part does not use is left to the next

@@ -1,4 +1,4 @@
-"""Altered adapters through both doors: this package's `load_adapter`, and PEFT's."""
+"""Altered adapters through both loaders: this package's `load_adapter`, and PEFT's."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from benchmarks.attack.altered_adapters import CONFIG, Alteration, alter
-from benchmarks.attack.report import Outcome, Verdict
-from benchmarks.attack.scene import NAMES, Scene
+from benchmarks.attack.report import AttackResult, Outcome
+from benchmarks.attack.subject import NAMES, Subject
 from phaseno_peft.backbone import PhaseNO, load_backbone
 from phaseno_peft.cr_lora import selected_adapter
 from phaseno_peft.errors import PhasenoPeftError
@@ -25,20 +25,20 @@ from phaseno_peft.picking import Picker
 TRIED = "tried"
 RESIDENT = NAMES[1]
 _AS_EXACT = 1e-5
-"""The two doors' probabilities differ by rounding at most."""
+"""The two loaders' probabilities differ by rounding at most."""
 
 
 class AdapterAttack:
     """Makes attack `number`; keeps a picker and a PEFT model, each with one good adapter, between them."""
 
-    def __init__(self, scene: Scene, seed: int) -> None:
+    def __init__(self, subject: Subject, seed: int) -> None:
         import peft
 
-        self.scene, self.seed, self.peft = scene, seed, peft
-        self.mark = scene.scratch / "executed"
-        self.original = scene.adapters[NAMES[0]]
+        self.subject, self.seed, self.peft = subject, seed, peft
+        self.mark = subject.scratch / "executed"
+        self.original = subject.adapters[NAMES[0]]
         self.content = {path.name: path.read_bytes() for path in self.original.iterdir()}
-        self.backbone = load_backbone(scene.backbone)
+        self.backbone = load_backbone(subject.backbone)
         self.frozen = self.output(self.backbone)
         self._new_picker()
         self._new_model()
@@ -47,23 +47,23 @@ class AdapterAttack:
         self._new_picker()
 
     def _new_picker(self) -> None:
-        self.picker = Picker.load(self.scene.backbone)
-        self.picker.load_adapter(self.scene.adapters[RESIDENT])
+        self.picker = Picker.load(self.subject.backbone)
+        self.picker.load_adapter(self.subject.adapters[RESIDENT])
         self.before = self.picker_state()
 
     def _new_model(self) -> None:
         """A PEFT model with one good adapter, and a bare backbone for `from_pretrained`."""
         self.model = self.peft.PeftModel.from_pretrained(
-            copy.deepcopy(self.backbone), str(self.scene.adapters[RESIDENT]), adapter_name=RESIDENT
+            copy.deepcopy(self.backbone), str(self.subject.adapters[RESIDENT]), adapter_name=RESIDENT
         ).eval()
         self.model_before = self.model_state(self.model)
         self.bare = copy.deepcopy(self.backbone)
         self.bare_before = self.model_state(self.bare)
 
     def output(self, model: Any) -> torch.Tensor:
-        """Logits [station, phase, sample] of the scene's window."""
+        """Logits [station, phase, sample] of the subject's window."""
         with torch.inference_mode():
-            logits: torch.Tensor = model(self.scene.waveforms, self.scene.graph)
+            logits: torch.Tensor = model(self.subject.waveforms, self.subject.graph)
         return logits
 
     def own_output(self) -> torch.Tensor:
@@ -83,22 +83,22 @@ class AdapterAttack:
         configs = {name: repr(config) for name, config in getattr(model, "peft_config", {}).items()}
         return configs, getattr(model, "active_adapter", None), _tree(model), self.output(model).numpy().tobytes()
 
-    def __call__(self, number: int) -> Verdict:
+    def __call__(self, number: int) -> AttackResult:
         rng = np.random.default_rng([self.seed, 1, number])
-        folder = self.scene.scratch / "tried" / "tried-adapter"
+        folder = self.subject.scratch / "tried" / "tried-adapter"
         shutil.rmtree(folder.parent, ignore_errors=True)
         folder.mkdir(parents=True)
         for name, content in self.content.items():
             (folder / name).write_bytes(content)
         self.mark.unlink(missing_ok=True)
-        done = alter(folder, rng, self.scene.adapters[NAMES[2]], self.mark)
-        self.scene.doing.write_text("; ".join(done.what), errors="replace")
-        outcome, seen = self._verdict(done, from_pretrained=bool(rng.random() < 0.5))
+        done = alter(folder, rng, self.subject.adapters[NAMES[2]], self.mark)
+        self.subject.doing.write_text("; ".join(done.what), errors="replace")
+        outcome, seen = self._result(done, from_pretrained=bool(rng.random() < 0.5))
         if self.mark.exists():
             outcome = "executed"
-        return Verdict(outcome, f"{'; '.join(done.what)} -> {seen}")
+        return AttackResult(outcome, f"{'; '.join(done.what)} -> {seen}")
 
-    def _verdict(self, done: Alteration, *, from_pretrained: bool) -> tuple[Outcome, str]:
+    def _result(self, done: Alteration, *, from_pretrained: bool) -> tuple[Outcome, str]:
         try:
             describe(str(done.folder))
             verify_adapters([done.folder])
@@ -106,8 +106,8 @@ class AdapterAttack:
             pass
         except Exception as error:  # what is looked for
             return "raw error", f"listing: {_one_line(error)}"
-        own, own_said = self._own_door(done.folder)
-        theirs, their_said = self._peft_door(done.folder, from_pretrained=from_pretrained)
+        own, own_said = self._load_with_picker(done.folder)
+        theirs, their_said = self._load_with_peft(done.folder, from_pretrained=from_pretrained)
         for said in (own_said, their_said):
             if isinstance(said, tuple):
                 return said
@@ -115,36 +115,36 @@ class AdapterAttack:
         if own is None and theirs is None:
             return "refused", both
         if own is None or theirs is None:
-            return "other result", f"the doors differ: {both}"
+            return "other result", f"the loaders differ: {both}"
         if not torch.allclose(own.sigmoid(), theirs.sigmoid(), rtol=0, atol=_AS_EXACT):  # false for NaN
-            return "other result", "loaded, and other output through the other door"
+            return "other result", "loaded, and other output through the other loader"
         if not done.forged and not torch.equal(own, self.right):
             return "other result", "loaded, with other output than the original's"
         return "identical", "loaded"
 
-    def _own_door(self, folder: Path) -> tuple[torch.Tensor | None, str | tuple[Outcome, str]]:
+    def _load_with_picker(self, folder: Path) -> tuple[torch.Tensor | None, str | tuple[Outcome, str]]:
         try:
             self.picker.load_adapter(folder, name=TRIED)
         except PhasenoPeftError as error:
             if self.picker_state() != self.before:
                 self._new_picker()
-                return None, ("resident in part", f"own door, after: {_one_line(error)}")
+                return None, ("resident in part", f"own loader, after: {_one_line(error)}")
             return None, _one_line(error)
         except Exception as error:  # what is looked for
             self._new_picker()
-            return None, ("raw error", f"own door: {_one_line(error)}")
+            return None, ("raw error", f"own loader: {_one_line(error)}")
         try:
             output = self.own_output()
-            self.picker.classify(self.scene.stream, self.scene.stations)
+            self.picker.classify(self.subject.stream, self.subject.stations)
             return output, "loaded"
         except PhasenoPeftError as error:
             return output, f"loaded, picking refused: {_one_line(error)}"
         except Exception as error:  # what is looked for
-            return None, ("raw error", f"own door, picking: {_one_line(error)}")
+            return None, ("raw error", f"own loader, picking: {_one_line(error)}")
         finally:
             self._new_picker()
 
-    def _peft_door(
+    def _load_with_peft(
         self, folder: Path, *, from_pretrained: bool
     ) -> tuple[torch.Tensor | None, str | tuple[Outcome, str]]:
         load: Callable[[], Any]
@@ -159,20 +159,20 @@ class AdapterAttack:
         except (PhasenoPeftError, ValueError) as error:
             if self.model_state(target) != before:
                 self._new_model()
-                return None, ("resident in part", f"PEFT's door, after: {_one_line(error)}")
+                return None, ("resident in part", f"PEFT's loader, after: {_one_line(error)}")
             return None, _one_line(error)
         except Exception as error:  # what is looked for
             same = self.model_state(target) == before
             self._new_model()
             if same and not _is_ours(folder):
                 return None, f"PEFT does not take it for ours: {_one_line(error)}"
-            return None, ("raw error", f"PEFT's door: {_one_line(error)}")
+            return None, ("raw error", f"PEFT's loader: {_one_line(error)}")
         try:
             model = loaded if from_pretrained else self.model
             model.set_adapter(TRIED)
             return self.output(model.eval()), "loaded"
         except Exception as error:  # what is looked for
-            return None, ("raw error", f"PEFT's door, forward: {_one_line(error)}")
+            return None, ("raw error", f"PEFT's loader, forward: {_one_line(error)}")
         finally:
             self._unload(loaded if from_pretrained else None)
 

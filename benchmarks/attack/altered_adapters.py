@@ -31,7 +31,7 @@ class Alteration:
 
     folder: Path
     rng: np.random.Generator
-    stranger: Path
+    other_adapter: Path
     """Another adapter, for mixing."""
     mark: Path
     """A file that appears if a pickle is executed."""
@@ -65,9 +65,9 @@ class Alteration:
             return {}
 
 
-def alter(folder: Path, rng: np.random.Generator, stranger: Path, mark: Path) -> Alteration:
+def alter(folder: Path, rng: np.random.Generator, other_adapter: Path, mark: Path) -> Alteration:
     """Alter the adapter in `folder` in one to three ways; in half of the cases what is checked is made to agree."""
-    done = Alteration(folder, rng, stranger, mark, [])
+    done = Alteration(folder, rng, other_adapter, mark, [])
     for _ in range(int(rng.choice([1, 1, 2, 3]))):
         weights = np.array([weight for _, weight in _WAYS], float)
         way = _WAYS[int(rng.choice(len(_WAYS), p=weights / weights.sum()))][0]
@@ -172,8 +172,8 @@ def _tensors(done: Alteration) -> str:
     elif what == "shape":
         tensors[name] = tensors[name].reshape(-1) if rng.random() < 0.5 else tensors[name][None]
     elif what == "foreign":
-        strange = load((done.stranger / WEIGHTS).read_bytes())
-        tensors[name] = strange.get(name, tensors[name])
+        other_tensors = load((done.other_adapter / WEIGHTS).read_bytes())
+        tensors[name] = other_tensors.get(name, tensors[name])
     elif what == "all":
         tensors = {key: tensor.float() * float(rng.choice([0.0, 1e20, -1.0])) for key, tensor in tensors.items()}
     done.write(WEIGHTS, save({key: tensor.contiguous().clone() for key, tensor in tensors.items()}))
@@ -216,7 +216,7 @@ def _other_kind(done: Alteration) -> str:
     elif kind == "pipe":
         os.mkfifo(path)
     else:
-        source = done.stranger / name
+        source = done.other_adapter / name
         path.symlink_to({"link": source, "nowhere": "nowhere", "itself": name}.get(kind, kind))
     if name == MANIFEST:
         done.forged = True
@@ -225,7 +225,7 @@ def _other_kind(done: Alteration) -> str:
 
 def _foreign_file(done: Alteration) -> str:
     name = str(done.rng.choice(FILES))
-    shutil.copyfile(done.stranger / name, done.folder / "taken")
+    shutil.copyfile(done.other_adapter / name, done.folder / "taken")
     done.remove(name)
     os.replace(done.folder / "taken", done.folder / name)
     return f"{name} of another adapter"

@@ -23,21 +23,21 @@ from obspy.core.inventory import Channel, Inventory, Network, Site, Station
 
 from benchmarks.attack.altered_adapters import Bomb
 from benchmarks.attack.odd_values import damaged, odd_number, odd_text
-from benchmarks.attack.scene import START, Scene
+from benchmarks.attack.subject import START, Subject
 
 WAVEFORMS, STATIONS, CATALOGUES = "waveforms", "stations", "catalogues"
 BOMB_BYTES = 2560 << 20
 """What a bomb unpacks to; the limit on memory is below."""
 
 
-def good_files(scene: Scene) -> dict[str, dict[str, bytes]]:
+def good_files(subject: Subject) -> dict[str, dict[str, bytes]]:
     """Kind -> file name -> content, of everything the library is meant to read."""
-    return {WAVEFORMS: _waveforms(scene), STATIONS: _stations(scene), CATALOGUES: _catalogues(scene)}
+    return {WAVEFORMS: _waveforms(subject), STATIONS: _stations(subject), CATALOGUES: _catalogues(subject)}
 
 
-def _waveforms(scene: Scene) -> dict[str, bytes]:
+def _waveforms(subject: Subject) -> dict[str, bytes]:
     files = {}
-    whole = scene.stream
+    whole = subject.stream
     floats = Stream([trace.copy() for trace in whole])
     for trace in floats:
         trace.data = trace.data.astype(np.float32)
@@ -62,10 +62,10 @@ def _written(stream: Stream, **options: object) -> bytes:
         return next(Path(folder).iterdir()).read_bytes()
 
 
-def _stations(scene: Scene) -> dict[str, bytes]:
+def _stations(subject: Subject) -> dict[str, bytes]:
     inventory = Inventory([], source="attack")
     network = Network("XX")
-    for place in scene.stations:
+    for place in subject.stations:
         _, code, location = place.station_id.split(".")
         where = {"latitude": place.latitude_deg, "longitude": place.longitude_deg, "elevation": place.elevation_m}
         channels = [
@@ -81,7 +81,7 @@ def _stations(scene: Scene) -> dict[str, bytes]:
     xml, text = io.BytesIO(), io.StringIO()
     inventory.write(xml, format="STATIONXML")
     inventory.write(text, format="STATIONTXT", level="channel")
-    rows = [[*s.station_id.split("."), s.latitude_deg, s.longitude_deg, s.elevation_m] for s in scene.stations]
+    rows = [[*s.station_id.split("."), s.latitude_deg, s.longitude_deg, s.elevation_m] for s in subject.stations]
     header = ["network", "station", "location", "latitude", "longitude", "elevation_m"]
     tables = {
         f"stations.{ending}": "\n".join(mark.join(map(str, row)) for row in [header, *rows]).encode()
@@ -90,9 +90,9 @@ def _stations(scene: Scene) -> dict[str, bytes]:
     return {"stations.xml": xml.getvalue(), "fdsn.txt": text.getvalue().encode(), **tables}
 
 
-def _catalogues(scene: Scene) -> dict[str, bytes]:
+def _catalogues(subject: Subject) -> dict[str, bytes]:
     picks, arrivals = [], []
-    for number, station in enumerate(scene.stations):
+    for number, station in enumerate(subject.stations):
         network, code, _ = station.station_id.split(".")
         for phase, onset in (("P", 1.5 + 0.2 * number), ("S", 2.6 + 0.35 * number)):
             pick = EventPick(

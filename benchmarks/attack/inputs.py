@@ -18,8 +18,8 @@ from benchmarks.attack.altered_inputs import (
     pickled,
     wrapped,
 )
-from benchmarks.attack.report import Outcome, Verdict
-from benchmarks.attack.scene import Scene
+from benchmarks.attack.report import AttackResult, Outcome
+from benchmarks.attack.subject import Subject
 from phaseno_peft.campaign import (
     Campaign,
     Catalogue,
@@ -42,10 +42,10 @@ _LARGEST_BYTES = 400_000
 class InputAttack:
     """Makes attack `number`: one file altered, read alone or as a part of a campaign."""
 
-    def __init__(self, scene: Scene, seed: int) -> None:
-        self.scene, self.seed = scene, seed
-        self.mark, self.folder = scene.scratch / "executed", scene.scratch / "inputs"
-        self.files, self.bombs = good_files(scene), bombs()
+    def __init__(self, subject: Subject, seed: int) -> None:
+        self.subject, self.seed = subject, seed
+        self.mark, self.folder = subject.scratch / "executed", subject.scratch / "inputs"
+        self.files, self.bombs = good_files(subject), bombs()
         self.good = {kind: self._put(kind, name, self.files[kind][name]) for kind, name in _USED.items()}
         self.right = {
             (kind, name): _facts(self._read(kind, self._put("tried", name, content)))
@@ -69,10 +69,10 @@ class InputAttack:
 
     def _read(self, kind: str, path: Path) -> Any:
         if kind == WAVEFORMS:
-            return prepare_recordings(read_waveforms(path), self.scene.stations, Preprocessing())[0]
+            return prepare_recordings(read_waveforms(path), self.subject.stations, Preprocessing())[0]
         return read_stations(path) if kind == STATIONS else read_catalogue(path)
 
-    def __call__(self, number: int) -> Verdict:
+    def __call__(self, number: int) -> AttackResult:
         rng = np.random.default_rng([self.seed, 2, number])
         kind = str(rng.choice([WAVEFORMS, WAVEFORMS, STATIONS, CATALOGUES]))
         name = str(rng.choice(sorted(self.files[kind])))
@@ -94,11 +94,11 @@ class InputAttack:
         self.mark.unlink(missing_ok=True)
         path = self._put("tried", stored[-200:], content)
         way = str(rng.choice(["alone", "folder", "campaign"]))
-        self.scene.doing.write_text(f"{what} ({kind}, {way})")
-        outcome, seen = self._verdict(kind, path, way, self.right.get((kind, name)) if same else None)
-        return Verdict("executed" if self.mark.exists() else outcome, f"{what} ({kind}, {way}) -> {seen}")
+        self.subject.doing.write_text(f"{what} ({kind}, {way})")
+        outcome, seen = self._result(kind, path, way, self.right.get((kind, name)) if same else None)
+        return AttackResult("executed" if self.mark.exists() else outcome, f"{what} ({kind}, {way}) -> {seen}")
 
-    def _verdict(self, kind: str, path: Path, way: str, right: object) -> tuple[Outcome, str]:
+    def _result(self, kind: str, path: Path, way: str, right: object) -> tuple[Outcome, str]:
         try:
             if way == "campaign":
                 files = {**self.good, kind: path}

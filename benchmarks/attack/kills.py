@@ -16,8 +16,8 @@ import numpy as np
 from obspy import read_events
 
 from benchmarks.attack.killing import killed_at
-from benchmarks.attack.report import Verdict
-from benchmarks.attack.scene import NAMES, START, Scene
+from benchmarks.attack.report import AttackResult
+from benchmarks.attack.subject import NAMES, START, Subject
 from phaseno_peft.backbone import backbone_info, fingerprint, load_backbone, save_backbone
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.library import (
@@ -51,29 +51,29 @@ class Writing:
     """Something comparable, `absent` where nothing is; raises where what is there cannot be read."""
 
 
-def kill_attacks(scene: Scene, seed: int, count: int, stop_at: float) -> Iterator[tuple[str, Verdict]]:
-    """(way of writing and number, verdict) of `count` kills of each way of writing.
+def kill_attacks(subject: Subject, seed: int, count: int, stop_at: float) -> Iterator[tuple[str, AttackResult]]:
+    """(way of writing and number, result) of `count` kills of each way of writing.
 
     Killed at file operation 1, 2 and so on until it ends by itself, then at operations drawn from `seed`. With fewer
     kills than operations, they are spread over them.
     """
-    os.environ["PHASENO_PEFT_HOME"] = str(scene.scratch / "home")
-    for which, writing in enumerate(_ways(scene)):
-        rng, last = np.random.default_rng([seed, 3, which]), _operations(writing, scene)
+    os.environ["PHASENO_PEFT_HOME"] = str(subject.scratch / "home")
+    for which, writing in enumerate(_ways(subject)):
+        rng, last = np.random.default_rng([seed, 3, which]), _operations(writing, subject)
         for number in range(count):
             if time.monotonic() > stop_at:
                 return
             spread = 1 + number * last // count if count < last else number + 1
             at = spread if number < last else int(rng.integers(1, last + 1))
-            yield f"{writing.name} at {at} of {last}", _kill(writing, scene, at)
+            yield f"{writing.name} at {at} of {last}", _kill(writing, subject, at)
 
 
-def _operations(writing: Writing, scene: Scene) -> int:
+def _operations(writing: Writing, subject: Subject) -> int:
     """File operations of one run, found by halving."""
     low, high = 0, _MOST_OPERATIONS
     while high - low > 1:
         middle = (low + high) // 2
-        _fresh(writing, scene)
+        _fresh(writing, subject)
         if killed_at(writing.act, middle):
             low = middle
         else:
@@ -81,49 +81,49 @@ def _operations(writing: Writing, scene: Scene) -> int:
     return low
 
 
-def _fresh(writing: Writing, scene: Scene) -> None:
-    home = scene.scratch / "home"
+def _fresh(writing: Writing, subject: Subject) -> None:
+    home = subject.scratch / "home"
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir()
     writing.before()
 
 
-def _kill(writing: Writing, scene: Scene, at: int) -> Verdict:
-    _fresh(writing, scene)
+def _kill(writing: Writing, subject: Subject, at: int) -> AttackResult:
+    _fresh(writing, subject)
     old = writing.read()
     killed_at(writing.act, at)
     try:
         seen = writing.read()
     except Exception as error:  # what is looked for
-        return Verdict("half-written", f"after the kill: {type(error).__name__}: {error}")
+        return AttackResult("half-written", f"after the kill: {type(error).__name__}: {error}")
     again = ""
     try:
         writing.act()
     except PhasenoPeftError as error:
         again = str(error)  # right where the kill came after the deed: what is done is not done twice
     except Exception as error:  # what is looked for
-        return Verdict("half-written", f"the repeat: {type(error).__name__}: {error}")
+        return AttackResult("half-written", f"the repeat: {type(error).__name__}: {error}")
     try:
         new = writing.read()
     except Exception as error:  # what is looked for
-        return Verdict("half-written", f"after the repeat: {type(error).__name__}: {error}")
+        return AttackResult("half-written", f"after the repeat: {type(error).__name__}: {error}")
     if seen not in (old, new):
-        return Verdict(
+        return AttackResult(
             "lost" if seen == _ABSENT else "half-written", f"a reader saw neither the old nor the new: {again}"
         )
     if again and seen != new:
-        return Verdict("half-written", f"the repeat was refused: {again}")
-    home = scene.scratch / "home"
+        return AttackResult("half-written", f"the repeat was refused: {again}")
+    home = subject.scratch / "home"
     left = [path.relative_to(home).as_posix() for path in home.rglob("*") if path.name.startswith(".")]
     if left:
-        return Verdict("half-written", f"left behind after the repeat: {left[:3]}")
-    return Verdict("identical")
+        return AttackResult("half-written", f"left behind after the repeat: {left[:3]}")
+    return AttackResult("identical")
 
 
-def _ways(scene: Scene) -> list[Writing]:
-    home, adapters = scene.scratch / "home", scene.adapters
+def _ways(subject: Subject) -> list[Writing]:
+    home, adapters = subject.scratch / "home", subject.adapters
     stored, other = read_adapter(adapters[NAMES[0]]), read_adapter(adapters[NAMES[1]])
-    backbone, origin = load_backbone(scene.backbone), Origin("lab/attacked", "v1", "a" * 40)
+    backbone, origin = load_backbone(subject.backbone), Origin("lab/attacked", "v1", "a" * 40)
     commits = [dataclasses.replace(origin, commit=letter * 40) for letter in "ab"]
     picks = [_picks(0.5), _picks(0.7)]
 

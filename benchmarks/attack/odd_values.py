@@ -95,7 +95,7 @@ def odd_json(rng: np.random.Generator) -> Any:
 
 
 def edited(raw: Any, rng: np.random.Generator) -> str:
-    """Edit one place of a JSON tree (in place): another value, gone, doubled, a stranger beside it; returns what."""
+    """Edit one place of a JSON tree another value, gone, doubled, an unknown key beside it; returns what."""
     places = list(_places(raw))
     holder, key, path = places[int(rng.integers(len(places)))]
     kind = int(rng.integers(12))

@@ -22,7 +22,7 @@ Outcome = Literal[
 OUTCOMES: dict[Outcome, str] = {
     "refused": "with a sentence of ours, and nothing changed",
     "identical": "loaded, read, written or picked, with exactly the right result",
-    "other result": "loaded or read, with another result than the original's, or another through the other door",
+    "other result": "loaded or read, with another result than the original's, or another through the other loader",
     "raw error": "an error that is not ours, or the process died",
     "hang": "longer than the limit",
     "memory": "more memory than the limit",
@@ -37,7 +37,7 @@ _EXAMPLES_SHOWN = 12
 
 
 @dataclass(frozen=True)
-class Verdict:
+class AttackResult:
     """One attack's outcome, and in a line what was done and seen."""
 
     outcome: Outcome
@@ -57,11 +57,11 @@ class Tally:
     """`number: what` of each attack that came out wrong."""
     notes: list[str] = field(default_factory=list)
 
-    def add(self, number: int | str, verdict: Verdict) -> None:
+    def add(self, number: int | str, result: AttackResult) -> None:
         """Count one."""
-        self.counts[verdict.outcome] += 1
-        if verdict.outcome not in GOOD:
-            self.faults.append(f"{self.part} {number}: {verdict.outcome}: {verdict.what}")
+        self.counts[result.outcome] += 1
+        if result.outcome not in GOOD:
+            self.faults.append(f"{self.part} {number}: {result.outcome}: {result.what}")
 
     @property
     def done(self) -> int:

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.attack.report import Verdict
-from benchmarks.attack.scene import NAMES, Scene
+from benchmarks.attack.report import AttackResult
+from benchmarks.attack.subject import NAMES, Subject
 from phaseno_peft.backbone import StationGraph
 from phaseno_peft.cr_lora import adapters_by_window
 from phaseno_peft.errors import PhasenoPeftError
@@ -41,11 +41,11 @@ _ALWAYS = NAMES[:2]
 """Adapters that are reloaded, never removed; the others come and go."""
 
 
-def pick_attacks(scene: Scene, seed: int, count: int, stop_at: float) -> Iterator[tuple[int, Verdict]]:
-    """(number, verdict) of every pick."""
+def pick_attacks(subject: Subject, seed: int, count: int, stop_at: float) -> Iterator[tuple[int, AttackResult]]:
+    """(number, result) of every pick."""
     context = multiprocessing.get_context("fork")
     here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_serve, args=(scene, seed, count, stop_at, there), daemon=True)
+    process = context.Process(target=_serve, args=(subject, seed, count, stop_at, there), daemon=True)
     process.start()
     there.close()
     number = 0
@@ -53,26 +53,26 @@ def pick_attacks(scene: Scene, seed: int, count: int, stop_at: float) -> Iterato
         while here.poll(_SILENCE_S):
             yield number, here.recv()
             number += 1
-        yield number, Verdict("hang", f"no pick in {_SILENCE_S:.0f} s")
+        yield number, AttackResult("hang", f"no pick in {_SILENCE_S:.0f} s")
     except EOFError:
         process.join()
         if process.exitcode:
-            yield number, Verdict("raw error", f"the process ended with {process.exitcode}")
+            yield number, AttackResult("raw error", f"the process ended with {process.exitcode}")
     finally:
         if process.pid is not None and process.is_alive():
             os.kill(process.pid, signal.SIGKILL)
         process.join()
 
 
-def _serve(scene: Scene, seed: int, count: int, stop_at: float, there: Connection) -> None:
+def _serve(subject: Subject, seed: int, count: int, stop_at: float, there: Connection) -> None:
     logging.disable(logging.WARNING)
     torch.set_num_threads(1)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    right, done = _RightPicks(scene), 0
+    right, done = _RightPicks(subject), 0
     while done < count and time.monotonic() < stop_at:
         share = min(_FRESH_EVERY, count - done)
-        for verdict in _Round(scene, right, [seed, 4, done], share, stop_at).run():
-            there.send(verdict)
+        for result in _Round(subject, right, [seed, 4, done], share, stop_at).run():
+            there.send(result)
             done += 1
 
 
@@ -80,53 +80,53 @@ def _key(picks: Any) -> tuple[Any, ...]:
     return tuple((p.trace_id, p.phase, p.time.ns, p.probability, p.uncertainty_s) for p in picks)
 
 
-def _batch_logits(picker: Picker, scene: Scene, names: list[str | None]) -> list[torch.Tensor]:
-    """Logits [station, phase, sample] of the scene's window, once with each adapter."""
-    graph = StationGraph.stack([scene.graph] * len(names))
+def _batch_logits(picker: Picker, subject: Subject, names: list[str | None]) -> list[torch.Tensor]:
+    """Logits [station, phase, sample] of the subject's window, once with each adapter."""
+    graph = StationGraph.stack([subject.graph] * len(names))
     with torch.inference_mode(), adapters_by_window(names):
-        return list(picker.backbone(scene.waveforms.repeat(len(names), 1, 1), graph).chunk(len(names)))
+        return list(picker.backbone(subject.waveforms.repeat(len(names), 1, 1), graph).chunk(len(names)))
 
 
 class _RightPicks:
     """What each adapter, and the frozen backbone, gives where nothing else runs."""
 
-    def __init__(self, scene: Scene) -> None:
-        picker = Picker.load(scene.backbone)
+    def __init__(self, subject: Subject) -> None:
+        picker = Picker.load(subject.backbone)
         self.picks: dict[str, tuple[Any, ...]] = {}
         self.logits: dict[tuple[str | None, int], list[torch.Tensor]] = {}
         """(adapter, how many windows of it are in a batch) -> of each: their place among them decides the rounding."""
         for name in NAMES:
-            picker.load_adapter(scene.adapters[name])
-            picks = picker.classify(scene.stream, scene.stations)
+            picker.load_adapter(subject.adapters[name])
+            picks = picker.classify(subject.stream, subject.stations)
             self.picks[picks.creator] = _key(picks)
         for choice in (*_ALWAYS, None):
             for n in range(1, _BATCH + 1):  # windows of one adapter go through together
-                self.logits[choice, n] = _batch_logits(picker, scene, [choice] * n)
+                self.logits[choice, n] = _batch_logits(picker, subject, [choice] * n)
         if len(set(self.picks.values())) < len(self.picks):
-            raise RuntimeError("two adapters of the scene give the same picks: mixing them would not show")
+            raise RuntimeError("two adapters of the subject give the same picks: mixing them would not show")
 
 
 class _Round:
     """One picker from its first load on, until `count` picks were made."""
 
-    def __init__(self, scene: Scene, right: _RightPicks, seed: list[int], count: int, stop_at: float) -> None:
-        self.scene, self.right, self.seed, self.stop_at = scene, right, seed, stop_at
-        self.picker = Picker.load(scene.backbone)
-        self.stored = {name: read_adapter(folder) for name, folder in scene.adapters.items()}
+    def __init__(self, subject: Subject, right: _RightPicks, seed: list[int], count: int, stop_at: float) -> None:
+        self.subject, self.right, self.seed, self.stop_at = subject, right, seed, stop_at
+        self.picker = Picker.load(subject.backbone)
+        self.stored = {name: read_adapter(folder) for name, folder in subject.adapters.items()}
         self.left = threading.Semaphore(count)
-        self.verdicts: queue.SimpleQueue[Verdict | None] = queue.SimpleQueue()
+        self.results: queue.SimpleQueue[AttackResult | None] = queue.SimpleQueue()
         self.bad = self._bad_folder()
         self.picked = threading.Event()
         self.start = threading.Barrier(PICKING + CHANGING)
 
     def _bad_folder(self) -> Path:
-        folder = self.scene.scratch / "bad" / NAMES[0]
+        folder = self.subject.scratch / "bad" / NAMES[0]
         if not folder.exists():
-            shutil.copytree(self.scene.adapters[NAMES[0]], folder)
+            shutil.copytree(self.subject.adapters[NAMES[0]], folder)
             (folder / "adapter_model.safetensors").write_bytes(b"\0" * 100)
         return folder
 
-    def run(self) -> Iterator[Verdict]:
+    def run(self) -> Iterator[AttackResult]:
         """Verdicts as they come."""
         kinds = [self._pick] * PICKING + [self._change] * CHANGING
         threads = [
@@ -137,16 +137,16 @@ class _Round:
             thread.start()
         ended = 0
         while ended < len(threads):
-            verdict = self.verdicts.get()
-            if verdict is None:
+            result = self.results.get()
+            if result is None:
                 ended += 1
                 if ended == PICKING:
                     self.picked.set()
             else:
-                yield verdict
+                yield result
         yield from self._whole()
 
-    def _loop(self, act: Callable[[np.random.Generator], Verdict | None], rng: np.random.Generator) -> None:
+    def _loop(self, act: Callable[[np.random.Generator], AttackResult | None], rng: np.random.Generator) -> None:
         try:
             self.start.wait()
             for name in rng.permutation(_ALWAYS):  # everybody loads first, at once
@@ -154,15 +154,15 @@ class _Round:
             while not self.picked.is_set() and time.monotonic() < self.stop_at:
                 if act == self._pick and not self.left.acquire(blocking=False):
                     return
-                verdict = act(rng)
-                if verdict is not None:
-                    self.verdicts.put(verdict)
+                result = act(rng)
+                if result is not None:
+                    self.results.put(result)
         except Exception as error:  # what is looked for
-            self.verdicts.put(Verdict("raw error", f"{act.__name__}: {type(error).__name__}: {error}"))
+            self.results.put(AttackResult("raw error", f"{act.__name__}: {type(error).__name__}: {error}"))
         finally:
-            self.verdicts.put(None)
+            self.results.put(None)
 
-    def _pick(self, rng: np.random.Generator) -> Verdict:
+    def _pick(self, rng: np.random.Generator) -> AttackResult:
         way = str(rng.choice(["using", "using", "set", "as it is", "batch"]))
         name = str(rng.choice(_ALWAYS if way == "batch" else NAMES))
         try:
@@ -171,27 +171,29 @@ class _Round:
             if way == "set":
                 self.picker.set_adapter(name)
             with self.picker.using(name) if way == "using" else contextlib.nullcontext():
-                picks = self.picker.classify(self.scene.stream, self.scene.stations)
+                picks = self.picker.classify(self.subject.stream, self.subject.stations)
                 inside = self.picker.active_adapter
         except PhasenoPeftError as error:
             if "not resident" in str(error):  # it was removed just now
-                return Verdict("refused", str(error))
-            return Verdict("raw error", f"{way} {name}: {error}")
+                return AttackResult("refused", str(error))
+            return AttackResult("raw error", f"{way} {name}: {error}")
         wanted = self.right.picks.get(picks.creator)
         if _key(picks) != wanted:
             others = [creator for creator, theirs in self.right.picks.items() if theirs == _key(picks)]
-            return Verdict("mixed", f"{way} {name}: said to be of {picks.creator}, picks of {others or 'none of them'}")
+            return AttackResult(
+                "mixed", f"{way} {name}: said to be of {picks.creator}, picks of {others or 'none of them'}"
+            )
         if way == "using" and not name == inside == picks.creator:
-            return Verdict("mixed", f"using {name}: picks of {picks.creator}, {inside} in force")
-        return Verdict("identical")
+            return AttackResult("mixed", f"using {name}: picks of {picks.creator}, {inside} in force")
+        return AttackResult("identical")
 
-    def _batch(self, names: list[str | None]) -> Verdict:
-        found = _batch_logits(self.picker, self.scene, names)
+    def _batch(self, names: list[str | None]) -> AttackResult:
+        found = _batch_logits(self.picker, self.subject, names)
         wanted = [self.right.logits[name, names.count(name)][names[:n].count(name)] for n, name in enumerate(names)]
         wrong = [n for n, logits, right in zip(names, found, wanted, strict=True) if not torch.equal(logits, right)]
-        return Verdict("mixed", f"a batch of {names}: wrong for {wrong}") if wrong else Verdict("identical")
+        return AttackResult("mixed", f"a batch of {names}: wrong for {wrong}") if wrong else AttackResult("identical")
 
-    def _change(self, rng: np.random.Generator) -> Verdict | None:
+    def _change(self, rng: np.random.Generator) -> AttackResult | None:
         """Loads, reloads, removals, switches; a refusal of what others have just done is as it should be."""
         name = str(rng.choice(NAMES))
         with contextlib.suppress(PhasenoPeftError):
@@ -199,21 +201,21 @@ class _Round:
             if kind == 0:
                 self.picker.add_adapter(self.stored[name], activate=bool(rng.random() < 0.5))
             elif kind == 1:
-                self.picker.load_adapter(self.scene.adapters[name], activate=False)
+                self.picker.load_adapter(self.subject.adapters[name], activate=False)
             elif kind == 2:
                 self.picker.set_adapter(name)
             elif kind == 3 and name not in _ALWAYS:
                 self.picker.remove_adapter(name)
             elif kind == 4:
                 self.picker.load_adapter(self.bad)
-                return Verdict("other result", "an adapter without tensors was loaded")
+                return AttackResult("other result", "an adapter without tensors was loaded")
         time.sleep(0.002)
         return None
 
-    def _whole(self) -> Iterator[Verdict]:
+    def _whole(self) -> Iterator[AttackResult]:
         """What is resident at the end, alone: each gives its own picks."""
         for name in self.picker.adapters:
             with self.picker.using(name):
-                picks = self.picker.classify(self.scene.stream, self.scene.stations)
+                picks = self.picker.classify(self.subject.stream, self.subject.stations)
             if picks.creator != name or _key(picks) != self.right.picks[name]:
-                yield Verdict("resident in part", f"{name}, after all threads had ended")
+                yield AttackResult("resident in part", f"{name}, after all threads had ended")

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from benchmarks.attack.report import Verdict
+from benchmarks.attack.report import AttackResult
 
-Attempt = Callable[[int], Verdict]
+Attempt = Callable[[int], AttackResult]
 _START_S = 180.0
 """For imports and the first, compiling run of the network."""
 _WAITS = 6.0
@@ -34,8 +34,8 @@ class Limits:
 
 def bounded(
     start: Callable[[], Attempt], numbers: Iterator[int], limits: Limits, stop_at: float, doing: Path
-) -> Iterator[tuple[int, Verdict]]:
-    """(number, verdict) of every attack that begins before `stop_at` (time.monotonic).
+) -> Iterator[tuple[int, AttackResult]]:
+    """(number, result) of every attack that begins before `stop_at` (time.monotonic).
 
     start: called in the new process, returns what makes attack `number`. After a hang, a death or too much memory the
     next attacks are made by a new process. doing: where an attack notes what it does, for those that never end.
@@ -50,11 +50,11 @@ def bounded(
         try:
             if not here.poll(_START_S) or here.recv() != "ready":
                 raise RuntimeError("the process that makes the attacks did not start")
-            verdict: Verdict | None = None
+            result: AttackResult | None = None
             while number is not None and time.monotonic() < stop_at:
                 here.send(number)
-                verdict, is_spent = _answer(here, limits, doing)
-                yield number, verdict
+                result, is_spent = _answer(here, limits, doing)
+                yield number, result
                 number = next(numbers, None)
                 if is_spent:
                     break
@@ -67,19 +67,19 @@ def bounded(
             here.close()
 
 
-def _answer(here: Connection, limits: Limits, doing: Path) -> tuple[Verdict, bool]:
+def _answer(here: Connection, limits: Limits, doing: Path) -> tuple[AttackResult, bool]:
     """What the process says, and whether it is of no more use."""
     if not here.poll(limits.seconds * _WAITS):
-        return Verdict("hang", f"more than {limits.seconds * _WAITS:.0f} s; {_noted(doing)}"), True
+        return AttackResult("hang", f"more than {limits.seconds * _WAITS:.0f} s; {_noted(doing)}"), True
     try:
-        verdict, cpu_s, memory_bytes = here.recv()
+        result, cpu_s, memory_bytes = here.recv()
     except (EOFError, OSError):
-        return Verdict("raw error", f"the process died; {_noted(doing)}"), True
+        return AttackResult("raw error", f"the process died; {_noted(doing)}"), True
     if memory_bytes > limits.memory_bytes:
-        return Verdict("memory", f"{memory_bytes >> 20} MiB, {cpu_s:.1f} s; {verdict.what}"), True
+        return AttackResult("memory", f"{memory_bytes >> 20} MiB, {cpu_s:.1f} s; {result.what}"), True
     if cpu_s > limits.seconds:
-        return Verdict("hang", f"{cpu_s:.1f} s; {verdict.what}"), False
-    return verdict, False
+        return AttackResult("hang", f"{cpu_s:.1f} s; {result.what}"), False
+    return result, False
 
 
 def _noted(doing: Path) -> str:
@@ -101,8 +101,8 @@ def _serve(start: Callable[[], Attempt], there: Connection, limits: Limits) -> N
         except EOFError:
             return
         begun = time.process_time()
-        verdict = attempt(number)
-        there.send((verdict, time.process_time() - begun, _peak_bytes() - before))
+        result = attempt(number)
+        there.send((result, time.process_time() - begun, _peak_bytes() - before))
 
 
 def _peak_bytes() -> int:

@@ -17,8 +17,8 @@ from benchmarks.attack.adapters import AdapterAttack
 from benchmarks.attack.altered_adapters import alter
 from benchmarks.attack.altered_inputs import pickled, wrapped
 from benchmarks.attack.inputs import InputAttack
-from benchmarks.attack.report import OUTCOMES, Tally, Verdict, markdown
-from benchmarks.attack.scene import NAMES, Scene, scene
+from benchmarks.attack.report import OUTCOMES, AttackResult, Tally, markdown
+from benchmarks.attack.subject import NAMES, Subject, subject
 from benchmarks.attack.worker import Attempt, Limits, bounded
 
 pytestmark = pytest.mark.skipif(
@@ -27,58 +27,58 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def here() -> Iterator[Scene]:
+def here() -> Iterator[Subject]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # forks of a process whose threads have worked wait for ever
-    with scene(0) as made:
+    with subject(0) as made:
         yield made
     torch.set_num_threads(threads)
 
 
-def test_kills_find_every_way_of_writing_whole(here: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kills_find_every_way_of_writing_whole(here: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHASENO_PEFT_HOME", str(here.scratch / "home"))
     tally = run("kills", here, 0, 2, time.monotonic() + 60)
     assert tally.done >= 20
     assert tally.counts["identical"] >= 20
 
 
-def test_threads_pick_what_each_adapter_picks_alone(here: Scene) -> None:
+def test_threads_pick_what_each_adapter_picks_alone(here: Subject) -> None:
     tally = run("threads", here, 0, 30, time.monotonic() + 60)
     assert tally.done >= 30
     assert tally.counts["identical"] > 10
 
 
-def test_altered_adapters_are_refused_or_right_through_both_doors(here: Scene) -> None:
+def test_altered_adapters_are_refused_or_right_through_both_loaders(here: Subject) -> None:
     attack = AdapterAttack(here, 0)
-    verdicts = [attack(number) for number in range(30)]
-    assert {v.outcome for v in verdicts} >= {"refused", "identical"}
+    results = [attack(number) for number in range(30)]
+    assert {v.outcome for v in results} >= {"refused", "identical"}
 
 
-def test_altered_inputs_are_refused_or_read(here: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_altered_inputs_are_refused_or_read(here: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "benchmarks.attack.inputs.bombs", lambda: {"bomb.gz": b"\x1f\x8b"}
     )  # the real ones take seconds
     attack = InputAttack(here, 0)
-    verdicts = [attack(number) for number in range(60)]
-    assert [v for v in verdicts if v.outcome not in ("refused", "identical")] == []
-    assert {v.outcome for v in verdicts} == {"refused", "identical"}
+    results = [attack(number) for number in range(60)]
+    assert [v for v in results if v.outcome not in ("refused", "identical")] == []
+    assert {v.outcome for v in results} == {"refused", "identical"}
 
 
-def test_an_adapter_that_only_one_door_refuses_is_noticed(here: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_adapter_that_only_one_loader_refuses_is_noticed(here: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     attack = AdapterAttack(here, 0)
-    monkeypatch.setattr(attack, "_peft_door", lambda *_, **__: (attack.right, "loaded"))
+    monkeypatch.setattr(attack, "_load_with_peft", lambda *_, **__: (attack.right, "loaded"))
     outcomes = {attack(number).outcome for number in range(6)}
     assert "other result" in outcomes
 
 
-def test_a_refusal_that_leaves_something_behind_is_noticed(here: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_that_leaves_something_behind_is_noticed(here: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     attack = AdapterAttack(here, 0)
     monkeypatch.setattr(attack, "before", ("another state",))
     monkeypatch.setattr(attack, "_new_picker", lambda: None)
     assert "resident in part" in {attack(number).outcome for number in range(6)}
 
 
-def test_the_same_seed_alters_alike(here: Scene, tmp_path: Path) -> None:
+def test_the_same_seed_alters_alike(here: Subject, tmp_path: Path) -> None:
     def altered(place: str, seed: int) -> tuple[list[str], dict[str, bytes]]:
         folder = tmp_path / place
         folder.mkdir()
@@ -108,31 +108,31 @@ def test_wrapping_keeps_the_content(tmp_path: Path) -> None:
 
 
 def test_hangs_deaths_and_memory_are_noticed_and_the_next_attack_is_made(tmp_path: Path) -> None:
-    def attack(number: int) -> Verdict:
+    def attack(number: int) -> AttackResult:
         (tmp_path / "doing").write_text(f"attack {number}")
         if number == 0:
             time.sleep(60)
         if number == 1:
             os._exit(3)
         if number == 2:
-            return Verdict("refused", str(np.ones(200 << 20, np.uint8).sum()))
-        return Verdict("identical")
+            return AttackResult("refused", str(np.ones(200 << 20, np.uint8).sum()))
+        return AttackResult("identical")
 
     def start() -> Attempt:
         return attack
 
     limits = Limits(seconds=0.2, memory_bytes=100 << 20)
-    verdicts = [v for _, v in bounded(start, iter(range(4)), limits, time.monotonic() + 60, tmp_path / "doing")]
-    assert "attack 1" in verdicts[1].what
-    assert [v.outcome for v in verdicts] == ["hang", "raw error", "memory", "identical"]
+    results = [v for _, v in bounded(start, iter(range(4)), limits, time.monotonic() + 60, tmp_path / "doing")]
+    assert "attack 1" in results[1].what
+    assert [v.outcome for v in results] == ["hang", "raw error", "memory", "identical"]
 
 
 def test_the_table_counts_and_the_exit_status_tells(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tally = Tally("inputs", 5)
-    tally.add(0, Verdict("refused"))
-    tally.add(1, Verdict("executed", "a pickle"))
+    tally.add(0, AttackResult("refused"))
+    tally.add(1, AttackResult("executed", "a pickle"))
     text = markdown([tally], 7)
     row = next(line for line in text.splitlines() if line.startswith("| inputs"))
     assert [int(cell) for cell in row.split("|")[2:-1]] == [2, *(int(o in ("refused", "executed")) for o in OUTCOMES)]

@@ -35,7 +35,7 @@ _SMALL = PhaseNOConfig(
 
 
 @dataclass(frozen=True)
-class Scene:
+class Subject:
     """Folders and records that the attacks start from; nothing in it is altered, copies are."""
 
     scratch: Path
@@ -55,7 +55,7 @@ class Scene:
 
 
 @contextmanager
-def scene(seed: int) -> Iterator[Scene]:
+def subject(seed: int) -> Iterator[Subject]:
     """Make everything from `seed`, and remove it at the end."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(
@@ -64,7 +64,7 @@ def scene(seed: int) -> Iterator[Scene]:
         yield _make(Path(scratch), seed)
 
 
-def _make(scratch: Path, seed: int) -> Scene:
+def _make(scratch: Path, seed: int) -> Subject:
     torch.manual_seed(seed)
     network = PhaseNO(_SMALL)
     with torch.no_grad():
@@ -84,11 +84,11 @@ def _make(scratch: Path, seed: int) -> Scene:
     recording = prepare(stream, stations, _preprocessing())
     windows = [window for _, window in sliding_windows(recording, stations.frame(), _preprocessing())]
     waveforms, graph = network_input(windows, stations.frame().edge_limit_km)
-    return Scene(scratch, backbone, adapters, stream, stations, waveforms, graph)
+    return Subject(scratch, backbone, adapters, stream, stations, waveforms, graph)
 
 
 def _settings() -> CRLoraSettings:
-    """On the last blocks: every kind of layer, and PEFT's door, which wraps each of them, costs least."""
+    """On the last blocks: every kind of layer, and PEFT's loader, which wraps each of them, costs least."""
     late = find_recipe("cr-lora:4").method
     assert late is not None
     return dataclasses.replace(late, r=2)
