@@ -14,6 +14,7 @@ from phaseno_peft.cli.app import app
 
 COMMANDS = {
     "demo": "run_demo",
+    "check": "check",
     "train-adapter": "train_adapter",
     "compare": "compare",
     "evaluate": "evaluate",

@@ -246,7 +246,8 @@ def _with_table_ids(
             reasons.setdefault(stations.why_not(pick.station_id), []).append(pick.station_id.rstrip("."))
         for reason, names in reasons.items():
             shown = ", ".join(sorted(set(names)))
-            findings.append(Finding("warning", f"{len(names)} picks of {shown} are dropped: {reason}."))
+            text = f"{len(names)} picks of {shown} are dropped: {reason}."
+            findings.append(Finding("warning", text, kind="station without coordinates", place=shown))
     events, n_merged = [], 0
     for event in catalogue.events:
         picks = [

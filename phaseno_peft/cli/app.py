@@ -13,6 +13,7 @@ from phaseno_peft import __version__
 from phaseno_peft.cli import (
     adapters,
     backbone,
+    check,
     compare,
     demo,
     evaluate,
@@ -31,13 +32,14 @@ app = typer.Typer(
     name="phaseno-peft",
     help="Adapt the network-wide phase picker PhaseNO to a monitoring campaign, and pick with it.\n\n"
     "Start with `phaseno-peft demo`; `phaseno-peft COMMAND --help` shows an example of each command.",
-    epilog="Exit codes: 0 done, 2 a mistake that the message explains, 130 stopped. Results go to standard output, "
-    "messages to standard error. Folder of your adapters: $PHASENO_PEFT_HOME.",
+    epilog="Exit codes: 0 done, 2 a mistake that the message explains, 130 stopped (`check`: 1 warnings). "
+    "Results go to standard output, messages to standard error. Folder of your adapters: $PHASENO_PEFT_HOME.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
 app.command("demo", rich_help_panel=_ADAPT)(demo.demo)
+app.command("check", rich_help_panel=_ADAPT)(check.check)
 app.command("train-adapter", rich_help_panel=_ADAPT)(train.train_adapter)
 app.command("compare", rich_help_panel=_ADAPT)(compare.compare)
 app.command("evaluate", rich_help_panel=_ADAPT)(evaluate.evaluate)

@@ -1,0 +1,192 @@
+"""What was delivered, read as far as it can be: a file that cannot be used becomes an error and the rest goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from phaseno_peft.campaign.campaign import Campaign, prepare_recordings
+from phaseno_peft.campaign.catalog import Catalogue
+from phaseno_peft.campaign.catalog_files import read_catalogue
+from phaseno_peft.campaign.coordinates import local_km, scaled_coordinates
+from phaseno_peft.campaign.findings import Finding
+from phaseno_peft.campaign.recording import Recording
+from phaseno_peft.campaign.station_files import FORMATS, read_stations
+from phaseno_peft.campaign.stations import StationTable
+from phaseno_peft.campaign.unpack import obspy_format
+from phaseno_peft.campaign.waveform_files import (
+    ChannelMap,
+    list_files,
+    nothing_readable,
+    read_channels,
+    read_file,
+    rename_channels,
+)
+from phaseno_peft.contract import Preprocessing
+from phaseno_peft.errors import CampaignError
+
+if TYPE_CHECKING:
+    from obspy import Inventory, Stream
+
+
+@dataclass(frozen=True)
+class Response:
+    """What the station file says of one channel's instrument."""
+
+    units: str
+    """Of the ground motion it records, upper case: "M/S"."""
+    counts_per_unit: float
+    rate_hz: float | None
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Everything that could be read of a campaign, and what could not."""
+
+    streams: Mapping[str, Stream]
+    """Raw traces by the name of their file."""
+    stations: StationTable | None
+    responses: Mapping[str, Response]
+    """By NET.STA.LOC.CHA; empty where the station file holds no responses."""
+    catalogue: Catalogue | None
+    campaign: Campaign | None
+    """None where one of the three is missing, or where they do not fit together."""
+    recordings: tuple[Recording, ...]
+    findings: tuple[Finding, ...]
+    """What reading found."""
+
+    @property
+    def rate_hz(self) -> float:
+        """Real rate of the recordings."""
+        return self.recordings[0].rate_hz if self.recordings else 100.0
+
+
+def read_delivery(
+    waveforms: Any,
+    stations: Any,
+    picks: Any,
+    *,
+    preprocessing: Preprocessing,
+    edge_limit_km: float,
+    channels: ChannelMap | str | Path | None,
+    progress: Callable[[int, int], None] | None,
+) -> Delivery:
+    """Read what is there of waveforms, stations and picks (None: not given); nothing raises but a bad `channels`."""
+    findings: list[Finding] = []
+    mapping = read_channels(channels)
+    table = _read(stations, "stations", read_stations, findings)
+    catalogue = _read(picks, "picks", read_catalogue, findings)
+    streams = {} if waveforms is None else _read_streams(waveforms, mapping, findings)
+    responses = _responses(stations) if table is not None else {}
+    campaign, recordings = None, tuple[Recording, ...]()
+    if streams and table is not None:
+        if catalogue is not None:
+            try:
+                campaign = Campaign.read(
+                    streams,
+                    table,
+                    catalogue,
+                    preprocessing=preprocessing,
+                    edge_limit_km=edge_limit_km,
+                    skip_unknown=True,
+                    progress=progress,
+                )
+                recordings = campaign.recordings
+                findings += campaign.findings
+            except CampaignError as error:
+                findings.append(Finding("error", str(error), kind="cannot train"))
+        if campaign is None:
+            try:
+                recordings, found = prepare_recordings(streams, table, preprocessing, progress)
+                findings += [*table.findings, *found]
+            except CampaignError as error:
+                if not any(f.text == str(error) for f in findings):
+                    findings.append(Finding("error", str(error), kind="cannot train"))
+    elif table is not None:
+        findings += table.findings
+    if campaign is None and catalogue is not None:
+        findings += catalogue.findings
+    return Delivery(streams, table, responses, catalogue, campaign, recordings, tuple(findings))
+
+
+def places_km(table: StationTable) -> dict[str, np.ndarray]:
+    """(east, north, down) of each station in km, around the middle of the network and its highest station."""
+    flat = local_km(scaled_coordinates(tuple(table), table.frame(), 1.0))
+    elevation_km = np.nan_to_num(np.array([s.elevation_m for s in table], float)) / 1e3
+    down = elevation_km.max() - elevation_km
+    return dict(zip(table.station_ids, np.column_stack([flat, down]), strict=True))
+
+
+def _read(source: Any, kind: str, reader: Callable[[Any], Any], findings: list[Finding]) -> Any:
+    if source is None:
+        return None
+    try:
+        return reader(source)
+    except CampaignError as error:
+        file = str(source) if isinstance(source, str | Path) else kind
+        findings.append(Finding("error", str(error), kind="unreadable file", file=file))
+        return None
+
+
+def _read_streams(waveforms: Any, channels: ChannelMap, findings: list[Finding]) -> Mapping[str, Stream]:
+    """Raw streams by file; each broken file is told."""
+    from obspy import Stream
+
+    if isinstance(waveforms, Stream):
+        return {"stream": waveforms}
+    if isinstance(waveforms, Mapping):
+        return waveforms
+    streams: dict[str, Stream] = {}
+    failures: list[Finding] = []
+    files, in_folder = list_files(waveforms)
+    for file in files:
+        try:
+            stream = read_file(file, in_folder=in_folder)
+        except CampaignError as error:
+            failures.append(Finding("error", str(error), kind="unreadable file", file=str(file)))
+            continue
+        if stream is not None:  # in a folder other files lie beside
+            rename_channels(stream, channels)
+            streams[file.stem if file.stem not in streams else file.name] = stream
+    if not streams and not failures:
+        text = str(nothing_readable(waveforms, files))
+        failures.append(Finding("error", text, kind="unreadable file", file=str(waveforms)))
+    findings += failures
+    return streams
+
+
+def _responses(stations: Any) -> dict[str, Response]:
+    """Instruments of an inventory; a table of coordinates has none."""
+    inventory = _inventory(stations)
+    found: dict[str, Response] = {}
+    for network in inventory or ():
+        for site in network:
+            for channel in site.channels:
+                sensitivity = getattr(channel.response, "instrument_sensitivity", None)
+                value = getattr(sensitivity, "value", None)
+                if sensitivity is None or value is None or not np.isfinite(value) or not value:
+                    continue
+                seed_id = f"{network.code}.{site.code}.{channel.location_code}.{channel.code}"
+                units = str(sensitivity.input_units or "").upper().replace("**", "")
+                found[seed_id] = Response(units, float(value), channel.sample_rate)
+    return found
+
+
+def _inventory(stations: Any) -> Inventory | None:
+    """obspy's inventory of a source that `read_stations` has read and found harmless."""
+    if not isinstance(stations, str | Path):
+        return None if isinstance(stations, StationTable) else stations
+    path = Path(stations)
+    format_name = obspy_format("inventory", path, FORMATS) if path.is_file() else None
+    if format_name is None:
+        return None
+    from obspy import read_inventory
+
+    try:
+        return read_inventory(str(path), format=format_name, check_compression=False)
+    except Exception:  # obspy's readers raise whatever their parsers do; the table itself was read
+        return None

@@ -1,0 +1,149 @@
+"""A check finds what was planted, where it was planted, and nothing in a clean delivery."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from phaseno_peft import check
+from phaseno_peft.campaign.findings import Finding
+from phaseno_peft.checking import CheckResult
+from phaseno_peft.cli.app import app
+from phaseno_peft.errors import PhasenoPeftError
+from tests.checking.deliveries import Delivered, plant, simulate
+
+OF_THE_WHOLE = {"label offset", "too few events"}
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Delivered:
+    return simulate(tmp_path_factory.mktemp("clean") / "campaign")
+
+
+@pytest.fixture(scope="module")
+def planted(
+    clean: Delivered, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[CheckResult, dict[str, tuple[str, str]]]:
+    delivered, faults = plant(clean)
+    folder = tmp_path_factory.mktemp("report") / "checked"
+    return check(delivered.waveforms, delivered.stations, delivered.picks, name="planted", report=folder), faults
+
+
+def alarms(result: CheckResult) -> list[Finding]:
+    return [f for f in result.findings if f.severity != "note"]
+
+
+def said(finding: Finding) -> str:
+    return f"{finding.file} {finding.place} {finding.text}"
+
+
+def test_a_clean_delivery_raises_no_alarm(clean: Delivered) -> None:
+    result = check(clean.waveforms, clean.stations, clean.picks)
+    assert [f.sentence for f in alarms(result)] == []
+    assert result.exit_code == 0
+    assert [u.side for u in result.uses] == ["train", "validation", "test"]
+    assert sum(u.events for u in result.uses) == 24
+
+
+def test_every_planted_fault_is_found_in_its_place(planted: tuple[CheckResult, dict[str, tuple[str, str]]]) -> None:
+    result, faults = planted
+    assert len(faults) == 16
+    missed = {
+        fault: (kind, name)
+        for fault, (kind, name) in faults.items()
+        if not any(f.kind == kind and name in said(f) for f in alarms(result))
+    }
+    assert missed == {}
+    assert result.exit_code == 1
+
+
+def test_planted_faults_make_no_other_station_suspect(planted: tuple[CheckResult, dict[str, tuple[str, str]]]) -> None:
+    result, faults = planted
+    expected = set(faults.values())
+    others = [
+        f
+        for f in alarms(result)
+        if f.kind not in OF_THE_WHOLE and not any(f.kind == kind and name in said(f) for kind, name in expected)
+    ]
+    assert others == []
+
+
+def test_every_alarm_has_a_kind_a_file_a_place_and_a_next_step(
+    planted: tuple[CheckResult, dict[str, tuple[str, str]]],
+) -> None:
+    for finding in alarms(planted[0]):
+        assert all((finding.kind, finding.file, finding.place, finding.next_step)), finding
+
+
+def test_the_shift_of_a_clock_is_measured_on_picks_alone(
+    planted: tuple[CheckResult, dict[str, tuple[str, str]]],
+) -> None:
+    (clock,) = planted[0].moveout.clocks
+    assert clock.offset_s == pytest.approx(0.8, abs=0.1)
+
+
+def test_the_page_is_whole_in_itself_and_shows_every_kind_of_evidence(
+    planted: tuple[CheckResult, dict[str, tuple[str, str]]],
+) -> None:
+    result, faults = planted
+    assert result.report is not None
+    html = result.report.read_text(encoding="utf-8")
+    assert not re.search(r"<script|<link|@import|https?://|src=", html)
+    assert "default-src 'none'" in html
+    for title in ("What training would use", "Network", "Coverage", "Records", "Arrivals", "Noise", "Label offsets"):
+        assert f"<h2>{title}</h2>" in html
+    for kind, _ in faults.values():
+        assert f": {kind} (" in html
+    assert html.count("<svg") == 7
+    assert [p.name for p in result.report.parent.iterdir()] == ["index.html"]
+    ids = re.findall(r'\bid="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+
+
+def test_fewer_events_than_a_split_needs_is_an_error(clean: Delivered) -> None:
+    few = clean.copy()
+    few.picks.events = few.picks.events[:4]
+    stems = sorted(few.waveforms)[:4]
+    result = check({stem: few.waveforms[stem] for stem in stems}, few.stations, few.picks)
+    assert result.exit_code == 2
+    (error,) = (f for f in result.findings if f.severity == "error")
+    assert error.kind == "too few events"
+    assert "4 events" in error.text
+
+
+def test_files_that_cannot_be_read_are_told_together_and_the_others_are_looked_at(tmp_path: Path) -> None:
+    waveforms = tmp_path / "waveforms"
+    waveforms.mkdir()
+    for name in ("a.mseed", "b.mseed"):
+        (waveforms / name).write_bytes(b"000001D AAAAA" + bytes(500))
+    (waveforms / "notes.txt").write_text("nothing to see")
+    (tmp_path / "stations.csv").write_text("network,station,latitude,longitude\nXX,AAA,95.0,200.0\n")
+    (tmp_path / "picks.csv").write_text("trace_id,phase,time\nXX.AAA.,P,2020-01-01T00:00:00\n")
+    result = check(waveforms, tmp_path / "stations.csv", tmp_path / "picks.csv")
+    assert result.exit_code == 2
+    files = {Path(f.file).name for f in result.findings if f.kind == "unreadable file"}
+    assert files == {"a.mseed", "b.mseed", "stations.csv"}
+    assert result.delivery.catalogue is not None
+
+
+def test_a_page_is_not_replaced_unasked(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("mine")
+    with pytest.raises(PhasenoPeftError, match="--overwrite"):
+        check(stations=tmp_path / "none.xml", report=tmp_path)
+    assert (tmp_path / "index.html").read_text() == "mine"
+
+
+def test_the_command_says_in_json_and_by_its_exit_code_what_it_found(tmp_path: Path) -> None:
+    (tmp_path / "good.csv").write_text("network,station,latitude,longitude\nXX,AAA,45.0,7.0\nXX,BBB,45.1,7.0\n")
+    (tmp_path / "bad.csv").write_text("network,station,latitude,longitude\nXX,AAA,45.0,700.0\n")
+    done = CliRunner().invoke(app, ["check", "--stations", str(tmp_path / "good.csv"), "--json"])
+    assert done.exit_code == 0, done.output
+    assert {f["kind"] for f in json.loads(done.stdout)["findings"]} == {"not given"}
+    done = CliRunner().invoke(app, ["check", "--stations", str(tmp_path / "bad.csv"), "--json"])
+    assert done.exit_code == 2, done.output
+    (error,) = json.loads(done.stdout)["findings"]
+    assert (error["severity"], error["kind"], "700" in error["text"]) == ("error", "unreadable file", True)
