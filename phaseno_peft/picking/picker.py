@@ -391,20 +391,28 @@ class Picker:
         return picks_of(annotation, thresholds, min_distance_samples, factors, annotation.creator)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Backbone and adapters as plain numbers with their digests: verified again where they arrive."""
+        """Backbone and adapters as plain numbers with their digests: verified again on unpickling."""
         in_force = self._in_force()
         adapters = {**self._residents.adapters, **({} if in_force is None else {in_force.name: in_force})}
-        luggage = [_Luggage.of(adapter) for adapter in adapters.values()]
+        pickled_adapters = [_PickledAdapter.of(adapter) for adapter in adapters.values()]
         state = {key: tensor.detach().cpu().numpy() for key, tensor in self.backbone.state_dict().items()}
         device = str(next(self.backbone.parameters()).device)
         about = (self.backbone_name, self.backbone_fingerprint, self.backbone_thresholds)
         config = cast(PhaseNO, self.backbone).phaseno_config.to_json()
-        return _arrive, (type(self), about, config, state, device, luggage, in_force and in_force.name)
+        return _unpickle_picker, (
+            type(self),
+            about,
+            config,
+            state,
+            device,
+            pickled_adapters,
+            in_force and in_force.name,
+        )
 
 
 @dataclass(frozen=True)
-class _Luggage:
-    """An adapter on its way to another process."""
+class _PickledAdapter:
+    """A resident adapter as plain numbers, for pickling a `Picker`."""
 
     name: str
     settings: dict[str, Any]
@@ -413,7 +421,7 @@ class _Luggage:
     tensors_sha256: str
 
     @classmethod
-    def of(cls, adapter: ResidentAdapter) -> _Luggage:
+    def of(cls, adapter: ResidentAdapter) -> _PickledAdapter:
         tensors, own = adapter.tensors(), dataclasses.fields(CRLoraSettings)
         settings = {each.name: getattr(adapter.settings, each.name) for each in own}
         arrays = {key: tensor.cpu().numpy().copy() for key, tensor in tensors.items()}
@@ -421,13 +429,13 @@ class _Luggage:
         return cls(adapter.name, settings, contract, arrays, tensors_sha256(tensors))
 
 
-def _arrive(
+def _unpickle_picker(
     kind: type[Picker],
     about: tuple[str, str, dict[str, float]],
     config: dict[str, Any],
     state: dict[str, NDArray[Any]],
     device: str,
-    luggage: Sequence[_Luggage],
+    pickled_adapters: Sequence[_PickledAdapter],
     active: str | None,
 ) -> Picker:
     """A picker from what `Picker.__reduce__` sent. Raises `BackboneError` and `AdapterError` for what was altered."""
@@ -435,13 +443,13 @@ def _arrive(
     backbone = PhaseNO(PhaseNOConfig.from_json(config))
     apply_state(backbone, {key: torch.tensor(array) for key, array in state.items()}, f"backbone {name!r}, pickled")
     backbone.name_or_path = name
-    picker = kind(backbone.to(_here(device)).eval().requires_grad_(False), name, dict(thresholds))
+    picker = kind(backbone.to(_available_device(device)).eval().requires_grad_(False), name, dict(thresholds))
     if picker.backbone_fingerprint != sent:
         raise BackboneError(
             f"the pickled picker's backbone has fingerprint {picker.backbone_fingerprint[:12]}, {sent[:12]} was sent. "
             "Send it again."
         )
-    for each in luggage:
+    for each in pickled_adapters:
         tensors = {key: torch.tensor(array) for key, array in each.tensors.items()}
         if (seen := tensors_sha256(tensors)) != each.tensors_sha256:
             raise AdapterError(
@@ -455,7 +463,7 @@ def _arrive(
     return picker
 
 
-def _here(device: str) -> str:
+def _available_device(device: str) -> str:
     """The device if this machine has it, else the CPU."""
     kind, _, index = device.partition(":")
     there = torch.cuda.device_count() if kind == "cuda" else int(kind == "mps" and torch.backends.mps.is_available())

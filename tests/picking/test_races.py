@@ -189,7 +189,7 @@ def through_torch(picker: Picker) -> Picker:
     [lambda picker: pickle.loads(pickle.dumps(picker)), copy.deepcopy, copy.copy, through_torch],
     ids=["pickle", "deepcopy", "copy", "torch.save"],
 )
-def test_a_picker_that_travelled_answers_as_before(journey) -> None:  # type: ignore[no-untyped-def]
+def test_a_copied_or_unpickled_picker_picks_as_before(journey) -> None:  # type: ignore[no-untyped-def]
     picker = new_picker()
     picker.set_adapter("bb")
     arrived = journey(picker)
@@ -206,7 +206,7 @@ def _answer_to(pipe, picker: Picker) -> None:  # type: ignore[no-untyped-def]
     pipe.send(answer(picker)[2])
 
 
-def test_a_picker_goes_to_a_spawned_process() -> None:
+def test_a_picker_can_be_sent_to_a_spawned_process() -> None:
     picker = new_picker()
     here, there = multiprocessing.get_context("spawn").Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_answer_to, args=(there, picker))
@@ -217,18 +217,20 @@ def test_a_picker_goes_to_a_spawned_process() -> None:
     assert process.exitcode == 0
 
 
-def test_a_picker_altered_on_its_way_is_refused() -> None:
+def test_an_altered_pickle_of_a_picker_is_refused() -> None:
     picker = new_picker()
-    make, (kind, about, config, state, device, luggage, active) = picker.__reduce__()
-    assert make is picker_module._arrive
-    make(kind, about, config, state, device, luggage, active)
-    key = next(iter(luggage[0].tensors))
-    bent = replace(luggage[0], tensors=luggage[0].tensors | {key: luggage[0].tensors[key] + 1e-3})
+    make, (kind, about, config, state, device, pickled_adapters, active) = picker.__reduce__()
+    assert make is picker_module._unpickle_picker
+    make(kind, about, config, state, device, pickled_adapters, active)
+    key = next(iter(pickled_adapters[0].tensors))
+    bent = replace(
+        pickled_adapters[0], tensors=pickled_adapters[0].tensors | {key: pickled_adapters[0].tensors[key] + 1e-3}
+    )
     with pytest.raises(AdapterError, match="SHA-256"):
         make(kind, about, config, state, device, [bent], active)
     weight = state["fc1.weight"] + 1e-3
     with pytest.raises(BackboneError, match="fingerprint"):
-        make(kind, about, config, state | {"fc1.weight": weight}, device, luggage, active)
+        make(kind, about, config, state | {"fc1.weight": weight}, device, pickled_adapters, active)
 
 
 @pytest.mark.parametrize("size", [3e38, 1e30])
