@@ -58,6 +58,7 @@ from phaseno_peft.evaluation import Predictions, Scores, choose_thresholds, cros
 from phaseno_peft.files import write_file
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.simulation import simulate_network_windows
+from phaseno_peft.text_tables import TextTable
 from phaseno_peft.training.forgetting import simulated_window
 
 Probabilities = list[NDArray[np.float32]]
@@ -92,11 +93,7 @@ class Report:
         self.text.write(line + "\n")
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        self.say("| " + " | ".join(header) + " |")
-        self.say("|" + "---|" * len(header))
-        for row in rows:
-            self.say("| " + " | ".join(map(str, row)) + " |")
-        self.say()
+        self.say(TextTable(header, rows, n_left=len(header)).markdown())
 
 
 # ------------------------------------------------------------------------------------------------- windows

@@ -11,6 +11,7 @@ import typer
 
 import phaseno_peft
 from phaseno_peft.cli.app import app
+from phaseno_peft.contract import EDGE_LIMIT_KM
 
 COMMANDS = {
     "demo": "run_demo",
@@ -85,6 +86,11 @@ def test_the_options_of_a_command_are_the_parameters_of_its_function(command: st
     other = OTHER_WORDS.get(command, {})
     for option in options:
         assert other.get(option, option) in parameters, f"{command}: {option}, {COMMANDS[command]}{sorted(parameters)}"
+
+
+def test_commands_limit_edges_as_the_library_does() -> None:
+    for command in ("train-adapter", "compare"):
+        assert inspect.signature(commands()[command]).parameters["edge_limit_km"].default == EDGE_LIMIT_KM
 
 
 @pytest.mark.parametrize("name", phaseno_peft.__all__)

@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
+from phaseno_peft.text_tables import TextTable
+
 Outcome = Literal[
     "refused",
     "identical",
@@ -71,11 +73,8 @@ class Tally:
 
 def markdown(tallies: list[Tally], seed: int) -> str:
     """A table of all parts, what stopped early, what the columns mean, and the first faults of each part."""
-    lines = [f"| seed {seed} | attacks | {' | '.join(OUTCOMES)} |", "|---|" + "---:|" * (1 + len(OUTCOMES))]
-    for tally in tallies:
-        cells = [str(tally.done), *(str(tally.counts[outcome]) for outcome in OUTCOMES)]
-        lines.append(f"| {tally.part} | {' | '.join(cells)} |")
-    lines.append("")
+    rows = [[t.part, t.done, *(t.counts[outcome] for outcome in OUTCOMES)] for t in tallies]
+    lines = [TextTable((f"seed {seed}", "attacks", *OUTCOMES), rows).markdown()]
     lines += [f"{t.part}: {t.seconds:.0f} s. {' '.join(t.notes)}".rstrip() for t in tallies]
     stopped = [
         f"{t.part}: stopped after {t.done} of {t.wanted}, the time was up." for t in tallies if t.done < t.wanted

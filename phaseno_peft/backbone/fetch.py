@@ -1,4 +1,8 @@
-"""Download upstream's trained checkpoint: one file, one pinned commit, one hash. Nothing else is ever fetched here."""
+"""Download upstream's trained checkpoint: one file, one pinned commit, one hash. Nothing else is ever fetched here.
+
+`torch.hub.download_url_to_file` would be less code, but it begins anew after every break, takes a file that was cut
+short for whole, and reads without a limit in bytes or time.
+"""
 
 from __future__ import annotations
 
