@@ -24,7 +24,7 @@ from rich.table import Table
 
 from phaseno_peft.campaign import Campaign
 from phaseno_peft.campaign.labels import measure_label_offset
-from phaseno_peft.figures.scores import legend_outside, new_figure, plain, save, style
+from phaseno_peft.figures.style import legend_outside, new_figure, plain, save, style
 from phaseno_peft.simulation import PRESETS, LayeredModel, Preset, simulate_campaign
 from phaseno_peft.simulation.instruments import Geophone
 from phaseno_peft.simulation.noise import NoiseModel

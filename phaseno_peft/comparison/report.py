@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from phaseno_peft.comparison.results import MEASURES, Comparison, Row
-from phaseno_peft.figures.scores import FROZEN_COLOUR, OTHER_COLOURS, legend_outside, new_figure, plain, save, style
+from phaseno_peft.figures.style import FROZEN_COLOUR, OTHER_COLOURS, legend_outside, new_figure, plain, save, style
 from phaseno_peft.files import write_file
 from phaseno_peft.text_tables import TextTable
 from phaseno_peft.training.forgetting import FORGETTING_WINDOWS

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from phaseno_peft.baselines.baselines import Rival
+from phaseno_peft.baselines import Rival
 from phaseno_peft.campaign import Campaign, Split, Window, fixed_windows, split_campaign
 from phaseno_peft.contract import Frame, Preprocessing
 from phaseno_peft.cr_lora import selected_adapter

@@ -1,13 +1,10 @@
 """Figures of scores: training curves, bars, residuals, F1 against tolerance. Waveforms are drawn in `sections`.
 
-Every function writes one PNG (whole or not at all) and returns its path. matplotlib is imported when a figure is drawn,
-and only its object interface is used: no pyplot, no window, no global state. Colours are of the Okabe-Ito set, which
-colour-blind readers can tell apart.
+Every function writes one PNG (whole or not at all) and returns its path.
 """
 
 from __future__ import annotations
 
-import io
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,20 +15,20 @@ import numpy as np
 
 from phaseno_peft.contract import PHASES
 from phaseno_peft.errors import PhasenoPeftError
-from phaseno_peft.files import write_file
+from phaseno_peft.figures.style import (
+    ADAPTER_COLOUR,
+    FROZEN_COLOUR,
+    OTHER_COLOURS,
+    PHASE_COLOURS,
+    legend_outside,
+    new_figure,
+    plain,
+    save,
+    style,
+)
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
     from phaseno_peft.evaluation.scores import Scores
-
-P_COLOUR, S_COLOUR = "#0072B2", "#D55E00"
-PHASE_COLOURS = {"P": P_COLOUR, "S": S_COLOUR}
-FROZEN_COLOUR, ADAPTER_COLOUR = "#9A9A9A", "#009E73"
-OTHER_COLOURS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")
-DPI = 140
-FONT = {"font.family": "sans-serif", "font.size": 9.0, "axes.titlesize": 10.0, "axes.labelsize": 9.0}
 
 
 def training_curves(history: Sequence[Mapping[str, Any]], path: str | Path, *, kept: int | None = None) -> Path:
@@ -197,49 +194,6 @@ def f1_against_tolerance(
         panels[0].set_ylabel("F1")
         legend_outside(figure, *panels[0].get_legend_handles_labels())
         return save(figure, path)
-
-
-def style() -> Any:
-    """Return a context in which the figures' fonts hold."""
-    import matplotlib
-
-    return matplotlib.rc_context(FONT)
-
-
-def new_figure(width_in: float, height_in: float) -> Figure:
-    """Return an empty figure that lays itself out."""
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    layout = ConstrainedLayoutEngine(wspace=0.06)
-    return Figure(figsize=(width_in, height_in), dpi=DPI, layout=layout, facecolor="white")
-
-
-def plain(axes: Axes, *, grid: bool = False) -> None:
-    """Take away the frame's upper and right line; a faint grid where values are to be read off."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color("0.5")
-    axes.tick_params(color="0.5")
-    if grid:
-        axes.grid(color="0.92", linewidth=0.8)
-        axes.set_axisbelow(True)
-
-
-def legend_outside(figure: Figure, handles: Sequence[Any], labels: Sequence[str], columns: int | None = None) -> None:
-    """Put one legend below all panels."""
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=columns or len(labels), frameon=False, handlelength=1.6
-    )
-
-
-def save(figure: Figure, path: str | Path) -> Path:
-    """Write the figure as PNG, whole or not at all, and return its path."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    FigureCanvasAgg(figure)
-    file = io.BytesIO()
-    figure.savefig(file, format="png", metadata={"Software": None})
-    return write_file(path, file.getvalue())
 
 
 def _model_colours(names: Iterable[str]) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES
 from phaseno_peft.errors import PhasenoPeftError
-from phaseno_peft.figures.scores import (
+from phaseno_peft.figures.style import (
     ADAPTER_COLOUR,
     FROZEN_COLOUR,
     PHASE_COLOURS,

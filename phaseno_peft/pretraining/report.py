@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from phaseno_peft.contract import PHASES
-from phaseno_peft.figures.scores import OTHER_COLOURS, legend_outside, new_figure, plain, save, style
+from phaseno_peft.figures.style import OTHER_COLOURS, legend_outside, new_figure, plain, save, style
 from phaseno_peft.files import write_file
 from phaseno_peft.pretraining.checkpoint import Progress
 from phaseno_peft.text_tables import TextTable

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from phaseno_peft.baselines import load_rivals
-from phaseno_peft.baselines.baselines import PhaseNetOriginal, SeisBenchModel, StaLta, phasenet_input
+from phaseno_peft.baselines.phasenet import PhaseNetOriginal, phasenet_input
+from phaseno_peft.baselines.seisbench_models import SeisBenchModel
+from phaseno_peft.baselines.sta_lta import StaLta
 from phaseno_peft.campaign import Campaign, normalise
 from phaseno_peft.campaign.windows import Window
 from phaseno_peft.errors import PhasenoPeftError

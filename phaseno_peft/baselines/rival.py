@@ -1,0 +1,42 @@
+"""What every other picker has in common: the windows it gets and the probabilities it gives back.
+
+All of them get the windows as the backbone gets them: 100 Hz (network time), high-passed, each trace normalised. A
+station with one living component carries it in all three slots; here it is taken for what it is, a vertical alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from phaseno_peft.campaign.windows import Window
+
+Probabilities = list[NDArray[np.float32]]
+E, N, Z = range(3)
+
+
+class Rival(Protocol):
+    """A picker that gives the scoring what the backbone gives it."""
+
+    @property
+    def name(self) -> str:
+        """Its row in a table."""
+
+    @property
+    def thresholds(self) -> Mapping[str, float]:
+        """Phase -> probability of a pick, where no validation windows say better."""
+
+    def probabilities(self, windows: Sequence[Window]) -> Probabilities:
+        """[window][station, 2 (P, S), sample] between 0 and 1."""
+
+
+def living_components(waveforms: NDArray[np.floating]) -> list[int]:
+    """Slots (0 E, 1 N, 2 Z) that really live; one trace in all three slots is a vertical."""
+    living = [c for c in range(3) if waveforms[c].any()]
+    if len(living) == 3 and all(np.array_equal(waveforms[c], waveforms[Z]) for c in (E, N)):
+        return [Z]
+    return living
