@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from phaseno_peft.figures.scores import new_figure, style
+from phaseno_peft.figures.style import new_figure, style
 from phaseno_peft.report import FAINT, INK, MUTED, P_INK, PAPER, S_INK, WARN_INK
 
 if TYPE_CHECKING:
