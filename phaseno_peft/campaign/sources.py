@@ -233,7 +233,7 @@ class Index:
                 for span in spans:
                     headers = read_span(file, span, headers_only=True)
                     rename_channels(headers, mapping)
-                    load = _loader(partial(read_span, file, span))
+                    load = _loader(partial(_renamed, partial(read_span, file, span), mapping))
                     _join_parts(of_file, self._add(name, headers, load, f"{file}"))
                 found += itertools.chain.from_iterable(of_file.values())
                 stream = None if spans else read_file(file, in_folder=in_folder, headers_only=True)
@@ -241,7 +241,7 @@ class Index:
                     passed_over.append(file.name)
                 elif stream is not None:
                     rename_channels(stream, mapping)
-                    load = _loader(partial(read_file, file, in_folder=False))
+                    load = _loader(partial(_renamed, partial(read_file, file, in_folder=False), mapping))
                     found += self._add(name, stream, load, f"{file}")
             except CampaignError as error:
                 self._skip(error)
@@ -340,6 +340,14 @@ def _join_parts(of_file: dict[str, list[Header]], headers: Sequence[Header]) -> 
 
 def _held_bytes(array: Any) -> int:
     return int(getattr(array, "nbytes", 0))
+
+
+def _renamed(read: Callable[[], Stream | None], mapping: ChannelMap) -> Stream | None:
+    """What is read, with traces turned round whose channel map says so."""
+    stream = read()
+    if stream is not None and any(target.startswith("-") for target in mapping.values()):
+        rename_channels(stream, mapping)
+    return stream
 
 
 def _loader(read: Callable[[], Stream | None]) -> Callable[[], Sequence[np.ndarray]]:

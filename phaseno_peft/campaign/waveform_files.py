@@ -12,11 +12,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from phaseno_peft.campaign.channel_files import ENDINGS as YAML_ENDINGS
+from phaseno_peft.campaign.channel_files import pairs_of_yaml
 from phaseno_peft.campaign.unpack import is_packed, obspy_format, plain_files
 from phaseno_peft.errors import CampaignError
 
 if TYPE_CHECKING:
-    from obspy import Stream
+    from obspy import Stream, Trace
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +47,7 @@ number of the trace in its file, {"1": "AAA.Z"} or {"1": "XX.AAA.00.HHZ"}."""
 def read_waveforms(
     path: str | Path | Sequence[str | Path], channels: ChannelMap | str | Path | None = None
 ) -> dict[str, Stream]:
-    """Raw streams by file stem: of one file, of a list of files, or of every waveform file in a folder (not below it).
+    """Raw streams by file stem: of one file, of a list of files, or of every waveform file in a folder, or below it.
 
     Compressed files and archives are opened within the limits of `phaseno_peft.campaign.unpack`. In a folder, files of
     no known waveform format are passed over. `channels` puts codes right, see `read_channels`. Raises `CampaignError`
@@ -64,11 +68,12 @@ def read_waveforms(
 
 
 def list_files(path: str | Path | Sequence[str | Path]) -> tuple[list[Path], bool]:
-    """The files of a folder (not below it), of a list, or the one file; and whether they were found in a folder."""
+    """The files of a folder and of those below it (SDS trees), of a list, or the one file; whether from a folder."""
     if isinstance(path, str | Path):
         if not Path(path).is_dir():
             return [Path(path)], False
-        return sorted(p for p in Path(path).iterdir() if p.is_file() and not p.name.startswith(".")), True
+        inside = ((p, p.relative_to(path).parts) for p in Path(path).rglob("*") if p.is_file())
+        return sorted(p for p, parts in inside if not any(part.startswith(".") for part in parts)), True
     files = [Path(p) for p in path]
     if not files:
         raise CampaignError("the list of waveform files is empty. Give at least one file.")
@@ -88,8 +93,9 @@ def read_channels(channels: ChannelMap | str | Path | None) -> dict[str, str]:
 
     Left of = stands a channel code, STATION.CODE, NET.STA.LOC.CODE, or, for formats without station codes (SEG-Y, SU,
     SEG-2), the number of the trace in its file, counted from 1. Right of = stands Z, N or E, or a code that ends so;
-    behind a trace number a station code comes first: "1=AAA.Z,2=AAA.N,3=XX.BBB.00.HHZ". Raises `CampaignError` for
-    anything else.
+    behind a trace number a station code comes first: "1=AAA.Z,2=AAA.N,3=XX.BBB.00.HHZ". A minus sign before it turns
+    the trace round: "EH0=-Z". A file that ends in .yaml is a list of such entries, see `channel_files`. Raises
+    `CampaignError` for anything else.
     """
     if channels is None:
         return {}
@@ -97,6 +103,8 @@ def read_channels(channels: ChannelMap | str | Path | None) -> dict[str, str]:
         pairs, source = [(str(k), str(v)) for k, v in channels.items()], "channels"
     else:
         text, source = str(channels), "--channels"
+        if Path(text).suffix.lower() in YAML_ENDINGS:
+            return _checked(pairs_of_yaml(Path(text)), text)
         if "=" not in text or Path(text).is_file():
             try:
                 text, source = Path(text).read_text(encoding="utf-8-sig"), text
@@ -110,9 +118,13 @@ def read_channels(channels: ChannelMap | str | Path | None) -> dict[str, str]:
         if lone := next((e for e in entries if "=" not in e), None):
             raise CampaignError(f"{source}: {lone.strip()!r} is not CODE=COMPONENT, as in EH0=Z,EH1=N,EH2=E.")
         pairs = [(left, right) for left, _, right in (entry.partition("=") for entry in entries)]
+    return _checked(pairs, source)
+
+
+def _checked(pairs: Sequence[tuple[str, str]], source: str) -> dict[str, str]:
     mapping: dict[str, str] = {}
     for left, right in ((a.strip().upper(), b.strip().upper()) for a, b in pairs):
-        if right.rsplit(".", 1)[-1][-1:] not in ("Z", "N", "E") or right.count(".") not in (0, 1, 3):
+        if right.rsplit(".", 1)[-1][-1:] not in ("Z", "N", "E") or right.count(".") not in (0, 1, 3) or right == "-":
             raise CampaignError(
                 f"{source}: {left}={right} does not say Z, N or E. Write CODE=Z, or for trace 1 of a file without "
                 "station codes 1=STATION.Z or 1=NET.STA.LOC.HHZ."
@@ -136,7 +148,8 @@ def rename_channels(stream: Stream, mapping: ChannelMap) -> None:
     if not mapping:
         return
     letters: dict[str, set[str]] = {}  # by all of a code but its last letter
-    for left, right in mapping.items():
+    for left, signed in mapping.items():
+        right = signed.removeprefix("-")
         if len(right) == 1:
             letters.setdefault(left.rsplit(".", 1)[-1][:-1], set()).add(right)
     without_vertical = [stem for stem, found in letters.items() if "Z" not in found]
@@ -150,15 +163,24 @@ def rename_channels(stream: Stream, mapping: ChannelMap) -> None:
         if not station:
             number += 1
             if "." in (target := mapping.get(str(number), "")):
-                *place, code = target.split(".")
+                _turn(trace, target)
+                *place, code = target.removeprefix("-").split(".")
                 stats.network, stats.station, stats.location = ("", *place, "") if len(place) == 1 else place
                 stats.channel = code
             continue
         full = f"{stats.network.strip()}.{station}.{stats.location.strip()}.{code}".upper()
         found = next((mapping[k] for k in (full, f"{station}.{code}", code) if k in mapping), None)
         if found is not None and "." not in found:
+            _turn(trace, found)
+            found = found.removeprefix("-")
             stem = code[:-1] if len(found) == 1 and code[:-1] in kept else ""
             stats.channel = stem + found
+
+
+def _turn(trace: Trace, target: str) -> None:
+    """Turn the samples of a trace round, where there are any, whose meaning says so."""
+    if target.startswith("-") and len(trace.data):
+        trace.data = -np.asanyarray(trace.data)
 
 
 def read_file(path: Path, *, in_folder: bool, headers_only: bool = False) -> Stream | None:

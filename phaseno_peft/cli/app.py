@@ -13,6 +13,7 @@ from phaseno_peft import __version__
 from phaseno_peft.cli import (
     adapters,
     backbone,
+    channels,
     check,
     compare,
     demo,
@@ -45,6 +46,7 @@ app.command("compare", rich_help_panel=_ADAPT)(compare.compare)
 app.command("evaluate", rich_help_panel=_ADAPT)(evaluate.evaluate)
 app.command("pick", rich_help_panel=_ADAPT)(pick.pick)
 app.command("pseudo-label", rich_help_panel=_ADAPT)(pseudo_label.pseudo_label)
+app.command("channels", rich_help_panel=_ADAPT)(channels.channels)
 app.command("simulate", rich_help_panel=_ADAPT)(simulate.simulate)
 app.command("pretrain", rich_help_panel=_ADAPT)(pretrain.pretrain)
 app.command("push", rich_help_panel=_SHARE)(share.push)

@@ -1,0 +1,30 @@
+"""`phaseno-peft channels`: a first channel map of a waveform file, to be edited."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from phaseno_peft.cli.console import Terminal
+from phaseno_peft.cli.options import OverwriteOption, check_output
+
+
+def channels(
+    waveforms: Annotated[Path, typer.Argument(help="One waveform file, such as a SEG-Y, SU or SEG-2 record.")],
+    out: Annotated[Path, typer.Option("--out", help="YAML file to write.")] = Path("channels.yaml"),
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Write a first channel map of a file whose traces say little: fill it in and give it back with --channels.
+
+    Example: phaseno-peft channels shot-0001.sgy --out channels.yaml
+    """
+    from phaseno_peft.campaign.channel_files import ENDINGS, first_channel_map
+    from phaseno_peft.campaign.waveform_files import read_file
+    from phaseno_peft.files import write_file
+
+    check_output(out, ENDINGS, "A channel map is YAML: use .yaml.", overwrite=overwrite)
+    stream = read_file(waveforms, in_folder=False, headers_only=True)
+    write_file(out, first_channel_map(stream or ()))
+    Terminal(quiet=False).show(f"{len(stream or ())} traces, to be filled in: {out}")
