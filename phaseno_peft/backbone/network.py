@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -43,6 +43,13 @@ class Pointwise(nn.Module):
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
         self.conv = nn.Conv1d(channels_in, channels_out, 1)
+
+
+class Moving(Protocol):
+    """A stem's output layer that also moves the factors with which the network takes its logits (an adapter's)."""
+
+    def moved(self, factors: Tensor) -> Tensor:
+        """The backbone's [1 or 2 (skip, focus), 2 (P, S)] -> those in force."""
 
 
 class FourierBlock(nn.Module):
@@ -173,9 +180,13 @@ class PhaseNO(nn.Module):
         logits = self.decide(self.fno7(x))
         if self.stem is None or heard is None:
             return logits
-        if reach_samples := self.stem.config.reach_samples:
-            return focused(logits, heard, self.skip, self.focus, reach_samples)
-        return torch.addcmul(logits, heard, self.skip[:, None])
+        out, reach_samples = self.stem.out, self.stem.config.reach_samples
+        factors = torch.stack([self.skip, self.focus] if reach_samples else [self.skip])
+        if hasattr(out, "moved"):
+            factors = cast(Moving, out).moved(factors)
+        if reach_samples:
+            return focused(logits, heard, factors[0], factors[1], reach_samples)
+        return torch.addcmul(logits, heard, factors[0, :, None])
 
     def raw(self, waveforms: Tensor, heard: Tensor | None) -> list[Tensor]:
         """Waveforms and time grid, reflected at both ends: [station, padded time, 4]; the stem's curves likewise."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextvars import copy_context
 from functools import partial
 from typing import Any, cast
 
@@ -46,6 +47,8 @@ class Layer(nn.Module):
 
     mean: Tensor
     variance: Tensor
+    is_last = False
+    """True of the one before the stem's output."""
 
     def __init__(self, channels_in: int, channels_out: int, config: StemConfig, stride: int = 1) -> None:
         super().__init__()
@@ -59,15 +62,19 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, learns_statistics: bool) -> Tensor:
         """[station, in, samples] -> [station, out, samples / stride, rounded up]."""
-        if learns_statistics:
-            y = self.convolve(x, self.weight, None)
-            return F.relu(F.batch_norm(y, self.mean, self.variance, self.scale, self.bias, True, MOMENTUM, EPS))
-        factor = self.scale * torch.rsqrt(self.variance + EPS)
-        return F.relu(self.convolve(x, self.scaled(factor), self.bias - self.mean * factor))
+        return self.compute(x, self.weight, self.bias, learns_statistics)
 
-    def scaled(self, factor: Tensor) -> Tensor:
-        """The weight times a factor [out]."""
-        return self.weight * factor[:, None, None]
+    def compute(self, x: Tensor, weight: Tensor, bias: Tensor, learns_statistics: bool) -> Tensor:
+        """`forward` with this weight and bias, which an adapter may have changed."""
+        if learns_statistics:
+            y = self.convolve(x, weight, None)
+            return F.relu(F.batch_norm(y, self.mean, self.variance, self.scale, bias, True, MOMENTUM, EPS))
+        factor = self.scale * torch.rsqrt(self.variance + EPS)
+        return F.relu(self.convolve(x, self.scaled(weight, factor), bias - self.mean * factor))
+
+    def scaled(self, weight: Tensor, factor: Tensor) -> Tensor:
+        """A weight times a factor [out]."""
+        return weight * factor[:, None, None]
 
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         left, right = same_padding(x.shape[-1], weight.shape[-1], self.stride)
@@ -87,8 +94,8 @@ class RisingLayer(Layer):
         super().__init__(channels_in, channels_out, config, config.stride)
         self.weight = nn.Parameter(self.weight.detach().transpose(0, 1).contiguous() * config.stride**0.5)
 
-    def scaled(self, factor: Tensor) -> Tensor:
-        return self.weight * factor[None, :, None]
+    def scaled(self, weight: Tensor, factor: Tensor) -> Tensor:
+        return weight * factor[None, :, None]
 
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         y = F.conv_transpose1d(x, weight, bias, self.stride)
@@ -114,6 +121,15 @@ class Ascent(nn.Module):
         self.same = Layer(2 * channels, channels, config)
 
 
+class Output(nn.Conv1d):
+    """The pointwise convolution at a stem's end, to noise, P and S."""
+
+    def __init__(self, channels_in: int, config: StemConfig) -> None:
+        super().__init__(channels_in, CLASSES, 1)
+        self.n_factors = 2 if config.reach_samples else 1
+        """Factors a phase with which the network takes these logits: `skip`, and `focus` if the stem has a reach."""
+
+
 class Stem(nn.Module):
     """Waveforms of stations -> logits of P and S for every station and sample, each station by itself."""
 
@@ -126,7 +142,8 @@ class Stem(nn.Module):
         self.descents = nn.ModuleList(Descent(before[k], widths[k], config) for k in range(config.levels - 1))
         self.deepest = Layer(before[-2], widths[-1], config)
         self.ascents = nn.ModuleList(Ascent(widths[k + 1], widths[k], config) for k in reversed(range(len(widths) - 1)))
-        self.out = nn.Conv1d(widths[0], CLASSES, 1)
+        cast(Ascent, self.ascents[-1]).same.is_last = True
+        self.out = Output(widths[0], config)
         with torch.no_grad():
             self.out.bias.copy_(torch.tensor([4.0, -1.0, -1.0]))  # type: ignore[union-attr]  # arrivals are rare
 
@@ -144,12 +161,19 @@ class Stem(nn.Module):
             rows = slice(first, first + STATIONS_AT_ONCE)
             logits[rows] = self.listen(waveforms[rows], learns_statistics)
 
-        with parallel.undivided():
-            parallel.run([partial(piece, first) for first in range(0, len(waveforms), STATIONS_AT_ONCE)])
+        with parallel.undivided():  # each piece in the caller's context, which says what adapter is in force
+            pieces = range(0, len(waveforms), STATIONS_AT_ONCE)
+            parallel.run([partial(copy_context().run, piece, first) for first in pieces])
         return logits
 
     def listen(self, waveforms: Tensor, learns_statistics: bool) -> Tensor:
         """`forward`, all stations at once."""
+        noise, p, s = self.classes(waveforms, learns_statistics).float().unbind(1)
+        logits = torch.stack([p - torch.logaddexp(noise, s), s - torch.logaddexp(noise, p)], 1)
+        return logits.clamp(-LARGEST_LOGIT, LARGEST_LOGIT)
+
+    def classes(self, waveforms: Tensor, learns_statistics: bool = False) -> Tensor:
+        """[station, 3 (E, N, Z), samples] -> what the softmax is taken of, [station, 3 (noise, P, S), samples]."""
         x = self.first(own_normalisation(waveforms), learns_statistics)
         kept = []
         for descent in cast("list[Descent]", list(self.descents)):
@@ -160,9 +184,7 @@ class Stem(nn.Module):
             x = ascent.up(x, learns_statistics)
             surplus = (x.shape[-1] - fine.shape[-1]) // 2
             x = ascent.same(torch.cat([fine, x[..., surplus : surplus + fine.shape[-1]]], 1), learns_statistics)
-        noise, p, s = self.out(x).float().unbind(1)
-        logits = torch.stack([p - torch.logaddexp(noise, s), s - torch.logaddexp(noise, p)], 1)
-        return logits.clamp(-LARGEST_LOGIT, LARGEST_LOGIT)
+        return cast(Tensor, self.out(x))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         """Typed for mypy."""

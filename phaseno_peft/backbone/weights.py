@@ -266,6 +266,8 @@ def apply_state(model: PhaseNO, tensors: Mapping[str, Tensor], origin: str) -> N
             )
         if not bool(torch.isfinite(torch.view_as_real(tensor) if tensor.is_complex() else tensor).all()):
             raise BackboneError(f"{origin}: {key} holds NaN or infinite values. Use another checkpoint.")
+        if key.startswith("stem.") and key.endswith(".variance") and bool((tensor < 0).any()):
+            raise BackboneError(f"{origin}: {key} holds negative variances. Use another checkpoint.")
     model.load_state_dict(dict(tensors), strict=True)
 
 

@@ -36,7 +36,8 @@ def compare(
         str,
         typer.Option(
             "--recipes",
-            help="Comma-separated: frozen, head, se-only, lora, lora-head, cr-lora, bottleneck, full, scratch, "
+            help="Comma-separated: frozen, head, se-only, lora, lora-head, cr-lora, cr-lora+stem, cr-lora+stem-last, "
+            "bottleneck, full, scratch, "
             "cr-lora:<k>, unfreeze:<k>, peft:<method>.",
         ),
     ] = "frozen,head,se-only,lora,cr-lora,full,scratch",

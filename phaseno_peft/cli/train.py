@@ -52,7 +52,11 @@ def train_adapter(
         bool, typer.Option("--restart", help="Forget a stopped training of this name and begin anew.")
     ] = False,
     recipe: Annotated[
-        str, typer.Option("--recipe", help="What is trained: cr-lora, lora, lora-head, se-only or head.")
+        str,
+        typer.Option(
+            "--recipe",
+            help="What is trained: cr-lora, lora, lora-head, se-only, head, cr-lora+stem or cr-lora+stem-last.",
+        ),
     ] = "cr-lora",
     quick: Annotated[
         bool, typer.Option("--quick", help="A usable adapter within five minutes on two cores; says what it gave up.")

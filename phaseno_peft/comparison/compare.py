@@ -124,6 +124,8 @@ def compare(
     planned_runs = plan(chosen, range(seed, seed + seeds), labels, dataset.n_events, say)
     say(dataset.split.how)
     frozen = load_backbone(backbone, device)
+    for recipe in chosen:
+        recipe.check_fits(frozen)
     frozen_probabilities = window_probabilities(frozen, dataset.test[:2], dataset.edge_limit_km)
     setup = ComparisonSetup(
         dataset, folder, backbone, fingerprint(frozen), device, frozen_probabilities, save_backbones

@@ -5,7 +5,7 @@
 
 from typing import TYPE_CHECKING
 
-from phaseno_peft.cr_lora.attach import attach, check_tensors, detach, expected_tensors, fold, unfold
+from phaseno_peft.cr_lora.attach import attach, check_stem, check_tensors, detach, expected_tensors, fold, unfold
 from phaseno_peft.cr_lora.blend import blend
 from phaseno_peft.cr_lora.layer import CRLoraLayer, ResidentAdapter, adapters_by_window, selected_adapter
 from phaseno_peft.cr_lora.settings import CRLoraSettings
@@ -25,6 +25,7 @@ __all__ = [
     "adapters_by_window",
     "attach",
     "blend",
+    "check_stem",
     "check_tensors",
     "detach",
     "expected_tensors",

@@ -18,6 +18,7 @@ from phaseno_peft.contract import Contract
 from phaseno_peft.cr_lora.layer import (
     PEFT_ROOT,
     CRLoraLayer,
+    LayerSize,
     Part,
     ResidentAdapter,
     Traits,
@@ -32,24 +33,38 @@ from phaseno_peft.cr_lora.resident import (
     prepare_layers,
     residents_of,
 )
-from phaseno_peft.cr_lora.settings import Adaptable, CRLoraSettings, target_layers
+from phaseno_peft.cr_lora.settings import STEM, CRLoraSettings, target_layers
 from phaseno_peft.errors import AdapterError
 
 _SURELY_FINITE = 1e3
 """Sum of absolute weights of a row. Between two normalisations, whose output is below 60, lie four such layers: 60e12
 and the sum over a window of its square are far from float32's 3e38."""
-_GATES = ("crlora_down.weight", "crlora_up.weight")
+_UNBOUNDED = ("crlora_down.weight", "crlora_up.weight", "crlora_factors.weight")
 
 
 def expected_tensors(model: nn.Module, settings: CRLoraSettings) -> dict[str, tuple[int, ...]]:
-    """Key in `adapter_model.safetensors` -> shape, of a complete adapter with these settings on this model."""
+    """Key in `adapter_model.safetensors` -> shape, of a complete adapter with these settings on this model.
+
+    Raises `AdapterError` if there is no such adapter: the settings reach no layer, or a stem that the model lacks.
+    """
+    check_stem(model, settings)
     shapes = {}
     for path, layer, kind in target_layers(_Unwrapped(model), settings):
-        for key, shape in expected_shapes(kind, *_channels(layer), settings).items():
+        for key, shape in expected_shapes(kind, LayerSize.of(layer), settings).items():
             shapes[f"{PEFT_ROOT}{path}.{key}"] = shape
     if not shapes:
         raise AdapterError(f"CR-LoRA: `target_modules` {settings.target_modules!r} reaches no layer of this model.")
     return shapes
+
+
+def check_stem(model: nn.Module, settings: CRLoraSettings) -> None:
+    """Raise `AdapterError` if the settings adapt a stem and the model has none."""
+    if settings.stem != "none" and getattr(model, "stem", None) is None:
+        raise AdapterError(
+            f"the adapter also adapts a stem (`stem` is {settings.stem!r}), but backbone "
+            f"{getattr(model, 'name_or_path', None) or 'given'!r} has none. Take the backbone it was trained on, or "
+            "train one with `stem` 'none' (recipe cr-lora)."
+        )
 
 
 def check_tensors(expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor], origin: str) -> None:
@@ -60,9 +75,11 @@ def check_tensors(expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str,
             "The file is cut short or of other settings; fetch or train the adapter again."
         )
     if surplus := sorted(set(tensors) - set(expected)):
+        of_stem = any(key.startswith(f"{PEFT_ROOT}{STEM}") for key in surplus)
         raise AdapterError(
             f"{origin}: {len(surplus)} tensors do not belong to this adapter, the first is {surplus[0]}. "
-            "Nothing was loaded."
+            + ("They adapt a stem, of which its settings say nothing (`stem`). " if of_stem else "")
+            + "Nothing was loaded."
         )
     for key, shape in expected.items():
         tensor = tensors[key]
@@ -84,13 +101,16 @@ def make_resident(
     contract: Contract | None = None,
 ) -> ResidentAdapter:
     """An adapter for `model`, verified whole and tried, not yet resident. Raises `AdapterError`."""
-    expected = expected_tensors(model, settings)
+    try:
+        expected = expected_tensors(model, settings)
+    except AdapterError as error:
+        raise AdapterError(f"{origin}: {error}") from error
     check_tensors(expected, tensors, origin)
     with torch.no_grad():
         block = torch.cat([tensors[key].reshape(-1) for key in expected]).to(next(model.parameters()).device)
     traits, parts, first = Traits.of(settings)._replace(dropout=0.0), {}, 0
     for path, layer, kind in target_layers(_Unwrapped(model), settings):
-        layout, size = layout_of(kind, *_channels(layer), settings)
+        layout, size = layout_of(kind, LayerSize.of(layer), settings)
         parts[path] = Part(traits, Views(block, first, layout))
         first += size
     adapter = ResidentAdapter(name, settings, contract, parts)
@@ -123,7 +143,8 @@ def attach(
 def _try(model: nn.Module, adapter: ResidentAdapter, origin: str) -> None:
     """Raise `AdapterError` if the adapter is too large for float32: one pass of a made-up record must stay finite.
 
-    Rows of ordinary size cannot overflow (`_SURELY_FINITE`) and are spared the pass.
+    Rows of ordinary size cannot overflow (`_SURELY_FINITE`) and are spared the pass, but for the stem's: no layer of
+    it is normalised behind an adapter, so it is tried alone.
     """
     layers = {path: layer for path, layer in model.named_modules() if path in adapter.parts}
     with torch.no_grad():
@@ -132,13 +153,14 @@ def _try(model: nn.Module, adapter: ResidentAdapter, origin: str) -> None:
             layer = layers[path]
             if not isinstance(layer, CRLoraLayer) or layer.path != path:
                 raise AdapterError(f"{origin}: layer {path} belongs to another network, whose adapters it serves.")
-            rows = [layer.effective(part)[0], *(part.tensors[key] for key in _GATES if key in part.tensors)]
+            rows = [layer.effective(part)[0], *(part.tensors[key] for key in _UNBOUNDED if key in part.tensors)]
             if (bias := part.tensors.get("crlora_delta.bias")) is not None:
                 rows.append(bias[:, None])
             largest = max([largest, *(float(each.abs().flatten(1).sum(1).max()) for each in rows)])
             if not math.isfinite(largest):
                 break
-        if largest <= _SURELY_FINITE:
+        adapts_stem = adapter.settings.stem != "none"
+        if largest <= _SURELY_FINITE and not adapts_stem:
             return
         if math.isfinite(largest) and isinstance(model, PhaseNO):
             record = torch.randn(
@@ -147,8 +169,10 @@ def _try(model: nn.Module, adapter: ResidentAdapter, origin: str) -> None:
             graph = StationGraph.from_coordinates(torch.full((1, 2), 0.5))
             device = next(model.parameters()).device
             with selected_adapter(adapter):
-                logits = model.run(record.to(device), graph.to(device))
-            if bool(torch.isfinite(logits).all()):
+                found = [] if largest <= _SURELY_FINITE else [model.run(record.to(device), graph.to(device))]
+                if adapts_stem and model.stem is not None:
+                    found.append(model.stem.classes(record.to(device)))
+            if all(bool(torch.isfinite(each).all()) for each in found):
                 return
     raise AdapterError(
         f"{origin}: its numbers are too large, the network's output is not finite with them. Do not use this adapter."
@@ -222,12 +246,6 @@ def _parts(model: nn.Module, name: str) -> Mapping[str, Part]:
 
 def _adapted_layers(model: nn.Module) -> list[CRLoraLayer]:
     return [layer for layer in model.modules() if isinstance(layer, CRLoraLayer)]
-
-
-def _channels(layer: Adaptable) -> tuple[int, int]:
-    """Output and input channels."""
-    weight = layer.frozen[0] if isinstance(layer, CRLoraLayer) else layer.weight
-    return weight.shape[0], weight.shape[1]
 
 
 class _Unwrapped(nn.Module):

@@ -12,7 +12,7 @@ from torch import Tensor
 from phaseno_peft.cr_lora.settings import CRLoraSettings
 from phaseno_peft.errors import AdapterError
 
-_SHARED = ("se_reduction", "se_init", "train_head", "target_modules")
+_SHARED = ("se_reduction", "se_init", "train_head", "target_modules", "stem")
 
 
 def blend(
@@ -20,9 +20,10 @@ def blend(
 ) -> tuple[CRLoraSettings, dict[str, Tensor]]:
     """Settings and tensors of sum_i weights[i] * adapters[i].
 
-    Exact for the low-rank updates (their ranks are put side by side) and for the head. A gate is a nonlinear function
-    of the record and has no exact sum: gates are summed before their sigmoid, which is exact for one adapter of weight
-    one, and an average for several. Ranks may differ. Raises `AdapterError` for adapters that do not fit together.
+    Exact for the low-rank updates (their ranks are put side by side) and for the differences of head and stem. A gate
+    is a nonlinear function of the record and has no exact sum: gates are summed before their sigmoid, which is exact
+    for one adapter of weight one, and an average for several. Ranks may differ. Raises `AdapterError` for adapters that
+    do not fit together.
     """
     if not adapters or len(adapters) != len(weights):
         raise AdapterError(f"{len(weights)} weights are given for {len(adapters)} adapters. Give one for each.")

@@ -54,10 +54,14 @@ class CRLoraConfig(CRLoraSettings, PeftConfig):  # type: ignore[misc]  # peft sh
         except AdapterError as error:
             raise AdapterError(f"{folder / CONFIG}: {error}") from error
         of_peft = {key: raw[key] for key in PEFT_KEYS if key in raw and key != "peft_type"}
-        own = {field.name: getattr(settings, field.name) for field in dataclasses.fields(CRLoraSettings)}
-        config = cls(**own, **of_peft)
+        config = cls(**settings.to_json(), **of_peft)
         config.settings_from_file = True  # type: ignore[misc]  # a mark on this instance only, never saved
         return config
+
+    def to_dict(self) -> dict[str, Any]:
+        """What PEFT writes into `adapter_config.json`."""
+        own = self.to_json()
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "stem" or name in own}
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -6,6 +6,11 @@ For a pointwise convolution or a linear layer with weight W, and for the mean ov
     y' = y * 2 sigmoid(U relu(D m))             channel recalibration, U = 0 at the start (pointwise convolutions only)
     W' = W + dW,  b' = b + db                   decision head, zero at the start
 
+Where an adapter also adapts the backbone's stem (`CRLoraSettings.stem`), a convolution of k samples from c channels to
+n, W [n, c, k] (transposed ones [c, n, k]), is seen as the matrix [n, c * k]: A [r, c * k] is a convolution of the same
+kernel and stride to r channels, B [n, r] a pointwise one behind it. The stem's output layer, and with stem="last" the
+convolution before it, have a dense dW and db; the factors with which its logits are taken are f' = f + df.
+
 Updates live in weight space: PhaseNO reads `layer.weight`, `layer.bias` and `layer.gate`, so an adapted network runs
 the same factorised arithmetic as the frozen one. This file is the method, once, in plain torch. Where the tensors live
 is left to two subclasses: `ResidentLayer` (packed, for picking), PEFT's `CRLoraTunerLayer` (parameters, for training).
@@ -13,6 +18,7 @@ is left to two subclasses: `ResidentLayer` (packed, for picking), PEFT's `CRLora
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -27,8 +33,9 @@ from torch import Tensor, nn
 from phaseno_peft.backbone import StationGraph, around_forward
 from phaseno_peft.backbone.cpu import parallel
 from phaseno_peft.backbone.network import Forward
+from phaseno_peft.backbone.stem import Output, RisingLayer
 from phaseno_peft.contract import Contract
-from phaseno_peft.cr_lora.settings import CRLoraSettings, LayerKind
+from phaseno_peft.cr_lora.settings import Adaptable, CRLoraSettings, LayerKind, trains
 from phaseno_peft.errors import AdapterError
 
 PEFT_ROOT = "base_model.model."
@@ -168,7 +175,7 @@ def adapters_by_window(names: Sequence[ResidentAdapter | str | None]) -> Iterato
 
 
 class CRLoraLayer(nn.Module):
-    """A frozen `Linear` or 1x1 `Conv1d` and any number of adapters for it."""
+    """A frozen `Linear`, 1x1 `Conv1d` or convolution of a stem, and any number of adapters for it."""
 
     kind: LayerKind
     path: str
@@ -180,16 +187,6 @@ class CRLoraLayer(nn.Module):
     def frozen(self) -> tuple[Tensor, Tensor | None]:
         """Weight and bias of the backbone."""
         raise NotImplementedError
-
-    @property
-    def channels_out(self) -> int:
-        """Of the frozen weight."""
-        return self.frozen[0].shape[0]
-
-    @property
-    def channels_in(self) -> int:
-        """Of the frozen weight."""
-        return self.frozen[0].shape[1]
 
     def part_of(self, name: str) -> Part | None:
         """What adapter `name` adds here; None if it adds nothing or is not resident."""
@@ -219,14 +216,16 @@ class CRLoraLayer(nn.Module):
         return {} if part is None else dict(part.tensors)
 
     def delta_weight(self, part: Part) -> Tensor | None:
-        """What is added to the weight, [out, in], or None."""
+        """What is added to the weight, as a matrix [out, in * kernel], or None."""
         if (dense := part.tensors.get("crlora_delta.weight")) is not None:
             return dense
         a, b = part.tensors.get("crlora_A.weight"), part.tensors.get("crlora_B.weight")
         if a is None or b is None:
             return None
         if self.training and part.traits.dropout > 0:
-            a = a * F.dropout(torch.ones_like(a[:1]), part.traits.dropout)
+            kernel = math.prod(self.frozen[0].shape[2:])
+            channels = F.dropout(a.new_ones(1, a.shape[1] // kernel), part.traits.dropout)
+            a = a * channels.repeat_interleave(kernel, 1)
         return (b @ a) * part.traits.scaling
 
     @property
@@ -250,7 +249,11 @@ class CRLoraLayer(nn.Module):
         if (ready := self._ready(part)) is not None:
             return ready
         weight, delta = self.frozen[0], self.delta_weight(part)
-        return weight if delta is None else weight + delta.view_as(weight).to(weight.dtype), None
+        if delta is None:
+            return weight, None
+        if self.kind == "stem_rising":
+            return weight + delta.view(weight.shape[1], weight.shape[0], -1).transpose(0, 1).to(weight.dtype), None
+        return weight + delta.view_as(weight).to(weight.dtype), None
 
     def gate(self, time_mean: Tensor) -> Tensor | None:
         """[station, channel] mean over time of this layer's output -> [station, channel] factors; None means ones."""
@@ -263,9 +266,15 @@ class CRLoraLayer(nn.Module):
         excitation = torch.sigmoid(F.linear(F.relu(F.linear(time_mean.to(down.dtype), down)), up))
         return (excitation if part.traits.paper_gate else 2 * excitation).to(time_mean.dtype)
 
+    def moved(self, factors: Tensor) -> Tensor:
+        """Of a stem's output layer: the backbone's factors [1 or 2 (skip, focus), 2 (P, S)] -> those in force."""
+        part = self.part
+        delta = None if part is None else part.tensors.get("crlora_factors.weight")
+        return factors if delta is None else factors + delta.to(factors.dtype)
+
     def forward(self, x: Tensor) -> Tensor:
-        """The layer on its own, channels-last for Linear and [station, channel, time] for Conv1d."""
-        if self.kind != "pointwise":
+        """The layer on its own, channels-last for Linear and [station, channel, time] for a 1x1 Conv1d."""
+        if self.kind in ("linear", "head"):
             return F.linear(x, self.weight, self.bias)
         y = F.conv1d(x, self.weight, self.bias)
         gate = self.gate(y.mean(-1))
@@ -299,25 +308,45 @@ class CRLoraLayer(nn.Module):
         return (weight, bias) if same else None
 
 
-def expected_shapes(
-    kind: LayerKind, channels_out: int, channels_in: int, settings: CRLoraSettings
-) -> dict[str, tuple[int, ...]]:
-    """`crlora_<part>.weight` or `.bias` -> shape, for one layer."""
+class LayerSize(NamedTuple):
+    """Sizes of a layer that those of an adapter follow from; its weight is seen as a matrix."""
+
+    rows: int
+    """Output channels."""
+    columns: int
+    """Input channels times kernel."""
+    n_factors: int
+    """Of a stem's output layer: factors a phase with which its logits are taken."""
+
+    @classmethod
+    def of(cls, layer: Adaptable) -> LayerSize:
+        """From the frozen layer."""
+        weight = layer.frozen[0] if isinstance(layer, CRLoraLayer) else layer.weight
+        rows = weight.shape[1 if isinstance(layer, RisingLayer) else 0]
+        return cls(rows, weight.numel() // rows, layer.n_factors if isinstance(layer, Output) else 0)
+
+
+def expected_shapes(kind: LayerKind, size: LayerSize, settings: CRLoraSettings) -> dict[str, tuple[int, ...]]:
+    """`crlora_<part>.weight` or `.bias` -> shape, for one layer of this size."""
+    rows, columns = size.rows, size.columns
     shapes: dict[str, tuple[int, ...]] = {}
-    if kind == "head":
-        if settings.train_head:
-            shapes["crlora_delta.weight"] = (channels_out, channels_in)
-            shapes["crlora_delta.bias"] = (channels_out,)
+    if not trains(kind, settings):
+        return shapes
+    if kind in ("head", "stem_out") or (kind == "stem_last" and settings.stem == "last"):
+        shapes["crlora_delta.weight"] = (rows, columns)
+        shapes["crlora_delta.bias"] = (rows,)
+        if kind == "stem_out":
+            shapes["crlora_factors.weight"] = (size.n_factors, rows - 1)  # for each class but noise
         return shapes
     if settings.r:
-        shapes["crlora_A.weight"] = (settings.r, channels_in)
-        shapes["crlora_B.weight"] = (channels_out, settings.r)
+        shapes["crlora_A.weight"] = (settings.r, columns)
+        shapes["crlora_B.weight"] = (rows, settings.r)
     if kind == "pointwise" and settings.se_reduction:
-        squeezed = settings.se_gates * (channels_out // settings.se_reduction)
+        squeezed = settings.se_gates * (rows // settings.se_reduction)
         if not squeezed:
             raise AdapterError(
-                f"CR-LoRA: `se_reduction` is {settings.se_reduction}, more than a layer's {channels_out} channels."
+                f"CR-LoRA: `se_reduction` is {settings.se_reduction}, more than a layer's {rows} channels."
             )
-        shapes["crlora_down.weight"] = (squeezed, channels_out)
-        shapes["crlora_up.weight"] = (channels_out, squeezed)
+        shapes["crlora_down.weight"] = (squeezed, rows)
+        shapes["crlora_up.weight"] = (rows, squeezed)
     return shapes

@@ -18,8 +18,10 @@ from peft.utils.peft_types import PeftType
 from torch import Tensor, nn
 
 from phaseno_peft.backbone import fingerprint
+from phaseno_peft.backbone.stem import Layer
 from phaseno_peft.contract import tensors_sha256
 from phaseno_peft.cr_lora.attach import (
+    check_stem,
     fold,
     make_resident,
     resident_tensors,
@@ -28,9 +30,27 @@ from phaseno_peft.cr_lora.attach import (
 )
 from phaseno_peft.cr_lora.blend import blend
 from phaseno_peft.cr_lora.config import CRLoraConfig as CRLoraConfig
-from phaseno_peft.cr_lora.layer import PEFT_ROOT, CRLoraLayer, Folded, Part, Traits, adapters_by_window, expected_shapes
+from phaseno_peft.cr_lora.layer import (
+    PEFT_ROOT,
+    CRLoraLayer,
+    Folded,
+    LayerSize,
+    Part,
+    Traits,
+    adapters_by_window,
+    expected_shapes,
+)
 from phaseno_peft.cr_lora.resident import not_resident, residents_of
-from phaseno_peft.cr_lora.settings import PEFT_TYPE, PREFIX, CRLoraSettings, LayerKind, layer_kind, reaches, trains
+from phaseno_peft.cr_lora.settings import (
+    PEFT_TYPE,
+    PREFIX,
+    Adaptable,
+    CRLoraSettings,
+    LayerKind,
+    layer_kind,
+    reaches,
+    trains,
+)
 from phaseno_peft.errors import AdapterError
 
 TESTED_PEFT = "0.21"
@@ -71,16 +91,21 @@ class CRLoraTunerLayer(CRLoraLayer, BaseTunerLayer):  # type: ignore[misc]  # pe
     Every tensor sits at `<layer>.crlora_<part>.<adapter>.weight` or `.bias`.
     """
 
-    adapter_layer_names: tuple[str, ...] = ("crlora_A", "crlora_B", "crlora_down", "crlora_up", "crlora_delta")
+    adapter_layer_names: tuple[str, ...] = (
+        "crlora_A",
+        "crlora_B",
+        "crlora_down",
+        "crlora_up",
+        "crlora_delta",
+        "crlora_factors",
+    )
     other_param_names: tuple[str, ...] = ("traits_of", "folded")
 
-    base_layer: nn.Linear | nn.Conv1d
+    base_layer: Adaptable
     _disable_adapters: bool = False
     _active_adapter: str | list[str] = "default"
 
-    def __init__(
-        self, base_layer: nn.Linear | nn.Conv1d, kind: LayerKind, path: str, name: str, settings: CRLoraSettings
-    ) -> None:
+    def __init__(self, base_layer: Adaptable, kind: LayerKind, path: str, name: str, settings: CRLoraSettings) -> None:
         super().__init__()
         self.base_layer, self.kind, self.path = base_layer, kind, path
         self.folded: dict[str, Folded] = {}
@@ -92,7 +117,7 @@ class CRLoraTunerLayer(CRLoraLayer, BaseTunerLayer):  # type: ignore[misc]  # pe
 
     def update_layer(self, name: str, settings: CRLoraSettings) -> None:
         """Add adapter `name`, starting as one that changes nothing (unless se_init="paper")."""
-        shapes = expected_shapes(self.kind, self.channels_out, self.channels_in, settings)
+        shapes = expected_shapes(self.kind, LayerSize.of(self.base_layer), settings)
         for key, shape in shapes.items():
             part, leaf = key.split(".")
             if leaf == "weight":
@@ -106,7 +131,7 @@ class CRLoraTunerLayer(CRLoraLayer, BaseTunerLayer):  # type: ignore[misc]  # pe
         )
 
     def reset_parts(self, name: str) -> None:
-        """Start values: A and D (and the paper's U) as torch's Linear; B, U and the head's difference zero."""
+        """Start values: A and D (and the paper's U) as torch's Linear; B, U and all differences zero."""
         random = {"crlora_A", "crlora_down"} | ({"crlora_up"} if self.traits_of[name].paper_gate else set())
         with torch.no_grad():
             for part in self.adapter_layer_names:
@@ -121,6 +146,12 @@ class CRLoraTunerLayer(CRLoraLayer, BaseTunerLayer):  # type: ignore[misc]  # pe
     def frozen(self) -> tuple[Tensor, Tensor | None]:
         """Weight and bias of the backbone."""
         return self.base_layer.weight, self.base_layer.bias
+
+    def forward(self, x: Tensor, learns_statistics: bool = False) -> Tensor:
+        """The layer on its own, as the frozen one takes its input."""
+        if isinstance(self.base_layer, Layer):
+            return self.base_layer.compute(x, self.weight, cast(Tensor, self.bias), learns_statistics)
+        return super().forward(x)
 
     def part_of(self, name: str) -> Part | None:
         """Parameters of adapter `name` on this layer; None if it is not resident."""
@@ -173,6 +204,7 @@ class CRLoraModel(BaseTuner):  # type: ignore[misc]  # peft ships no types
         """Called by PEFT for every new adapter; refuses bad names and foreign backbones before anything changes."""
         settings = self.peft_config[adapter_name]
         check_adapter_name(adapter_name, model)
+        check_stem(model, settings)
         if residents_of(model, peft=True) is not None:
             raise AdapterError(
                 "this network is a Picker's, whose adapters are not PEFT's. Take one from load_backbone."
@@ -184,10 +216,14 @@ class CRLoraModel(BaseTuner):  # type: ignore[misc]  # peft ships no types
                 f"({wanted[:12]}), this one is {seen[:12]}. Load that backbone, or train the adapter again."
             )
         super().inject_adapter(model, adapter_name, *args, **kwargs)
+        for layer in model.modules():
+            if isinstance(layer, CRLoraTunerLayer):  # every layer knows every adapter, also those that do not reach it
+                for name, own in self.peft_config.items():
+                    layer.traits_of.setdefault(name, Traits.of(own))
 
     @staticmethod
     def _check_target_module_exists(settings: CRLoraConfig, key: str) -> bool:
-        return reaches(settings.target_modules, key)
+        return reaches(settings, key)
 
     def _create_and_replace(
         self,
@@ -201,8 +237,6 @@ class CRLoraModel(BaseTuner):  # type: ignore[misc]  # peft ships no types
         if isinstance(target, CRLoraTunerLayer):
             if trains(target.kind, settings):
                 target.update_layer(adapter_name, settings)
-            else:
-                target.traits_of[adapter_name] = Traits.of(settings)
             return
         kind = layer_kind(current_key, target)
         if not trains(kind, settings):
@@ -210,8 +244,6 @@ class CRLoraModel(BaseTuner):  # type: ignore[misc]  # peft ships no types
         layer = CRLoraTunerLayer(target, kind, current_key, adapter_name, settings)  # type: ignore[arg-type]  # layer_kind checked
         if adapter_name not in self.active_adapters:
             layer.requires_grad_(False)
-        for other, their in self.peft_config.items():
-            layer.traits_of.setdefault(other, Traits.of(their))
         self._replace_module(parent, target_name, layer, target)
 
     @classmethod

@@ -15,7 +15,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from phaseno_peft.cr_lora.layer import CRLoraLayer, Part, ResidentAdapter, expected_shapes
+from phaseno_peft.backbone.stem import Layer, Output, RisingLayer
+from phaseno_peft.cr_lora.layer import CRLoraLayer, LayerSize, Part, ResidentAdapter, expected_shapes
 from phaseno_peft.cr_lora.settings import CRLoraSettings, LayerKind, layer_kind
 from phaseno_peft.errors import AdapterError
 
@@ -126,6 +127,31 @@ class ResidentConv1d(ResidentLayer, nn.Conv1d):  # type: ignore[override]  # as 
     """`ResidentLayer` of a 1x1 convolution."""
 
 
+class ResidentStemLayer(ResidentLayer, Layer):  # type: ignore[misc]  # as above
+    """`ResidentLayer` of a stem's convolution."""
+
+    forward = Layer.forward  # type: ignore[assignment]  # with its norm
+
+
+class ResidentOutput(ResidentLayer, Output):  # type: ignore[override]  # as above
+    """`ResidentLayer` of a stem's output layer."""
+
+
+class ResidentRisingLayer(ResidentLayer, RisingLayer):  # type: ignore[misc]  # as above
+    """`ResidentLayer` of a stem's transposed convolution."""
+
+    forward = Layer.forward  # type: ignore[assignment]  # with its norm
+
+
+_RESIDENT: dict[type[nn.Module], type[ResidentLayer]] = {
+    nn.Linear: ResidentLinear,
+    nn.Conv1d: ResidentConv1d,
+    Layer: ResidentStemLayer,
+    RisingLayer: ResidentRisingLayer,
+    Output: ResidentOutput,
+}
+
+
 def residents_of(model: nn.Module, *, peft: bool = False) -> Residents | None:
     """The adapters resident on `model`, None where none ever was.
 
@@ -147,16 +173,16 @@ def prepare_layers(model: nn.Module) -> Residents:
             return there
         residents = Residents()
         for path, layer in model.named_modules():
-            if path and (type(layer) is nn.Linear or (type(layer) is nn.Conv1d and layer.kernel_size == (1,))):
+            if path and type(layer) in _RESIDENT and (type(layer) is not nn.Conv1d or layer.kernel_size == (1,)):
                 attributes = {"path": path, "kind": layer_kind(path, layer), "table": residents}
                 layer.__dict__.update(attributes)
-                layer.__class__ = ResidentLinear if type(layer) is nn.Linear else ResidentConv1d
+                layer.__class__ = _RESIDENT[type(layer)]
         return residents
 
 
-def layout_of(kind: LayerKind, channels_out: int, channels_in: int, settings: CRLoraSettings) -> tuple[Layout, int]:
+def layout_of(kind: LayerKind, size: LayerSize, settings: CRLoraSettings) -> tuple[Layout, int]:
     """How an adapter's numbers for one layer are packed, in the order of `expected_shapes`, and how many they are."""
-    return _layout(tuple(expected_shapes(kind, channels_out, channels_in, settings).items()))
+    return _layout(tuple(expected_shapes(kind, size, settings).items()))
 
 
 @lru_cache

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, cast
 
 from annotated_types import Ge, Gt, Le, Lt, MaxLen
 from torch import nn
 
+from phaseno_peft.backbone.stem import Layer, Output, RisingLayer
 from phaseno_peft.contract import Contract
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.schema import Rule, Word, check_fields
@@ -20,6 +21,9 @@ PREFIX = "crlora_"
 FORMAT_VERSION = 1
 TARGETS = r"(fno\d\.w\.conv|gno\d\.(edge|aggre)\.fc[12]|fc[12])"
 """PhaseNO's pointwise convolutions, GNO linears and decision head; the spectral weights and fc0 stay as they are."""
+STEM = "stem."
+"""Before the path of every layer of a stem."""
+_STEM_LAYERS = re.compile(r"stem\.(.+\.)?(first|same|down|deepest|up|out)")
 
 _PARTS = (r"fno\d\.w\.conv", r"gno\d\.(edge|aggre)\.fc[12]", "fc[12]")
 _LATE_BLOCKS = re.compile(r"\(\?=[a-z]+\d?(\|[a-z]+\d?)*\)")
@@ -37,8 +41,8 @@ def is_own_pattern(pattern: str) -> bool:
     return (pattern[confined.end() :] if confined else pattern) in (TARGETS, *_PARTS)
 
 
-Adaptable = nn.Linear | nn.Conv1d
-LayerKind = Literal["pointwise", "linear", "head"]
+Adaptable = nn.Linear | nn.Conv1d | Layer
+LayerKind = Literal["pointwise", "linear", "head", "stem", "stem_rising", "stem_last", "stem_out"]
 PEFT_KEYS = {
     "peft_type",
     "task_type",
@@ -76,6 +80,10 @@ class CRLoraSettings:
     """Learn a dense difference to the decision head fc1, fc2."""
     target_modules: Targets = TARGETS
     """Paths of layers, or one of the patterns of `is_own_pattern`; the default reaches every layer of the paper."""
+    stem: Literal["none", "lora", "last"] = "none"
+    """What is trained on the backbone's stem. none: nothing, the paper's count. lora: low-rank updates of its
+    convolutions. last: a dense difference to its last convolution. Both also learn a dense difference to its output
+    layer and to the factors with which its logits are taken."""
     contract: dict[str, Any] | None = None
     """What the adapter promises about its data (`phaseno_peft.contract`)."""
     format_version: int = FORMAT_VERSION
@@ -94,8 +102,17 @@ class CRLoraSettings:
             raise AdapterError(f"CR-LoRA: {error}.") from error
         if self.contract is not None:
             Contract.from_json(self.contract)
-        if not (self.r or self.se_reduction or self.train_head):
+        if not (self.r or self.se_reduction or self.train_head or self.stem != "none"):
             raise AdapterError("CR-LoRA: nothing to train. Set `r`, `se_reduction` or `train_head`.")
+        if self.stem == "lora" and not self.r:
+            raise AdapterError("CR-LoRA: `stem` is 'lora', but `r` is 0. Set a rank, or `stem` to 'last'.")
+        if not isinstance(self.target_modules, str):
+            named = next((path for path in self.target_modules if path.startswith(STEM)), None)
+            if named is not None:
+                raise AdapterError(
+                    f"CR-LoRA: `target_modules` names {named}. A stem is adapted as a whole: set `stem` to 'lora' or "
+                    "'last' instead."
+                )
         parent = getattr(super(), "__post_init__", None)
         if parent is not None:
             parent()
@@ -104,6 +121,11 @@ class CRLoraSettings:
     def scaling(self) -> float:
         """Factor on every low-rank update."""
         return self.lora_alpha / (self.r**0.5 if self.use_rslora else self.r) if self.r else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Name -> value; without an adapted stem nothing is said of one, as before there were any."""
+        own = {field.name: getattr(self, field.name) for field in dataclasses.fields(CRLoraSettings)}
+        return own if self.stem != "none" else {name: value for name, value in own.items() if name != "stem"}
 
     @classmethod
     def from_adapter_config(cls, raw: dict[str, Any]) -> CRLoraSettings:
@@ -116,18 +138,29 @@ class CRLoraSettings:
         own = {field.name for field in dataclasses.fields(CRLoraSettings)}
         if unknown := sorted(set(raw) - own - PEFT_KEYS):
             raise AdapterError(f"adapter_config.json: unknown key {unknown[0]!r}. A newer phaseno-peft wrote it?")
-        if missing := sorted(own - set(raw)):
+        if missing := sorted(own - set(raw) - {"stem"}):
             raise AdapterError(f"adapter_config.json: key {missing[0]!r} is missing. Fetch the adapter again.")
-        return CRLoraSettings(**{name: raw[name] for name in own})
+        return CRLoraSettings(**{name: raw[name] for name in own & set(raw)})
 
 
-def reaches(target_modules: str | Sequence[str], path: str) -> bool:
+def reaches(settings: CRLoraSettings, path: str) -> bool:
     """True if the layer at `path` is meant."""
-    return bool(re.fullmatch(target_modules, path)) if isinstance(target_modules, str) else path in target_modules
+    if path.startswith(STEM):
+        return settings.stem != "none" and _STEM_LAYERS.fullmatch(path) is not None
+    targets = settings.target_modules
+    return bool(re.fullmatch(targets, path)) if isinstance(targets, str) else path in targets
 
 
 def layer_kind(path: str, layer: nn.Module) -> LayerKind:
-    """What is trained on the layer at `path`: pointwise = LoRA + gate, linear = LoRA, head = dense difference."""
+    """What is trained on the layer at `path`: pointwise = LoRA + gate, linear = LoRA, head = dense difference.
+
+    Of a stem: stem and stem_rising (transposed) = LoRA, stem_last = LoRA or a dense difference, stem_out = a dense
+    difference, with one to the factors with which its logits are taken.
+    """
+    if isinstance(layer, Layer):
+        return "stem_rising" if isinstance(layer, RisingLayer) else "stem_last" if layer.is_last else "stem"
+    if isinstance(layer, Output):
+        return "stem_out"
     if isinstance(layer, nn.Conv1d) and layer.kernel_size == (1,):
         return "pointwise"
     if isinstance(layer, nn.Linear):
@@ -140,7 +173,7 @@ def layer_kind(path: str, layer: nn.Module) -> LayerKind:
 def target_layers(model: nn.Module, settings: CRLoraSettings) -> Iterator[tuple[str, Adaptable, LayerKind]]:
     """(path, layer, kind) of every layer of an unwrapped model that `settings` trains something on."""
     for path, layer in model.named_modules():
-        if path and reaches(settings.target_modules, path):
+        if path and reaches(settings, path):
             kind = layer_kind(path, layer)
             if trains(kind, settings):
                 yield path, cast(Adaptable, layer), kind
@@ -148,6 +181,11 @@ def target_layers(model: nn.Module, settings: CRLoraSettings) -> Iterator[tuple[
 
 def trains(kind: LayerKind, settings: CRLoraSettings) -> bool:
     """True if `settings` put anything on a layer of this kind."""
-    if kind == "head":
-        return settings.train_head
+    match kind:
+        case "head":
+            return settings.train_head
+        case "stem" | "stem_rising":
+            return settings.stem == "lora"
+        case "stem_last" | "stem_out":
+            return settings.stem != "none"
     return settings.r > 0 or (kind == "pointwise" and settings.se_reduction > 0)

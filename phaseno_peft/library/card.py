@@ -29,6 +29,11 @@ _SOURCES = {
     "simulated": "simulated records with simulated picks: no real earthquake was involved",
     "unknown": "picks whose origin was not stated",
 }
+_STEM = {
+    "none": "",
+    "lora": ", stem adapted (low-rank updates of all its convolutions)",
+    "last": ", stem adapted (its last convolution and output)",
+}
 _METRICS = {"f1": "F1", "precision": "precision", "recall": "recall"}
 
 
@@ -123,7 +128,7 @@ def _facts(settings: CRLoraSettings, contract: Contract) -> dict[str, object]:
         "edge_limit_km": f"{frame.edge_limit_km:g}",
         "thresholds": ", ".join(f"{phase} {value:.2f}" for phase, value in contract.thresholds.items()),
         "method": f"CR-LoRA r = {settings.r}, alpha = {settings.lora_alpha:g}, reduction {settings.se_reduction}, "
-        f"head {'trained' if settings.train_head else 'frozen'}",
+        f"head {'trained' if settings.train_head else 'frozen'}{_STEM[settings.stem]}",
         "versions": ", ".join(f"{key} {value}" for key, value in contract.versions.items()),
     }
 

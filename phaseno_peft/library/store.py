@@ -186,11 +186,7 @@ def write_adapter(
         "base_model_name_or_path": contract.backbone_name,
         "revision": None,
         "inference_mode": True,
-        **{
-            field.name: getattr(settings, field.name)
-            for field in dataclasses.fields(type(settings))
-            if field.name in _own()
-        },
+        **settings.to_json(),
         "contract": contract.to_json(),
     }
     with write_folder(folder, overwrite=overwrite) as part:
@@ -293,12 +289,6 @@ def read_json(path: Path) -> dict[str, Any]:
         return read_object(path, LARGEST_JSON_BYTES)
     except ValueError as error:
         raise AdapterError(f"{error}. Fetch the adapter again.") from error
-
-
-def _own() -> set[str]:
-    from phaseno_peft.cr_lora import CRLoraSettings
-
-    return {field.name for field in dataclasses.fields(CRLoraSettings)}
 
 
 def _check_size(path: Path, largest_bytes: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -422,8 +421,7 @@ class _PickledAdapter:
 
     @classmethod
     def of(cls, adapter: ResidentAdapter) -> _PickledAdapter:
-        tensors, own = adapter.tensors(), dataclasses.fields(CRLoraSettings)
-        settings = {each.name: getattr(adapter.settings, each.name) for each in own}
+        tensors, settings = adapter.tensors(), adapter.settings.to_json()
         arrays = {key: tensor.cpu().numpy().copy() for key, tensor in tensors.items()}
         contract = None if adapter.contract is None else adapter.contract.to_json()
         return cls(adapter.name, settings, contract, arrays, tensors_sha256(tensors))

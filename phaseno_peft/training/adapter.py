@@ -151,6 +151,7 @@ def train_adapter(
     offset = measure_label_offset(stretches)
     _describe(dataset, training, offset, say)
     frozen_model = load_backbone(backbone, device)
+    recipe.check_fits(frozen_model)
     backbone_fingerprint, backbone_name = fingerprint(frozen_model), str(frozen_model.name_or_path)
     frozen = judge_model(frozen_model, dataset)
     frozen_probabilities = window_probabilities(

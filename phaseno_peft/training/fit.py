@@ -141,7 +141,7 @@ def training_identity(
     """Everything a result depends on, as plain JSON types."""
     return {
         "recipe": recipe.name,
-        "method": None if recipe.method is None else dataclasses.asdict(recipe.method),
+        "method": None if recipe.method is None else recipe.method.to_json(),
         "training": dataclasses.asdict(training),
         "labelled events": labels,
         "waveforms, stations, picks or split (SHA-256)": dataset.sha256,

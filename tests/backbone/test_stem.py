@@ -315,6 +315,30 @@ def spoilt(tensors: dict[str, Tensor], config: dict[str, object]) -> None:
     tensors["stem.first.variance"] = tensors["stem.first.variance"] * float("nan")
 
 
+def infinite(tensors: dict[str, Tensor], config: dict[str, object]) -> None:
+    tensors["skip"] = tensors["skip"] / 0
+
+
+def negative(tensors: dict[str, Tensor], config: dict[str, object]) -> None:
+    tensors["stem.first.variance"] = tensors["stem.first.variance"] - 100
+
+
+def without_factors(tensors: dict[str, Tensor], config: dict[str, object]) -> None:
+    tensors.pop("skip")
+
+
+def with_another_level(tensors: dict[str, Tensor], config: dict[str, object]) -> None:
+    tensors["stem.descents.2.same.weight"] = tensors["stem.descents.1.same.weight"].clone()
+
+
+def deeper(tensors: dict[str, Tensor], config: dict[str, object]) -> None:
+    config["stem"] = {**dataclasses.asdict(SMALL_STEM), "levels": 4}
+
+
+def enormous(tensors: dict[str, Tensor], config: dict[str, object]) -> None:
+    config["stem"] = {**dataclasses.asdict(SMALL_STEM), "levels": 40}
+
+
 def altered(tensors: dict[str, Tensor], config: dict[str, object]) -> None:
     tensors["stem.first.mean"] = tensors["stem.first.mean"] + 0.01
 
@@ -338,6 +362,12 @@ def misnamed(tensors: dict[str, Tensor], config: dict[str, object]) -> None:
         (unnamed, r"holds a stem's tensors, but the config describes no `stem`"),
         (larger, r"stem\.\S+ is torch\.float32 \[.*PhaseNO needs"),
         (spoilt, r"stem\.first\.variance holds NaN"),
+        (infinite, r"skip holds NaN or infinite"),
+        (negative, r"stem\.first\.variance holds negative variances"),
+        (without_factors, r"1 tensors of PhaseNO are missing, the first is skip"),
+        (with_another_level, r"1 tensors are not PhaseNO's, the first is stem\.descents\.2"),
+        (deeper, r"tensors of PhaseNO are missing, the first is stem\."),
+        (enormous, r"too few for the sizes in config.json"),
         (altered, "fingerprint"),
         (unknown, r"stem: unknown key 'depth'"),
         (impossible, r"at least `stride` 9"),

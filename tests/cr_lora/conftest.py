@@ -38,6 +38,8 @@ def small_phaseno(seed: int = 0, stem: StemConfig | None = None) -> PhaseNO:
         with torch.no_grad():
             model.fc0.weight[:, 3:5] = torch.randn(SMALL.width, 2)
             model.skip.fill_(0.4)
+            if stem.reach_samples:
+                model.focus.fill_(0.5)
     model.name_or_path = f"small-{seed}"
     return model.eval().requires_grad_(False)
 

@@ -5,6 +5,7 @@ Each cell is tested twice: the promise holds, and a wrong answer (the same cell 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -17,6 +18,7 @@ from peft import PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 
 from phaseno_peft.backbone import PhaseNO, StationGraph, StemConfig
+from phaseno_peft.backbone.stem import Layer, RisingLayer
 from phaseno_peft.cr_lora import CRLoraConfig, CRLoraLayer, CRLoraSettings, attach, selected_adapter
 from phaseno_peft.cr_lora.attach import resident_tensors
 from phaseno_peft.errors import AdapterError
@@ -27,6 +29,8 @@ Answer = tuple[torch.Tensor, torch.Tensor]
 """What came out, and what was promised."""
 
 STEM = StemConfig(channels=2, levels=3, kernel_samples=5, stride=3)
+STEMS = {"stem's last": dataclasses.replace(STEM, reach_samples=10)}
+"""For some kinds one that also gives the output its times."""
 KINDS: dict[str, dict[str, object]] = {
     "pointwise": {"se_reduction": 0, "train_head": False, "target_modules": r"fno\d\.w\.conv"},
     "linear": {"se_reduction": 0, "train_head": False, "target_modules": r"gno\d\.(edge|aggre)\.fc[12]"},
@@ -34,7 +38,18 @@ KINDS: dict[str, dict[str, object]] = {
     "head": {"r": 0, "se_reduction": 0},
     "whole": {},
     "beside a stem": {},
+    "stem by lora": {"se_reduction": 0, "train_head": False, "target_modules": (), "stem": "lora"},
+    "stem's last": {"r": 0, "se_reduction": 0, "train_head": False, "stem": "last"},
+    "whole and stem": {"stem": "lora"},
 }
+FORMULA_OF = {
+    "linear": "gno1.edge.fc1",
+    "head": "fc1",
+    "stem by lora": "stem.ascents.0.up",
+    "stem's last": "stem.ascents.1.same",
+    "whole and stem": "stem.descents.0.down",
+}
+"""Where the formula is looked at; else at a pointwise convolution."""
 
 
 def window(n_stations: int, seed: int) -> Window:
@@ -47,8 +62,8 @@ FIRST, SECOND = window(3, 1), window(2, 2)
 
 
 def backbone(kind: str) -> PhaseNO:
-    """A small one; for that kind one whose stem is heard and stays frozen."""
-    return small_phaseno(stem=STEM if kind == "beside a stem" else None)
+    """A small one; for some kinds one with a stem that is heard."""
+    return small_phaseno(stem=STEMS.get(kind, STEM) if "stem" in kind else None)
 
 
 def logits(model: torch.nn.Module, x: Window = FIRST) -> torch.Tensor:
@@ -117,25 +132,41 @@ def only_and_all_of_it_learns(kind: str, folder: Path, wrong: bool) -> Answer:
 
 
 def it_is_the_papers_formula(kind: str, folder: Path, wrong: bool) -> Answer:
-    path = {"linear": "gno1.edge.fc1", "head": "fc1"}.get(kind, "fno1.w.conv")
-    layer = trained(kind).get_base_model().get_submodule(path)
+    layer = trained(kind).get_base_model().get_submodule(FORMULA_OF.get(kind, "fno1.w.conv"))
     assert isinstance(layer, CRLoraLayer)
     part = {key.removeprefix("crlora_"): tensor for key, tensor in layer.tensors("default").items()}
     share = 0.5 if wrong else 1.0
+    if layer.kind.startswith("stem"):
+        channels = {"stem": 2, "stem_last": 4, "stem_rising": 8}[layer.kind]
+        x = torch.randn(2, channels, 50, generator=torch.Generator().manual_seed(0))
+        return layer(x), stem_formula(layer.base_layer, part, x, share)
     weight, bias = layer.base_layer.weight, layer.base_layer.bias
     if "A.weight" in part:
         weight = weight + share * 8 / 4 * (part["B.weight"] @ part["A.weight"]).view_as(weight)
     if "delta.weight" in part:
         weight, bias = weight + share * part["delta.weight"], bias + share * part["delta.bias"]
     if layer.kind != "pointwise":
-        x = torch.randn(5, layer.channels_in, generator=torch.Generator().manual_seed(0))
+        x = torch.randn(5, weight.shape[1], generator=torch.Generator().manual_seed(0))
         return layer(x), F.linear(x, weight, bias)
-    x = torch.randn(2, layer.channels_in, 50, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(2, weight.shape[1], 50, generator=torch.Generator().manual_seed(0))
     y = F.conv1d(x, weight, bias)
     if "down.weight" in part:
         squeezed = F.relu(y.mean(-1) @ part["down.weight"].T)
         y = y * share * 2 * torch.sigmoid(squeezed @ part["up.weight"].T)[..., None]
     return layer(x), y
+
+
+def stem_formula(frozen: Layer, part: dict[str, torch.Tensor], x: torch.Tensor, share: float) -> torch.Tensor:
+    """A second convolution beside the frozen one, of the same kernel and stride, and a pointwise one behind it."""
+    y, bias = frozen.convolve(x, frozen.weight, None), frozen.bias
+    if "A.weight" in part:
+        a = part["A.weight"].view(4, x.shape[1], -1)  # [r, in, kernel]
+        beside = frozen.convolve(x, a.transpose(0, 1) if isinstance(frozen, RisingLayer) else a, None)
+        y = y + share * 8 / 4 * F.conv1d(beside, part["B.weight"][..., None])
+    else:
+        y = y + share * frozen.convolve(x, part["delta.weight"].view_as(frozen.weight), None)
+        bias = bias + share * part["delta.bias"]
+    return F.relu(F.batch_norm(y, frozen.mean, frozen.variance, frozen.scale, bias, eps=1e-3))
 
 
 def saved_and_loaded_it_is_the_same(kind: str, folder: Path, wrong: bool) -> Answer:

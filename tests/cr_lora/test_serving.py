@@ -28,6 +28,7 @@ from phaseno_peft.cr_lora import (
     unfold,
 )
 from phaseno_peft.cr_lora.attach import expected_tensors, resident_tensors
+from phaseno_peft.cr_lora.settings import TARGETS
 from phaseno_peft.errors import AdapterError
 from tests.cr_lora.conftest import contract, small_phaseno
 
@@ -320,8 +321,9 @@ def test_the_private_hooks_of_peft_are_where_we_look_for_them() -> None:
 
 
 def test_adapters_of_different_reach_share_a_batch(windows: list[tuple[torch.Tensor, StationGraph]]) -> None:
-    """One trains the head only, the other everything else; PEFT and the light path agree."""
-    settings = {"head": {"r": 0, "se_reduction": 0}, "body": {"train_head": False}}
+    """One trains the head only, another everything else, one late blocks; PEFT and the light path agree."""
+    late = {"target_modules": f"(?=fno7|fno6){TARGETS}"}
+    settings = {"body": {"train_head": False}, "late": late, "head": {"r": 0, "se_reduction": 0}}
     light, model = small_phaseno(), small_phaseno()
     peft_model = None
     for seed, (name, change) in enumerate(settings.items()):
@@ -333,7 +335,7 @@ def test_adapters_of_different_reach_share_a_batch(windows: list[tuple[torch.Ten
             peft_model.add_adapter(f"the-{name}", CRLoraConfig(**change))
         for key, tensor in resident_tensors(model, f"the-{name}").items():
             tensor.data.copy_(adapter(seed, own)[key])
-    names = ["the-head", "the-body", "the-head", "__base__", "the-body"]
+    names = ["the-head", "the-body", "the-late", "__base__", "the-body"]
     assert peft_model is not None
     with torch.no_grad():
         seen = peft_model(*stacked(windows), adapter_names=names)

@@ -18,7 +18,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from phaseno_peft.backbone import PhaseNO, StationGraph
+from phaseno_peft.backbone import PhaseNO, StationGraph, StemConfig, fingerprint
 from phaseno_peft.contract import Contract
 from phaseno_peft.cr_lora import CRLoraSettings, adapters_by_window, expected_tensors
 from phaseno_peft.cr_lora.attach import resident_tensors
@@ -32,22 +32,37 @@ NAMES = ("aa", "bb", "cc")
 PICKS_A_THREAD, THREADS = 30, 8
 
 
-def stored(name: str, seed: int) -> StoredAdapter:
+STEM = StemConfig(channels=2, levels=3, kernel_samples=5, stride=3)
+
+
+def stored(name: str, seed: int, settings: CRLoraSettings, stem: StemConfig | None = None) -> StoredAdapter:
     generator = torch.Generator().manual_seed(seed)
-    shapes = expected_tensors(small_phaseno(), CRLoraSettings())
+    backbone = small_phaseno(stem=stem)
+    shapes = expected_tensors(backbone, settings)
     tensors = {key: 0.3 * torch.randn(shape, generator=generator) for key, shape in shapes.items()}
-    own = replace(Contract.from_json(contract()), thresholds={"P": 0.1 * (seed + 1), "S": 0.5})
-    return StoredAdapter(name, Path(name), CRLoraSettings(), own, tensors)
+    own = Contract.from_json(contract(backbone_fingerprint=fingerprint(backbone)))
+    own = replace(own, thresholds={"P": 0.1 * (seed + 1), "S": 0.5})
+    return StoredAdapter(name, Path(name), settings, own, tensors)
 
 
-STORED = {name: stored(name, seed) for seed, name in enumerate(NAMES)}
+STORED = {name: stored(name, seed, CRLoraSettings()) for seed, name in enumerate(NAMES)}
+ON_A_STEM = {
+    name: stored(name, seed, CRLoraSettings(stem=stem), STEM)  # type: ignore[arg-type]
+    for seed, (name, stem) in enumerate(zip(NAMES, ("lora", "last", "none"), strict=True))
+}
+"""One adapts the stem's convolutions, one its last, one leaves it alone."""
+both_backbones = pytest.mark.parametrize("stem", [None, STEM], ids=["without a stem", "with a stem"])
 
 
-def new_picker(names: tuple[str, ...] = NAMES) -> Picker:
-    picker = Picker(small_phaseno(), "small-0", {"P": 0.3, "S": 0.3})
+def new_picker(names: tuple[str, ...] = NAMES, stem: StemConfig | None = None) -> Picker:
+    picker = Picker(small_phaseno(stem=stem), "small-0", {"P": 0.3, "S": 0.3})
     for name in names:
-        picker.add_adapter(STORED[name])
+        picker.add_adapter(adapters_of(stem)[name])
     return picker
+
+
+def adapters_of(stem: StemConfig | None) -> dict[str, StoredAdapter]:
+    return STORED if stem is None else ON_A_STEM
 
 
 def window(n_stations: int = 2) -> tuple[torch.Tensor, StationGraph]:
@@ -76,8 +91,8 @@ def hurried() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
-def right_answers() -> dict[str | None, tuple[str | None, float, NDArray[np.float32]]]:
-    picker, right = new_picker(), {}
+def right_answers(stem: StemConfig | None = None) -> dict[str | None, tuple[str | None, float, NDArray[np.float32]]]:
+    picker, right = new_picker(stem=stem), {}
     for name in (*NAMES, None):
         with picker.using(name):
             right[name] = answer(picker)
@@ -92,9 +107,13 @@ def run_together(works: list[threading.Thread]) -> None:
         work.join()
 
 
-def test_no_pick_mixes_adapters_while_others_load_reload_remove_and_switch(hurried: None) -> None:
+@both_backbones
+def test_no_pick_mixes_adapters_while_others_load_reload_remove_and_switch(
+    hurried: None, stem: StemConfig | None
+) -> None:
     """Each answer is, bit for bit, that of the adapter it names, with that adapter's threshold."""
-    right, picker, wrong, done = right_answers(), new_picker(), [], []
+    right, picker, wrong, done = right_answers(stem), new_picker(stem=stem), [], []
+    files = adapters_of(stem)
     double, graph = torch.cat([window()[0]] * 2), StationGraph.stack([window()[1]] * 2)
     with torch.inference_mode(), adapters_by_window(["aa", "bb"]):
         mixed = picker.backbone(double, graph)
@@ -109,11 +128,11 @@ def test_no_pick_mixes_adapters_while_others_load_reload_remove_and_switch(hurri
             for _ in range(PICKS_A_THREAD):
                 match draw.randrange(6):
                     case 0:
-                        picker.add_adapter(STORED[draw.choice(NAMES)], activate=False)
+                        picker.add_adapter(files[draw.choice(NAMES)], activate=False)
                     case 1:
                         picker.set_adapter(draw.choice(("aa", "bb", None)))
                     case 2:
-                        picker.add_adapter(STORED["cc"], name=f"own-{seed}", activate=False)
+                        picker.add_adapter(files["cc"], name=f"own-{seed}", activate=False)
                         picker.remove_adapter(f"own-{seed}")
                     case 3:
                         name = draw.choice((*NAMES, None))
@@ -171,8 +190,9 @@ def test_set_adapter_is_for_picks_that_begin_afterwards_and_using_for_its_own_th
         picker.set_adapter("bb")
 
 
-def test_a_pickers_backbone_keeps_the_names_of_the_plain_network() -> None:
-    assert list(new_picker().backbone.state_dict()) == list(small_phaseno().state_dict())
+@both_backbones
+def test_a_pickers_backbone_keeps_the_names_of_the_plain_network(stem: StemConfig | None) -> None:
+    assert list(new_picker(stem=stem).backbone.state_dict()) == list(small_phaseno(stem=stem).state_dict())
     assert isinstance(new_picker().backbone, PhaseNO)
 
 
@@ -184,13 +204,14 @@ def through_torch(picker: Picker) -> Picker:
     return found
 
 
+@both_backbones
 @pytest.mark.parametrize(
     "journey",
     [lambda picker: pickle.loads(pickle.dumps(picker)), copy.deepcopy, copy.copy, through_torch],
     ids=["pickle", "deepcopy", "copy", "torch.save"],
 )
-def test_a_copied_or_unpickled_picker_picks_as_before(journey) -> None:  # type: ignore[no-untyped-def]
-    picker = new_picker()
+def test_a_copied_or_unpickled_picker_picks_as_before(journey, stem) -> None:  # type: ignore[no-untyped-def]
+    picker = new_picker(stem=stem)
     picker.set_adapter("bb")
     arrived = journey(picker)
     assert (arrived.adapters, arrived.active_adapter) == (picker.adapters, "bb")

@@ -176,11 +176,15 @@ def test_seeded_random_numbers_leave_those_outside_alone() -> None:
         assert torch.equal(torch.rand(3), inside)
 
 
-def test_a_recipe_that_makes_no_adapter_is_refused_before_training(campaign: Campaign, tmp_path: Path) -> None:
+def test_a_recipe_that_makes_no_adapter_is_refused_before_training(
+    campaign: Campaign, small_backbone: Path, tmp_path: Path
+) -> None:
     with pytest.raises(AdapterError, match=r"recipe 'full' makes no CR-LoRA adapter.*phaseno-peft compare"):
         train_adapter("all-weights", campaign, folder=tmp_path, recipe="full")
     with pytest.raises(CampaignError, match="99 labelled events are asked for, the training side has 7"):
         train_adapter("many-labels", campaign, folder=tmp_path, labels=99)
+    with pytest.raises(AdapterError, match=r"also adapts a stem .* has none"):
+        train_adapter("a-stem", campaign, folder=tmp_path, recipe="cr-lora+stem", backbone=small_backbone)
     assert not list(tmp_path.iterdir())
 
 

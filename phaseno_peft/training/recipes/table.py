@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from phaseno_peft.backbone import PhaseNO
-from phaseno_peft.cr_lora import CRLoraSettings
+from phaseno_peft.cr_lora import CRLoraSettings, check_stem
 from phaseno_peft.cr_lora.settings import TARGETS
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.training.loop import seeded
@@ -51,6 +51,11 @@ class Recipe:
     """Settings of the CR-LoRA adapter it makes; None if it makes none."""
     changes_backbone: bool = False
     """True where the result is another backbone, not something that can be switched off."""
+
+    def check_fits(self, backbone: PhaseNO) -> None:
+        """Raise `AdapterError` if the recipe adapts a stem and the backbone has none."""
+        if self.method is not None:
+            check_stem(backbone, self.method)
 
     def model(self, backbone: PhaseNO, seed: int) -> nn.Module:
         """The model to train, its random start values drawn from `seed`."""
@@ -112,6 +117,18 @@ RECIPES = {
             "CR-LoRA without its gates",
         ),
         cr_lora_recipe(),
+        cr_lora_recipe(
+            CRLoraSettings(stem="lora"),
+            "cr-lora+stem",
+            "CR-LoRA, and low-rank updates of the stem's convolutions",
+            "CR-LoRA on a backbone with a stem",
+        ),
+        cr_lora_recipe(
+            CRLoraSettings(stem="last"),
+            "cr-lora+stem-last",
+            "CR-LoRA, and the stem's last convolution and output",
+            "CR-LoRA on a backbone with a stem",
+        ),
         Recipe(
             "bottleneck",
             "a bottleneck behind each Fourier block",
