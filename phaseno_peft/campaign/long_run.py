@@ -107,9 +107,9 @@ class LongRun:
 
     def _pieces(self, run: Run) -> Iterator[Recording]:
         plan = self.plan
-        heard = [(i, COMPONENTS.index(slot), c) for i, slots in enumerate(plan.slots) for slot, c in slots.items()]
-        ways = [_ChannelOnGrid(plan.anchor_ns, self._preprocessing) for _ in heard]
-        differing_s = [0.0 for _ in heard]
+        used = [(i, COMPONENTS.index(slot), c) for i, slots in enumerate(plan.slots) for slot, c in slots.items()]
+        on_grid = [_ChannelOnGrid(plan.anchor_ns, self._preprocessing) for _ in used]
+        differing_s = [0.0 for _ in used]
         components = tuple("".join(c for c in COMPONENTS if c in slots) for slots in plan.slots)
         position = plan.first  # the first grid point that has not been given out
         left = Canvas(len(plan.stations), position, position - 1)
@@ -120,19 +120,19 @@ class LongRun:
             canvas = Canvas(len(plan.stations), position, max(edge + 3, position))
             canvas.copy(left)
             told: list[Finding] = []
-            spans = self._inspected(number, [channel for _, _, channel in heard])
-            for j, ((i, component, _), way, span) in enumerate(zip(heard, ways, spans, strict=True)):
+            spans = self._inspected(number, [channel for _, _, channel in used])
+            for j, ((i, component, _), one, span) in enumerate(zip(used, on_grid, spans, strict=True)):
                 told += state_findings(plan.stations[i], [span.channel])
                 differing_s[j] += span.differing_s
-                for start, values in way.push(span.pieces, end_ns):
+                for start, values in one.push(span.pieces, end_ns):
                     canvas.put(i, component, start, values)
             if is_last:
-                for (i, _, channel), seconds in zip(heard, differing_s, strict=True):
+                for (i, _, channel), seconds in zip(used, differing_s, strict=True):
                     if conflict := conflict_of(seconds):
                         shown = f"{plan.stations[i].station_id}: {channel.code or '(no code)'}"
                         told.append(Finding("warning", f"{shown}: {conflict}."))
             run.tell(told)
-            certain = edge if is_last else max(position, min([edge, *(way.certain for way in ways)]))
+            certain = edge if is_last else max(position, min([edge, *(one.certain for one in on_grid)]))
             if certain > position:
                 yield Recording(
                     name=plan.name,
@@ -246,7 +246,7 @@ def _differing(runs: Sequence[tuple[int, np.ndarray]], at: int, other: np.ndarra
 
 
 class _ChannelOnGrid:
-    """One channel on its way to the grid, span after span."""
+    """One channel brought onto the grid, span after span."""
 
     def __init__(self, anchor_ns: int, preprocessing: Preprocessing) -> None:
         self._anchor_ns, self._preprocessing = anchor_ns, preprocessing

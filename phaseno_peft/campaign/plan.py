@@ -1,4 +1,4 @@
-"""What a whole record decides: stations, the sensor each of them is heard by, the grid, the first and the last sample.
+"""What a whole record decides: stations, the sensor used of each, the grid, the first and the last sample.
 
 Made of channels whose samples are in memory, or of headers alone; both decide by the same rules.
 """
@@ -39,7 +39,7 @@ class Plan:
     rate_hz: float
     stations: tuple[Station, ...]
     slots: tuple[dict[str, Channel], ...]
-    """Of each station, component -> the channel that is heard."""
+    """Of each station, component -> the channel that is used."""
     anchor_ns: int
     """Time of grid point 0, in nanoseconds since 1970."""
     first: int
@@ -51,7 +51,7 @@ class Plan:
 
     @property
     def segments(self) -> list[Any]:
-        """Of all channels that are heard."""
+        """Of all channels that are used."""
         return [s for slots in self.slots for c in slots.values() for s in c.segments]
 
     @property
@@ -169,28 +169,28 @@ def station_of_each(
     Raises `CampaignError` where nothing belongs to any station.
     """
     known: dict[str, Station] = {}
-    strangers: dict[str, str] = {}
+    unlisted: dict[str, str] = {}
     for seed_id in sorted(seed_ids):
         station_id = seed_id.rsplit(".", 1)[0]
         station = stations.find(station_id)
         if station is None:
-            strangers[station_id] = seed_id
+            unlisted[station_id] = seed_id
         else:
             known[seed_id] = station
-    if not known and all(station_id == ".." for station_id in strangers):
+    if not known and all(station_id == ".." for station_id in unlisted):
         raise CampaignError(
             f"{name}: its traces carry no station code. SEG-Y, SU and SEG-2 files have none: say which trace is which "
             "station and component with --channels 1=STATION.Z,2=STATION.N and so on, or with a file of such lines."
         )
     if not known:
-        first = next(iter(strangers))
+        first = next(iter(unlisted))
         raise CampaignError(
             f"{name}: no trace belongs to a station of {stations.source} ({first}: {stations.why_not(first)}). "
-            f"The traces are {few(strangers)}; "
+            f"The traces are {few(unlisted)}; "
             f"the stations are {few(stations.station_ids)}. Give the network and station codes of the waveforms."
         )
     reasons: dict[str, list[str]] = {}
-    for station_id in strangers:
+    for station_id in unlisted:
         reasons.setdefault(stations.why_not(station_id), []).append(station_id)
     for reason, ids in reasons.items():
         text = f"traces of {few(ids)} are left out: {reason}."

@@ -125,13 +125,13 @@ def merge_upstream(starts: tuple[int, ...], probabilities: np.ndarray) -> np.nda
 def _filtered(stream: Stream, stations: StationTable) -> tuple[list[Station], list[list[Trace]], tuple[Finding, ...]]:
     """Stations in the table's order and their three traces, high-passed; one trace stands three times where need be."""
     by_station: dict[Station, list[Trace]] = {}
-    strangers: list[str] = []
+    unlisted: list[str] = []
     for trace in stream:
         station = stations.find(".".join((trace.stats.network, trace.stats.station, trace.stats.location)))
         if station is not None:
             by_station.setdefault(station, []).append(trace)
         else:
-            strangers.append(".".join((trace.stats.network, trace.stats.station, trace.stats.location)))
+            unlisted.append(".".join((trace.stats.network, trace.stats.station, trace.stats.location)))
         if trace.stats.sampling_rate != NETWORK_RATE_HZ:
             raise CampaignError(
                 f"{trace.id}: {trace.stats.sampling_rate:g} Hz, upstream-v1 takes 100 Hz only. Use campaign-v1."
@@ -156,7 +156,7 @@ def _filtered(stream: Stream, stations: StationTable) -> tuple[list[Station], li
         channels.append(traces)
     left_out = "left out: {} does not list the station, or not under one location code."
     findings = [
-        Finding("warning", f"{station_id}: {left_out.format(stations.source)}") for station_id in sorted({*strangers})
+        Finding("warning", f"{station_id}: {left_out.format(stations.source)}") for station_id in sorted({*unlisted})
     ]
     return ordered, channels, tuple(findings)
 

@@ -17,7 +17,7 @@ def rows(*numbers: int) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("places", "source", "target", "said"),
+    ("places", "source", "target", "message"),
     [
         (PLACES, rows(0, 2), rows(0, 1), "source station 2, but there are stations 0 to 1"),
         (PLACES, rows(0, 1), rows(0, -1), "target station -1"),
@@ -28,8 +28,8 @@ def rows(*numbers: int) -> Tensor:
         (torch.tensor([[0.1, 0.2], [float("nan"), 0.0]]), rows(0), rows(0), "station 1"),
     ],
 )
-def test_impossible_graph_is_refused(places: Tensor, source: Tensor, target: Tensor, said: str) -> None:
-    with pytest.raises(BackboneError, match=said):
+def test_impossible_graph_is_refused(places: Tensor, source: Tensor, target: Tensor, message: str) -> None:
+    with pytest.raises(BackboneError, match=message):
         StationGraph(places, source, target)
 
 

@@ -356,7 +356,7 @@ def misnamed(tensors: dict[str, Tensor], config: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("edit", "said"),
+    ("edit", "message"),
     [
         (without_stem, r"the config describes a `stem`, but no tensor of one is in the file\. .*fetch both together"),
         (unnamed, r"holds a stem's tensors, but the config describes no `stem`"),
@@ -376,19 +376,19 @@ def misnamed(tensors: dict[str, Tensor], config: dict[str, object]) -> None:
     ids=lambda value: value.__name__ if callable(value) else "",
 )
 def test_config_and_file_must_agree_on_the_stem(
-    saved: Path, edit: Callable[[dict[str, Tensor], dict[str, object]], None], said: str
+    saved: Path, edit: Callable[[dict[str, Tensor], dict[str, object]], None], message: str
 ) -> None:
     weights, path = saved / "model.safetensors", saved / "config.json"
     tensors, config = load_file(weights), json.loads(path.read_text())
     edit(tensors, config["architecture"])
     save_file(tensors, weights)
     path.write_text(json.dumps(config))
-    with pytest.raises(BackboneError, match=said):
+    with pytest.raises(BackboneError, match=message):
         load_backbone(saved)
 
 
 @pytest.mark.parametrize(
-    ("made", "edit", "said"),
+    ("made", "edit", "message"),
     [
         (
             focused_network,
@@ -411,10 +411,10 @@ def test_config_and_file_must_agree_on_the_reach(
     tmp_path: Path,
     made: Callable[[], PhaseNO],
     edit: Callable[[dict[str, Tensor], dict[str, dict[str, int]]], object],
-    said: str,
+    message: str,
 ) -> None:
     test_config_and_file_must_agree_on_the_stem(
-        save_backbone(made(), tmp_path / "heard", "heard", THRESHOLDS), edit, said
+        save_backbone(made(), tmp_path / "heard", "heard", THRESHOLDS), edit, message
     )
 
 

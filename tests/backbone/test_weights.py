@@ -85,7 +85,7 @@ def change_one(name: str, change: Callable[[Tensor], Tensor]) -> Callable[[dict[
 
 
 @pytest.mark.parametrize(
-    ("edit", "said"),
+    ("edit", "message"),
     [
         (lambda tensors: tensors.pop("fc1.bias"), "missing, the first is fc1.bias"),
         (lambda tensors: tensors.update(extra=torch.zeros(1)), "the first is extra"),
@@ -103,11 +103,11 @@ def change_one(name: str, change: Callable[[Tensor], Tensor]) -> Callable[[dict[
     ],
     ids=["missing", "surplus", "shape", "nan", "inf", "half complex", "real for complex", "altered"],
 )
-def test_wrong_weights_are_refused(saved: Path, edit: Callable[[dict[str, Tensor]], None], said: str) -> None:
+def test_wrong_weights_are_refused(saved: Path, edit: Callable[[dict[str, Tensor]], None], message: str) -> None:
     tensors = load_file(saved / "model.safetensors")
     edit(tensors)
     save_file(tensors, saved / "model.safetensors")
-    with pytest.raises(BackboneError, match=said):
+    with pytest.raises(BackboneError, match=message):
         load_backbone(saved)
 
 
@@ -132,7 +132,7 @@ def test_damaged_files_are_refused(saved: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"thresholds": {"P": 0.3}}, r"`thresholds` should have P and S"),
         ({"thresholds": {"P": 0.3, "S": "0.3"}}, "thresholds"),
@@ -144,11 +144,11 @@ def test_damaged_files_are_refused(saved: Path) -> None:
     ],
 )
 def test_every_field_of_a_config_is_checked_before_anything_of_its_size_is_made(
-    saved: Path, change: dict[str, Any], said: str
+    saved: Path, change: dict[str, Any], message: str
 ) -> None:
     config = saved / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | change))
-    with pytest.raises(BackboneError, match=said):
+    with pytest.raises(BackboneError, match=message):
         load_backbone(saved)
 
 
@@ -201,7 +201,7 @@ def real_kernel(checkpoint: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("edit", "said"),
+    ("edit", "message"),
     [
         (other_model, "another model"),
         (narrower, "PhaseNO needs"),
@@ -217,13 +217,13 @@ def test_other_checkpoints_are_refused(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     edit: Callable[[dict[str, Any]], None],
-    said: str,
+    message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     checkpoint = lightning_checkpoint(full_size)
     edit(checkpoint)
     torch.save(checkpoint, tmp_path / "other.ckpt")
-    with pytest.raises(BackboneError, match=said):
+    with pytest.raises(BackboneError, match=message):
         convert_checkpoint(tmp_path / "other.ckpt", tmp_path / "converted")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other.ckpt"]
 

@@ -173,9 +173,12 @@ def test_tables_of_other_programs_are_read_by_their_columns(tmp_path, text: str)
 
 
 def test_a_table_says_which_line_is_wrong(tmp_path) -> None:
-    for row, said in (("XX.A.,P,yesterday,0.5", "line 3: time .* 'yesterday'"), ("XX.A.,P,12.5,0.5", "line 3: time")):
+    for row, message in (
+        ("XX.A.,P,yesterday,0.5", "line 3: time .* 'yesterday'"),
+        ("XX.A.,P,12.5,0.5", "line 3: time"),
+    ):
         (tmp_path / "a.csv").write_text(f"trace_id,phase,time,probability\nXX.A.,P,2020-01-01T00:00:00,1\n{row}\n")
-        with pytest.raises(CampaignError, match=rf"a\.csv: {said}"):
+        with pytest.raises(CampaignError, match=rf"a\.csv: {message}"):
             read_catalogue(tmp_path / "a.csv")
 
 
@@ -379,7 +382,7 @@ def test_scml_picks_of_no_event_and_origins_of_no_event_are_read(tmp_path) -> No
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"PAR1\x15\x04", "is a Parquet table. Save it as CSV"),
         (b"\x80\x04\x95\x8e\x05\x00", "is a Python pickle, which could run code"),
@@ -387,7 +390,7 @@ def test_scml_picks_of_no_event_and_origins_of_no_event_are_read(tmp_path) -> No
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), "is an old Excel"),
     ],
 )
-def test_a_file_of_another_kind_is_refused_by_its_kind(tmp_path, content: bytes, said: str) -> None:
+def test_a_file_of_another_kind_is_refused_by_its_kind(tmp_path, content: bytes, message: str) -> None:
     (tmp_path / "a.dat").write_bytes(content)
-    with pytest.raises(CampaignError, match=said):
+    with pytest.raises(CampaignError, match=message):
         read_catalogue(tmp_path / "a.dat")

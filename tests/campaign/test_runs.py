@@ -120,10 +120,10 @@ def test_a_longer_sensor_is_heard_although_the_other_one_begins_first(monkeypatc
 def test_records_apart_are_runs_of_their_own_and_useless_ones_are_told() -> None:
     noise = np.random.default_rng(0).standard_normal(3000)
     days = [trace("S0", "HHZ", noise, start=T0 + 86400.0 * day) for day in range(3)]
-    stranger = trace("ZZ", "HHZ", noise, start=T0 + 86400.0 * 9)
+    unlisted = trace("ZZ", "HHZ", noise, start=T0 + 86400.0 * 9)
     told: list[str] = []
     runs = Runs(
-        {"a": Stream([*days, stranger])},
+        {"a": Stream([*days, unlisted])},
         table(),
         Preprocessing(),
         on_findings=lambda findings: told.extend(f.text for f in findings),
@@ -133,7 +133,7 @@ def test_records_apart_are_runs_of_their_own_and_useless_ones_are_told() -> None
     assert any(f.text.startswith("left out: a_20200110T000000: no trace belongs") for f in runs.findings)
     assert any(text.startswith("left out: a_20200110T000000") for text in told)
     with pytest.raises(CampaignError, match="no trace belongs to a station"):
-        list(Runs(Stream([stranger]), table(), Preprocessing()))
+        list(Runs(Stream([unlisted]), table(), Preprocessing()))
     with pytest.raises(CampaignError, match="the waveforms cannot be used"):
         Runs(Stream(), table(), Preprocessing())
     with pytest.raises(CampaignError, match="the list of waveforms is empty"):
@@ -182,9 +182,9 @@ def test_of_two_files_that_disagree_the_earlier_one_wins_in_any_order(tmp_path: 
     found = [prepared(source) for source in (files, files[::-1], tmp_path, Stream([rest, first, second]))]
     for runs, samples, _ in found:
         np.testing.assert_array_equal(samples, found[0][1])
-        (said,) = [f.text for f in runs.findings if "different samples" in f.text]
-        assert "starts first is used" in said
-        assert "for 100 s" in said  # 80 s of the second file and 20 s of the third
+        (message,) = [f.text for f in runs.findings if "different samples" in f.text]
+        assert "starts first is used" in message
+        assert "for 100 s" in message  # 80 s of the second file and 20 s of the third
     alone = prepare(Stream([first]), table()).samples
     np.testing.assert_array_equal(found[0][1][..., :20_000], alone)
 

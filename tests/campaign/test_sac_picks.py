@@ -39,8 +39,8 @@ def test_named_picks_of_one_origin_in_several_files_are_one_event(tmp_path) -> N
     ]
     assert [(p.station_id, p.phase, p.time - T0) for p in loose.picks] == [("NZ.CCC.10", "P", 602.0)]
     texts = " ".join(f.text for f in catalogue.findings)
-    for said in ("1 picks have no phase", "1 picks of phase 'Lg'", "1 picks are a first arrival without a name"):
-        assert said in texts
+    for message in ("1 picks have no phase", "1 picks of phase 'Lg'", "1 picks are a first arrival without a name"):
+        assert message in texts
     assert [e.event_id for e in catalogue.events] == [e.event_id for e in read_catalogue(tmp_path).events]
 
 

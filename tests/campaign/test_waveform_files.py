@@ -223,14 +223,14 @@ def test_a_gse2_line_that_would_overflow_the_decoder_is_refused_before_it_runs(t
 
 
 @pytest.mark.parametrize(
-    ("lost", "said"),
+    ("lost", "message"),
     [(b"DAT2\n", r"the trace before line \d+ has no samples"), (b"CHK2", r"its last trace has no checksum")],
 )
-def test_gse2_samples_without_beginning_or_end_are_refused_before_they_are_decoded(lost, said, tmp_path) -> None:
+def test_gse2_samples_without_beginning_or_end_are_refused_before_they_are_decoded(lost, message, tmp_path) -> None:
     path = tmp_path / "day.gse2"
     Stream([trace("XX.A", "Z", np.arange(4000, dtype=np.int32) % 977)]).write(str(path), format="GSE2")
     path.write_bytes(path.read_bytes().replace(lost, b"") + b"x" * 300)
-    with pytest.raises(CampaignError, match=rf"day\.gse2: damaged, ({said}|line \d+ has 30\d characters)"):
+    with pytest.raises(CampaignError, match=rf"day\.gse2: damaged, ({message}|line \d+ has 30\d characters)"):
         read_waveforms(path)
 
 

@@ -37,7 +37,7 @@ def alarms(result: CheckResult) -> list[Finding]:
     return [f for f in result.findings if f.severity != "note"]
 
 
-def said(finding: Finding) -> str:
+def message(finding: Finding) -> str:
     return f"{finding.file} {finding.place} {finding.text}"
 
 
@@ -55,7 +55,7 @@ def test_every_planted_fault_is_found_in_its_place(planted: tuple[CheckResult, d
     missed = {
         fault: (kind, name)
         for fault, (kind, name) in faults.items()
-        if not any(f.kind == kind and name in said(f) for f in alarms(result))
+        if not any(f.kind == kind and name in message(f) for f in alarms(result))
     }
     assert missed == {}
     assert result.exit_code == 1
@@ -67,7 +67,7 @@ def test_planted_faults_make_no_other_station_suspect(planted: tuple[CheckResult
     others = [
         f
         for f in alarms(result)
-        if f.kind not in OF_THE_WHOLE and not any(f.kind == kind and name in said(f) for kind, name in expected)
+        if f.kind not in OF_THE_WHOLE and not any(f.kind == kind and name in message(f) for kind, name in expected)
     ]
     assert others == []
 

@@ -45,10 +45,10 @@ def test_the_frozen_backbone_is_judged_once_and_seeds_take_turns() -> None:
 
 
 def test_more_labels_than_there_are_become_one_point_with_all() -> None:
-    said: list[str] = []
-    planned_runs = plan([find_recipe("lora")], range(5, 6), [0, 10, 25, 100], 19, said.append)
+    messages: list[str] = []
+    planned_runs = plan([find_recipe("lora")], range(5, 6), [0, 10, 25, 100], 19, messages.append)
     assert names(planned_runs) == [("frozen", 5, None), ("lora", 5, 10), ("lora", 5, None)]
-    assert said == ["the training side has 19 events: 25, 100 labels become all of them"]
+    assert messages == ["the training side has 19 events: 25, 100 labels become all of them"]
 
 
 def test_a_plan_without_anything_is_refused() -> None:
@@ -161,10 +161,10 @@ def test_a_stopped_comparison_goes_on_and_ends_with_the_same_numbers(
         "head-seed-0-labels-all",
     ]
     assert [path.stem for path in (tmp_path / ".training").iterdir()] == ["unfreeze-1-seed-0-labels-all"]
-    said: list[str] = []
-    comparison = run(tmp_path, RECIPES, callbacks=TrainingCallbacks(said.append))
-    assert said.count("finished earlier") == 2
-    assert "continuing a training that was stopped after epoch 1" in said
+    messages: list[str] = []
+    comparison = run(tmp_path, RECIPES, callbacks=TrainingCallbacks(messages.append))
+    assert messages.count("finished earlier") == 2
+    assert "continuing a training that was stopped after epoch 1" in messages
     whole = [r for r in done[1].runs if r.n_events in (0, 7)]
     assert all(same(a, b) for a, b in zip(comparison.runs, whole, strict=True))
 
@@ -172,16 +172,16 @@ def test_a_stopped_comparison_goes_on_and_ends_with_the_same_numbers(
 def test_runs_side_by_side_give_the_same_numbers(
     done: tuple[Path, Comparison], run: Callable[..., Comparison], tmp_path: Path
 ) -> None:
-    said: list[str] = []
+    messages: list[str] = []
     recipes = ["frozen", "unfreeze:1"]
-    comparison = run(tmp_path, recipes, at_once=2, callbacks=TrainingCallbacks(said.append))
+    comparison = run(tmp_path, recipes, at_once=2, callbacks=TrainingCallbacks(messages.append))
     whole = [r for r in done[1].runs if r.n_events in (0, 7) and r.recipe in recipes]
     for a, b in zip(comparison.runs, whole, strict=True):
         assert same(dataclasses.replace(a, home=b.home), b)  # a process of its own is judged on all windows of home
-    assert said.count("finished earlier") == 0
-    again = run(tmp_path, recipes, at_once=2, callbacks=TrainingCallbacks(said.append))
+    assert messages.count("finished earlier") == 0
+    again = run(tmp_path, recipes, at_once=2, callbacks=TrainingCallbacks(messages.append))
     assert again.runs == comparison.runs
-    assert said.count("finished earlier") == len(whole)
+    assert messages.count("finished earlier") == len(whole)
 
 
 def test_a_training_process_that_dies_ends_the_comparison_and_keeps_what_was_finished(

@@ -235,7 +235,7 @@ def test_add_weighted_adapter_is_the_same_blend(
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda: blend([], []), "weights are given for 0 adapters"),
         (lambda: blend([(CRLoraSettings(), adapter(0))], [1.0, 2.0]), "2 weights are given for 1 adapters"),
@@ -250,8 +250,8 @@ def test_add_weighted_adapter_is_the_same_blend(
         ),
     ],
 )
-def test_what_cannot_be_blended_is_refused(make: Callable[[], object], said: str) -> None:
-    with pytest.raises(AdapterError, match=said):
+def test_what_cannot_be_blended_is_refused(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(AdapterError, match=message):
         make()
 
 

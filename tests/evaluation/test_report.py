@@ -111,7 +111,7 @@ def test_evaluation_that_json_cannot_hold_is_refused_and_leaves_nothing(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("{", "cannot be read"),
         ("[]", "holds a list"),
@@ -121,10 +121,10 @@ def test_evaluation_that_json_cannot_hold_is_refused_and_leaves_nothing(tmp_path
         ('{"evaluation_version": 1, "about": {}, "scores": {"frozen": {}}}', "damaged"),
     ],
 )
-def test_damaged_or_newer_evaluation_is_refused(tmp_path: Path, text: str, said: str) -> None:
+def test_damaged_or_newer_evaluation_is_refused(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "evaluation.json"
     path.write_text(text)
-    with pytest.raises(PhasenoPeftError, match=rf"evaluation\.json: .*{said}"):
+    with pytest.raises(PhasenoPeftError, match=rf"evaluation\.json: .*{message}"):
         read_evaluation(path)
     with pytest.raises(PhasenoPeftError, match="cannot be read"):
         read_evaluation(tmp_path / "absent.json")

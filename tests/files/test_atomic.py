@@ -247,10 +247,10 @@ def hold(place: Path) -> subprocess.Popen[str]:
 
 def test_a_second_process_is_told_of_the_first_and_a_kill_releases_the_lock(place: Path) -> None:
     with hold(place) as other:
-        said = rf"another process is training 'ohio' \(pid {other.pid}\); wait for it or stop it"
-        with pytest.raises(BusyError, match=said):
+        message = rf"another process is training 'ohio' \(pid {other.pid}\); wait for it or stop it"
+        with pytest.raises(BusyError, match=message):
             build(place, NEW)
-        with pytest.raises(BusyError, match=said):
+        with pytest.raises(BusyError, match=message):
             remove_folder(place)
         sweep(place.parent)
         assert names(place.parent) == [".ohio.lock"]
@@ -263,18 +263,18 @@ def test_a_second_process_is_told_of_the_first_and_a_kill_releases_the_lock(plac
 
 
 def test_a_second_thread_is_told_and_the_same_thread_may_go_in_again(place: Path) -> None:
-    said: list[str] = []
+    messages: list[str] = []
 
     def try_it() -> None:
         with pytest.raises(BusyError) as refused:
             remove_folder(place)
-        said.append(str(refused.value))
+        messages.append(str(refused.value))
 
     with lock(place, "training"), lock(place, "writing"):
         other = threading.Thread(target=try_it)
         other.start()
         other.join()
-    assert said == [f"{place}: another thread of this process is training 'ohio'; wait for it or stop it."]
+    assert messages == [f"{place}: another thread of this process is training 'ohio'; wait for it or stop it."]
     assert names(place.parent) == []
 
 

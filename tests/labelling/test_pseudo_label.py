@@ -149,11 +149,11 @@ def test_the_command_labels_and_says_what_it_kept(
     )
     done = run(*words, "--json", home=tmp_path)
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert said["events"] == len(labelled.events) == len(read_events(str(picks)))
-    assert said["labels"] == labelled.labels
-    assert said["picks"] == labelled.counts
-    assert said["teacher"] == "STA/LTA + AIC"
+    message = json.loads(done.stdout)
+    assert message["events"] == len(labelled.events) == len(read_events(str(picks)))
+    assert message["labels"] == labelled.labels
+    assert message["picks"] == labelled.counts
+    assert message["teacher"] == "STA/LTA + AIC"
 
 
 def read(folder: Path, picks: Path) -> Campaign:
@@ -164,9 +164,9 @@ def test_automatic_labels_are_recognised_and_no_others(campaign_folder: Path, ca
     campaign = read(campaign_folder, catalogue)
     assert source_of_labels(campaign, "unknown") == "automatic"
     assert source_of_labels(campaign, "automatic") == "automatic"
-    for said in ("analyst", "simulated"):
-        with pytest.raises(CampaignError, match=f"marked as automatic .*STA/LTA.* is said to be '{said}'"):
-            source_of_labels(campaign, said)
+    for message in ("analyst", "simulated"):
+        with pytest.raises(CampaignError, match=f"marked as automatic .*STA/LTA.* is message to be '{message}'"):
+            source_of_labels(campaign, message)
     manual = read(campaign_folder, campaign_folder / "picks.xml")
     assert [source_of_labels(manual, s) for s in ("unknown", "analyst")] == ["unknown", "analyst"]
     reviewed = read_events(str(catalogue))

@@ -41,11 +41,11 @@ def refused(name: str = f"{REPO}@v1") -> str:
     with pytest.raises(HubError) as caught:
         pull_adapter(name)
     assert time.monotonic() - began < 5
-    said = str(caught.value)
-    assert "\n" not in said
-    assert len(said) < 600
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 600
     assert list_adapters() == []
-    return said
+    return message
 
 
 def cached(machine: Machine) -> list[str]:

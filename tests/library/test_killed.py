@@ -133,18 +133,18 @@ def test_a_name_that_another_thread_is_training_is_refused(
         "remove": lambda: remove_adapter("bc"),
         "install": lambda: install(Located("bc", "folder", tiny), "bc", overwrite=True),
     }
-    said: list[str] = []
+    messages: list[str] = []
 
     def try_it() -> None:
         with pytest.raises(BusyError) as refused:
             acts[act]()
-        said.append(str(refused.value))
+        messages.append(str(refused.value))
 
     with lock(library / "bc", "training"):
         other = threading.Thread(target=try_it)
         other.start()
         other.join()
-    assert "is training 'bc'; wait for it or stop it" in said[0]
+    assert "is training 'bc'; wait for it or stop it" in messages[0]
     assert value_of("bc") == 0.25
 
 

@@ -1,4 +1,4 @@
-"""What was lost on the way from files to picks is said: in the list, in the log, on standard error and in JSON."""
+"""What was lost on the way from files to picks is reported: in the list, in the log, on standard error and in JSON."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_losses_are_said_on_standard_error_and_in_json(
         "--out", tmp_path / "x.csv", "--json", "--quiet", home=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    said = [f["text"] for f in json.loads(done.stdout)["findings"] if f["severity"] == "warning"]
-    assert any("left out: late" in text for text in said)
+    expected_text = [f["text"] for f in json.loads(done.stdout)["findings"] if f["severity"] == "warning"]
+    assert any("left out: late" in text for text in expected_text)
     assert "warning: left out: late" in done.stderr
     assert "NOBDY" in done.stderr

@@ -93,9 +93,9 @@ def test_an_adapter_on_another_network_is_said_and_centred_there(
         [Station(s.station_id, s.latitude_deg - 60.0, s.longitude_deg, s.elevation_m) for s in table], source="moved"
     )
     annotation = picker.annotation(stream, moved)
-    (said,) = [f for f in annotation.recording.findings if "another network" in f.text]
-    assert said.severity == "warning"
-    assert "2 degrees" in said.text
+    (message,) = [f for f in annotation.recording.findings if "another network" in f.text]
+    assert message.severity == "warning"
+    assert "2 degrees" in message.text
     here = picker.annotation(stream, table)
     assert not [f for f in here.recording.findings if "another network" in f.text]
     assert np.nanmax(np.abs(annotation.probabilities - here.probabilities)) < 0.05  # a small step, not another world

@@ -159,7 +159,7 @@ def test_callers_curve_is_not_changed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "threshold", "distance", "said"),
+    ("values", "threshold", "distance", "message"),
     [
         (np.zeros((2, 5)), 0.3, 1, r"\(2, 5\)"),
         (np.zeros(5), 1.5, 1, "1.5"),
@@ -167,8 +167,8 @@ def test_callers_curve_is_not_changed() -> None:
         (np.zeros(5), 0.3, -1, "-1"),
     ],
 )
-def test_wrong_arguments_are_refused(values: np.ndarray, threshold: float, distance: int, said: str) -> None:
-    with pytest.raises(PhasenoPeftError, match=said):
+def test_wrong_arguments_are_refused(values: np.ndarray, threshold: float, distance: int, message: str) -> None:
+    with pytest.raises(PhasenoPeftError, match=message):
         find_picks(values, threshold, distance)
 
 

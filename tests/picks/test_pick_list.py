@@ -133,7 +133,7 @@ def test_pick_without_an_uncertainty_has_an_empty_field(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("NZ.GCSZ,P,2013-09-05T02:08:14Z,0.5,0.1", "line 3: station should be NET.STA.LOC .* 'NZ.GCSZ'"),
         ("NZ.GCSZ.,Pn,2013-09-05T02:08:14Z,0.5,0.1", "line 3: phase should be P or S but is 'Pn'"),
@@ -145,10 +145,10 @@ def test_pick_without_an_uncertainty_has_an_empty_field(tmp_path: Path) -> None:
         ("NZ.GCSZ.,P", "line 3: time"),
     ],
 )
-def test_wrong_csv_line_is_named_with_file_and_number(tmp_path: Path, line: str, said: str) -> None:
+def test_wrong_csv_line_is_named_with_file_and_number(tmp_path: Path, line: str, message: str) -> None:
     path = tmp_path / "picks.csv"
     path.write_text(f"{','.join(HEADER)}\nNZ.GCSZ.,P,2013-09-05T02:08:14Z,0.5,0.1\n{line}\n")
-    with pytest.raises(PhasenoPeftError, match=rf"picks\.csv: {said}"):
+    with pytest.raises(PhasenoPeftError, match=rf"picks\.csv: {message}"):
         PickList.from_csv(path)
 
 

@@ -171,9 +171,9 @@ def test_a_backbone_that_has_a_stem_keeps_it(tmp_path: Path, small_backbone: Pat
 
     model = with_stem(load_backbone(small_backbone), 3)
     folder = save_backbone(model, tmp_path / "heard", "heard", {"P": 0.3, "S": 0.3})
-    again, said = initial_weights(str(folder), 0, with_new_stem=True)
+    again, message = initial_weights(str(folder), 0, with_new_stem=True)
     assert fingerprint(again) == fingerprint(model)
-    assert "new stem" not in said
+    assert "new stem" not in message
     assert initial_weights(str(small_backbone), 0, with_new_stem=True)[1].endswith("with a new stem")
     assert initial_weights(str(small_backbone), 0)[0].stem is None
 

@@ -75,16 +75,16 @@ def test_a_killed_process_goes_on_with_the_same_result(
     assert child.wait() == -signal.SIGKILL
     assert [path.name for path in tmp_path.iterdir()] == ["c.safetensors"]
 
-    said: list[str] = []
+    messages: list[str] = []
     resumed = fit(
         DROPOUT,
         dataset,
         SHORT,
         backbone=small_backbone,
         checkpoint=tmp_path / "c.safetensors",
-        callbacks=TrainingCallbacks(said.append),
+        callbacks=TrainingCallbacks(messages.append),
     )
-    assert said == ["continuing a training that was stopped after epoch 2"]
+    assert messages == ["continuing a training that was stopped after epoch 2"]
     assert_same(resumed, whole)
     other = fit(DROPOUT, dataset, dataclasses.replace(SHORT, seed=1), backbone=small_backbone)
     assert not all(np.array_equal(x, y) for x, y in zip(tensors(whole), tensors(other), strict=True))

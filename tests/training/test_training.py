@@ -121,7 +121,7 @@ def test_labels_seeds_quick_and_forgetting_are_written_down(
 ) -> None:
     few = forgetting_module.forgetting_windows()[:6]
     monkeypatch.setattr(forgetting_module, "forgetting_windows", lambda: few)
-    said: list[str] = []
+    messages: list[str] = []
     trained = train_adapter(
         "few-labels",
         campaign,
@@ -132,7 +132,7 @@ def test_labels_seeds_quick_and_forgetting_are_written_down(
         labels=3,
         seeds=2,
         quick=True,
-        on_stage=said.append,
+        on_stage=messages.append,
     )
     assert [path.name for path in tmp_path.iterdir()] == ["few-labels"]  # nothing is left of the checkpoints
     made = read_adapter(trained.folder).contract.provenance
@@ -152,7 +152,7 @@ def test_labels_seeds_quick_and_forgetting_are_written_down(
     card = (trained.folder / "README.md").read_text()
     for part in ("What was forgotten", "bit for bit", "Trained with --quick", "best of 2 seeds"):
         assert part in card
-    assert any("--quick" in line for line in said)
+    assert any("--quick" in line for line in messages)
 
 
 def test_the_adapters_start_values_come_from_the_seed_and_from_nothing_else(small_backbone: Path) -> None:
