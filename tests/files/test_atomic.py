@@ -16,9 +16,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.attack.killing import kills
-from phaseno_peft import files
 from phaseno_peft.errors import BusyError, PhasenoPeftError
-from phaseno_peft.files import lock, remove_folder, settle, sweep, version_of, write_file, write_folder
+from phaseno_peft.files import atomic, lock, remove_folder, settle, sweep, version_of, write_file, write_folder
 
 OLD = {"a.txt": b"old", "deep/b.txt": b"old too"}
 NEW = {"a.txt": b"new", "deep/b.txt": b"new too", "deep/c.txt": b"x" * 5000}
@@ -43,7 +42,7 @@ def names(folder: Path) -> list[str]:
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(os, "fsync", lambda _: None)  # called, and killed at, but without waiting for the disk
     yield tmp_path / "ohio"
-    assert not files._held
+    assert not atomic._held
 
 
 def after_each_kill(place: Path, before: dict[str, bytes] | None, act: Callable[[], None]) -> Iterator[int]:
