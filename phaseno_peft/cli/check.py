@@ -81,13 +81,10 @@ def check(
 
 def _show(terminal: Terminal, result: CheckResult) -> None:
     """Findings as a table, then what training would use."""
-    from rich.table import Table
-
-    table = Table("", "what", "value", "file", "where", "finding and next step", expand=terminal.out.is_terminal)
-    for f in result.findings:
-        table.add_row(MARKS[f.severity], f.kind, f.value, f.file, f.place, f.sentence)
     if result.findings:
-        terminal.show(table)
+        names = ("", "what", "value", "file", "where", "finding and next step")
+        rows = [(MARKS[f.severity], f.kind, f.value, f.file, f.place, f.sentence) for f in result.findings]
+        terminal.show_rows([dict(zip(names, row, strict=True)) for row in rows])
     if result.uses:
         terminal.show_rows(
             [
