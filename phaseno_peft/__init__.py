@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from phaseno_peft.campaign import read_catalogue as read_catalogue
     from phaseno_peft.campaign import read_stations as read_stations
     from phaseno_peft.campaign import read_waveforms as read_waveforms
+    from phaseno_peft.campaign import write_channel_map as write_channel_map
     from phaseno_peft.checking import check as check
     from phaseno_peft.comparison import compare as compare
     from phaseno_peft.contract import Contract as Contract

@@ -15,6 +15,7 @@ from phaseno_peft.contract import EDGE_LIMIT_KM
 
 COMMANDS = {
     "demo": "run_demo",
+    "channels": "write_channel_map",
     "check": "check",
     "train-adapter": "train_adapter",
     "compare": "compare",

@@ -3,6 +3,7 @@
 from phaseno_peft.campaign.campaign import Campaign, prepare_recordings
 from phaseno_peft.campaign.catalog import Catalogue, CatalogueEvent, LabelledPick
 from phaseno_peft.campaign.catalog_files import read_catalogue
+from phaseno_peft.campaign.channel_map_draft import write_channel_map
 from phaseno_peft.campaign.check import sp_times_s
 from phaseno_peft.campaign.coordinates import edges, scaled_coordinates, unit_coordinates
 from phaseno_peft.campaign.findings import Finding
@@ -61,4 +62,5 @@ __all__ = [
     "triangles",
     "unit_coordinates",
     "upstream_windows",
+    "write_channel_map",
 ]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from phaseno_peft.cli.console import Terminal
-from phaseno_peft.cli.options import OverwriteOption, check_output
+from phaseno_peft.cli.options import OverwriteOption
 
 
 def channels(
@@ -20,11 +20,6 @@ def channels(
 
     Example: phaseno-peft channels shot-0001.sgy --out channels.yaml
     """
-    from phaseno_peft.campaign.channel_files import ENDINGS, first_channel_map
-    from phaseno_peft.campaign.waveform_files import read_file
-    from phaseno_peft.files import write_file
+    from phaseno_peft.campaign import write_channel_map
 
-    check_output(out, ENDINGS, "A channel map is YAML: use .yaml.", overwrite=overwrite)
-    stream = read_file(waveforms, in_folder=False, headers_only=True)
-    write_file(out, first_channel_map(stream or ()))
-    Terminal(quiet=False).show(f"{len(stream or ())} traces, to be filled in: {out}")
+    Terminal(quiet=False).show(f"to be filled in: {write_channel_map(waveforms, out, overwrite=overwrite)}")
