@@ -236,6 +236,9 @@ def _times(catalogue: Catalogue, rate_hz: float) -> list[Finding]:
                 "warning",
                 f"S follows P within {np.median(sp):.2f} s on half of the records, which is short for a network "
                 "trained on 30 s windows at 100 Hz. Consider a larger time scale (--time-scale).",
+                kind="short S-P times",
+                place="all stations",
+                value=f"{np.median(sp):.2f} s",
             )
         )
     return findings

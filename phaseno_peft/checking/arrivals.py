@@ -83,14 +83,15 @@ def _under_one_window(catalogue: Catalogue, window_s: float) -> Iterator[Finding
     near = _pairs_within(events, window_s)
     if near:
         first, second = near[0]
+        pairs = "1 pair" if len(near) == 1 else f"{len(near)} pairs"
         yield Finding(
             "note",
-            f"{len(near)} pairs of catalogued events lie within one window of {window_s:g} s, the first "
+            f"{pairs} of catalogued events lie within one window of {window_s:g} s, the first "
             f"{short_event(first.event_id)} and {short_event(second.event_id)}; both are labelled there.",
             "catalogued neighbours",
             catalogue.source,
             f"{first.picks[0].time}",
-            f"{len(near)} pairs",
+            pairs,
         )
 
 

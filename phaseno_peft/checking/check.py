@@ -25,7 +25,14 @@ from phaseno_peft.checking.sides import Use, leak_findings, split_or_error, uses
 from phaseno_peft.contract import EDGE_LIMIT_KM, LabelOffset, Preprocessing
 
 _STATION = re.compile(r"[A-Z0-9]{0,8}\.[A-Z0-9]{1,8}\.[A-Z0-9]{0,8}", re.IGNORECASE)
-_OF_PICKS = ("label offset", "pick without waveforms", "too few events", "S before P", "off the move-out")
+_OF_PICKS = (
+    "label offset",
+    "pick without waveforms",
+    "too few events",
+    "S before P",
+    "off the move-out",
+    "short S-P times",
+)
 NEXT_STEPS = {
     "clipped": "Picks of first arrivals can be kept; lower the gain where you can.",
     "dead channel": "Check the cable and the digitiser, or leave the channel out.",

@@ -250,12 +250,22 @@ def _arrivals(result: CheckResult) -> Section:
         return Section("Arrivals")
     off = sorted((t for e in fit.events for t in e.picks if t.is_outlier), key=lambda t: -abs(t.residual_s))
     number = {id(t.pick): str(k) for k, t in enumerate(off, start=1)}
+    shifted = {(c.station_id, event_id) for c in fit.clocks for event_id in c.event_ids}
     arrivals, records = [], []
     for event in fit.events:
         by_station: dict[str, dict[str, TimedPick]] = {}
         for t in event.picks:
             name = number.get(id(t.pick), "")
-            arrivals.append(Arrival(t.pick.phase, name, t.distance_km, t.observed_s, t.is_outlier))
+            arrivals.append(
+                Arrival(
+                    t.pick.phase,
+                    name,
+                    t.distance_km,
+                    t.observed_s,
+                    t.is_outlier,
+                    (t.pick.station_id, event.event_id) in shifted,
+                )
+            )
             by_station.setdefault(t.pick.station_id, {})[t.pick.phase] = t
         for both in by_station.values():
             if len(both) == 2:
@@ -282,10 +292,12 @@ def _arrivals(result: CheckResult) -> Section:
         f"{fit.speed_km_s:g} km/s and Vp/Vs {fit.ratio:.2f} with a constant term a station and phase; residuals "
         f"scatter by {spread} (robust standard deviation). The places are good for this comparison only."
     )
+    names = ", ".join(c.station_id.rstrip(".") for c in fit.clocks)
+    clocks = f" Crosses: {names}, whose clock looks off." if names else ""
     pictures = [
         Picture(
             inline_svg(move_out(arrivals, fit.speed_km_s, fit.ratio), "moveout", "Travel times against distance"),
-            "Move-out of all picks. Rings: off the move-out, numbered as in the table.",
+            f"Move-out of all picks. Rings: off the move-out, numbered as in the table.{clocks}",
         ),
         Picture(
             inline_svg(sp_times(records, fit.ratio), "wadati", "S minus P times against P travel times"),

@@ -43,6 +43,8 @@ class Arrival:
     distance_km: float
     travel_s: float
     is_outlier: bool
+    is_on_wrong_clock: bool = False
+    """On a station whose clock is off: drawn as a cross."""
 
 
 def section(traces: Sequence[Trace], rate_hz: float, title: str) -> Figure:
@@ -76,7 +78,12 @@ def move_out(arrivals: Sequence[Arrival], speed_km_s: float, ratio: float) -> Fi
     with style():
         figure = themed_figure(5.4, 4.4)
         axes = figure.subplots()
-        _points(axes, [(a.phase, a.name, a.distance_km, a.travel_s, a.is_outlier) for a in arrivals])
+        _points(
+            axes,
+            [(a.phase, a.name, a.distance_km, a.travel_s, a.is_outlier) for a in arrivals if not a.is_on_wrong_clock],
+        )
+        if shifted := [(a.distance_km, a.travel_s) for a in arrivals if a.is_on_wrong_clock]:
+            axes.plot(*np.array(shifted).T, "x", color=WARN_INK, markersize=4.5, label="on a clock that is off")
         reach = max((a.distance_km for a in arrivals), default=1.0)
         for phase, slowness in (("P", 1 / speed_km_s), ("S", ratio / speed_km_s)):
             axes.plot([0, reach], [0, reach * slowness], color=MUTED, linewidth=0.9, zorder=1)
