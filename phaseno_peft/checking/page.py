@@ -292,8 +292,8 @@ def _arrivals(result: CheckResult) -> Section:
         f"{fit.speed_km_s:g} km/s and Vp/Vs {fit.ratio:.2f} with a constant term a station and phase; residuals "
         f"scatter by {spread} (robust standard deviation). The places are good for this comparison only."
     )
-    names = ", ".join(c.station_id.rstrip(".") for c in fit.clocks)
-    clocks = f" Crosses: {names}, whose clock looks off." if names else ""
+    off_clocks = ", ".join(c.station_id.rstrip(".") for c in fit.clocks)
+    clocks = f" Crosses: {off_clocks}, whose clock looks off." if off_clocks else ""
     pictures = [
         Picture(
             inline_svg(move_out(arrivals, fit.speed_km_s, fit.ratio), "moveout", "Travel times against distance"),
