@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from phaseno_peft.library.shelf import renew_card
-
 from phaseno_peft.campaign import Campaign
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.evaluation import comparison_markdown
+from phaseno_peft.library.inventory import renew_card
 from phaseno_peft.library.resolve import names_in
 from phaseno_peft.library.store import render_card
 from phaseno_peft.simulation import simulate_campaign
