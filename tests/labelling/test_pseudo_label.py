@@ -164,9 +164,9 @@ def test_automatic_labels_are_recognised_and_no_others(campaign_folder: Path, ca
     campaign = read(campaign_folder, catalogue)
     assert source_of_labels(campaign, "unknown") == "automatic"
     assert source_of_labels(campaign, "automatic") == "automatic"
-    for message in ("analyst", "simulated"):
-        with pytest.raises(CampaignError, match=f"marked as automatic .*STA/LTA.* is message to be '{message}'"):
-            source_of_labels(campaign, message)
+    for claimed in ("analyst", "simulated"):
+        with pytest.raises(CampaignError, match=f"marked as automatic .*STA/LTA.* is said to be '{claimed}'"):
+            source_of_labels(campaign, claimed)
     manual = read(campaign_folder, campaign_folder / "picks.xml")
     assert [source_of_labels(manual, s) for s in ("unknown", "analyst")] == ["unknown", "analyst"]
     reviewed = read_events(str(catalogue))
