@@ -13,7 +13,7 @@ from pathlib import Path
 
 from obspy import UTCDateTime
 
-from phaseno_peft.campaign import Campaign, prepare, read_stations, read_waveforms
+from phaseno_peft.campaign import Campaign, read_stations
 from phaseno_peft.contract import PHASES
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.evaluation import comparison_markdown, match
@@ -114,11 +114,10 @@ def _run(
     on_stage(f"picking {continuous_minutes:g} minutes of continuous record with the adapter and the frozen backbone")
     picker = load_adapter(trained.folder)
     stations = read_stations(made.stations)
-    streams = read_waveforms(folder / "campaign" / "continuous")
-    recording = prepare(next(iter(streams.values())), stations, picker.adapter_contract.preprocessing)
-    picks = picker.picks(picker.annotate_recording(recording))
+    annotation = picker.annotation(folder / "campaign" / "continuous", stations)
+    recording, picks = annotation.recording, picker.picks(annotation)
     with picker.frozen():
-        frozen = picker.picks(picker.annotate_recording(recording))
+        frozen = picker.classify(folder / "campaign" / "continuous", stations)
     picks.to_csv(folder / "picks.csv")
     picks.to_quakeml(folder / "picks.xml")
     continuous_section(recording, picks, folder / "continuous.png", duration_s=recording.duration_s)

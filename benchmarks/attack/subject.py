@@ -15,13 +15,14 @@ from obspy import Stream, Trace, UTCDateTime
 
 from phaseno_peft.backbone import PhaseNO, PhaseNOConfig, StationGraph, save_backbone
 from phaseno_peft.campaign import Station, StationTable, prepare
+from phaseno_peft.campaign.windows import input_window
 from phaseno_peft.contract import Preprocessing
 from phaseno_peft.cr_lora import CRLoraSettings, expected_tensors
 from phaseno_peft.library import read_contract, write_adapter
 from phaseno_peft.library.card import Card
 from phaseno_peft.paths import shipped_folder
 from phaseno_peft.picking import Picker
-from phaseno_peft.picking.inference import network_input, sliding_windows
+from phaseno_peft.picking.inference import network_input, window_starts
 from phaseno_peft.training.recipes import find_recipe
 
 WINDOW_SAMPLES = 600
@@ -82,7 +83,8 @@ def _make(scratch: Path, seed: int) -> Subject:
         for number, name in enumerate(NAMES)
     }
     recording = prepare(stream, stations, _preprocessing())
-    windows = [window for _, window in sliding_windows(recording, stations.frame(), _preprocessing())]
+    starts = window_starts(recording.n_samples, _preprocessing())
+    windows = [input_window(recording, start, stations.frame(), _preprocessing()) for start in starts]
     waveforms, graph = network_input(windows, stations.frame().edge_limit_km)
     return Subject(scratch, backbone, adapters, stream, stations, waveforms, graph)
 

@@ -16,7 +16,7 @@ from phaseno_peft.baselines.seisbench_models import seisbench_models
 from phaseno_peft.errors import PhasenoPeftError
 
 if TYPE_CHECKING:
-    from phaseno_peft.campaign.windows import Window
+    from phaseno_peft.campaign.windows import InputWindow
 
 BATCH_STATIONS = 64
 
@@ -65,7 +65,7 @@ class PhaseNetOriginal:
         convolution.register_forward_pre_hook(lambda _, given: (torch.nn.functional.pad(given[0], (1, 2)),))
         return cls(model.eval())
 
-    def probabilities(self, windows: Sequence[Window]) -> Probabilities:
+    def probabilities(self, windows: Sequence[InputWindow]) -> Probabilities:
         """See `Rival`."""
         import torch
 
@@ -94,7 +94,7 @@ def phasenet_input(waveforms: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(x * (3.0 / max(len(components), 1)), np.float32)
 
 
-def _check_length(windows: Sequence[Window], name: str, samples: int) -> None:
+def _check_length(windows: Sequence[InputWindow], name: str, samples: int) -> None:
     for window in windows:
         if window.waveforms.shape[-1] != samples:
             raise PhasenoPeftError(

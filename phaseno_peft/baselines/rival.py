@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from phaseno_peft.campaign.windows import Window
+    from phaseno_peft.campaign.windows import InputWindow
 
 Probabilities = list[NDArray[np.float32]]
 E, N, Z = range(3)
@@ -30,7 +30,7 @@ class Rival(Protocol):
     def thresholds(self) -> Mapping[str, float]:
         """Phase -> probability of a pick, where no validation windows say better."""
 
-    def probabilities(self, windows: Sequence[Window]) -> Probabilities:
+    def probabilities(self, windows: Sequence[InputWindow]) -> Probabilities:
         """[window][station, 2 (P, S), sample] between 0 and 1."""
 
 

@@ -17,7 +17,7 @@ from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES
 from phaseno_peft.errors import PhasenoPeftError
 
 if TYPE_CHECKING:
-    from phaseno_peft.campaign.windows import Window
+    from phaseno_peft.campaign.windows import InputWindow
 
 INSTALL = "pip install 'phaseno-peft[rivals]'"
 
@@ -49,11 +49,11 @@ class SeisBenchModel:
             ) from error
         return cls(loaded.eval(), name)
 
-    def probabilities(self, windows: Sequence[Window]) -> Probabilities:
+    def probabilities(self, windows: Sequence[InputWindow]) -> Probabilities:
         """See `Rival`. Windows shorter than the model's are padded with zeros on both sides."""
         return [self._window(window) for window in windows]
 
-    def _window(self, window: Window) -> NDArray[np.float32]:
+    def _window(self, window: InputWindow) -> NDArray[np.float32]:
         from obspy import Stream, Trace, UTCDateTime
 
         n_stations, _, n = window.waveforms.shape

@@ -18,7 +18,7 @@ from phaseno_peft.campaign.labels import triangles
 from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES
 
 if TYPE_CHECKING:
-    from phaseno_peft.campaign.windows import Window
+    from phaseno_peft.campaign.windows import InputWindow
 
 SAME_ARRIVAL_S = 0.5
 """A trigger on the vertical this near to an S is that S."""
@@ -45,7 +45,7 @@ class StaLta:
     longest_sp_s: float = 15.0
     half_ratio: float = 4.0
 
-    def probabilities(self, windows: Sequence[Window]) -> Probabilities:
+    def probabilities(self, windows: Sequence[InputWindow]) -> Probabilities:
         """See `Rival`."""
         return [np.stack([self._station(x) for x in window.waveforms]) for window in windows]
 

@@ -29,6 +29,8 @@ class Run:
     findings: list[Finding] = field(default_factory=list)
     """Grows while the pieces are read."""
     on_findings: OnFindings | None = None
+    before_s: float = 0.0
+    """Length of the runs of its source that come before it."""
 
     @classmethod
     def of(cls, recording: Recording) -> Run:

@@ -7,6 +7,7 @@ once.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -63,14 +64,15 @@ class Runs:
         self._failures: list[CampaignError] = []
 
     @property
-    def spans_s(self) -> list[float]:
-        """Length of each run by its headers, in real seconds, also of those that will prove useless."""
-        return [(max(h.end_ns for h in group) - group[0].start_ns) * 1e-9 for group in self._groups]
+    def duration_s(self) -> float:
+        """Real length of all runs by their headers, also of those that will prove useless."""
+        return sum(_span_s(group) for group in self._groups)
 
     def __iter__(self) -> Iterator[Run]:
         try:
             names = recording_names([[(UTCDateTime(ns=h.start_ns), h.name) for h in group] for group in self._groups])
-            for name, group in zip(names, self._groups, strict=True):
+            ends_s = itertools.accumulate(_span_s(group) for group in self._groups)
+            for name, group, end_s in zip(names, self._groups, ends_s, strict=True):
                 try:
                     run = self._run(name, group)
                 except UnreadableFileError:
@@ -79,7 +81,7 @@ class Runs:
                     self._failures.append(error)
                     continue
                 self._tell(run.findings)
-                run.on_findings = self._tell
+                run.on_findings, run.before_s = self._tell, end_s - _span_s(group)
                 self.prepared.append(run)
                 yield run
             if not self.prepared:
@@ -109,8 +111,7 @@ class Runs:
             self._on_findings(new)
 
     def _run(self, name: str, group: Sequence[Header]) -> Run:
-        span_s = (max(h.end_ns for h in group) - group[0].start_ns) * 1e-9
-        if span_s * self._preprocessing.time_scale <= INSPECTED_S:
+        if _span_s(group) * self._preprocessing.time_scale <= INSPECTED_S:
             return Run.of(prepare(self._stream(group), self._stations, self._preprocessing, name))
         return LongRun(name, group, self._index, self._stations, self._preprocessing).run()
 
@@ -126,6 +127,10 @@ class Runs:
                 start = UTCDateTime(ns=header.start_ns + round(at * 1e9 / header.rate_hz))
                 traces.append(Trace(samples, {**codes, "sampling_rate": header.rate_hz, "starttime": start}))
         return Stream(traces)
+
+
+def _span_s(group: Sequence[Header]) -> float:
+    return (max(h.end_ns for h in group) - group[0].start_ns) * 1e-9
 
 
 def _groups(headers: Sequence[Header]) -> list[list[Header]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from obspy import UTCDateTime
@@ -12,6 +12,7 @@ from obspy import UTCDateTime
 from phaseno_peft.campaign.catalog import LabelledPick
 from phaseno_peft.campaign.coordinates import scaled_coordinates
 from phaseno_peft.campaign.labels import event_end, known_samples, triangles
+from phaseno_peft.campaign.recording import Recording
 from phaseno_peft.campaign.stretch import Stretch
 from phaseno_peft.contract import PHASES, Frame, Preprocessing
 
@@ -29,6 +30,7 @@ EVENT_PART = 0.5
 """Part of a training epoch that holds events, where there is noise to balance them."""
 CUT_OFF_PART = 0.25
 """Part of the event windows of training that begin or end anywhere, also inside the event."""
+_ALL = slice(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,8 @@ class WindowLabel:
 
 
 @dataclass(frozen=True)
-class Window:
-    """What the network sees and what it shall say, for every station that lives in the window."""
+class InputWindow:
+    """What the network sees of every station that lives in the window."""
 
     name: str
     """"<recording>@<first sample>"."""
@@ -55,6 +57,12 @@ class Window:
     """[station, component (E, N, Z), sample] float32, normalised."""
     coordinates: np.ndarray
     """[station, 2] float32."""
+
+
+@dataclass(frozen=True)
+class Window(InputWindow):
+    """What the network sees and what it shall say."""
+
     labels: tuple[WindowLabel, ...]
     targets: np.ndarray
     """[station, phase, sample] float32 triangles."""
@@ -86,37 +94,54 @@ def normalise(samples: np.ndarray, recorded: np.ndarray) -> np.ndarray:
     return np.asarray(np.where(single, waveforms.sum(-2, keepdims=True), waveforms), np.float32)
 
 
-def cut_window(stretch: Stretch, first_sample: int, frame: Frame, preprocessing: Preprocessing) -> Window:
-    """The window that begins at a sample of the stretch; where it passes the stretch's ends it is zero-padded.
+def input_window(
+    recording: Recording, first_sample: int, frame: Frame, preprocessing: Preprocessing, rows: slice | list[int] = _ALL
+) -> InputWindow:
+    """The window that begins at a sample of the recording; where it passes the recording's ends it is zero-padded.
 
-    Stations without a living trace in the window are left out. A label needs its pick to lie in the window on recorded
-    samples of a station of the window.
+    Stations without a living trace in the window are left out, and those that are not among `rows`.
     """
-    recording, n = stretch.recording, preprocessing.window_samples
+    return _cut(recording, first_sample, frame, preprocessing, rows)[0]
+
+
+def cut_window(stretch: Stretch, first_sample: int, frame: Frame, preprocessing: Preprocessing) -> Window:
+    """`input_window` with labels and targets.
+
+    A label needs its pick to lie in the window on recorded samples of a station of the window.
+    """
+    window, seen = _cut(stretch.recording, first_sample, frame, preprocessing, _ALL)
+    n = preprocessing.window_samples
+    labels, targets, known, is_noise = _labels(stretch, first_sample, window.station_ids, seen, n)
+    given = {each.name: getattr(window, each.name) for each in fields(InputWindow)}
+    return Window(**given, labels=labels, targets=targets, known=known, is_noise=is_noise)
+
+
+def _cut(
+    recording: Recording, first_sample: int, frame: Frame, preprocessing: Preprocessing, rows: slice | list[int]
+) -> tuple[InputWindow, np.ndarray]:
+    """The window, and where its stations were recorded [station, sample]."""
+    n = preprocessing.window_samples
     begin, end = max(0, first_sample), min(recording.n_samples, first_sample + n)
-    shape = (len(recording.stations), 3, n)
+    among = recording.stations[rows] if isinstance(rows, slice) else tuple(recording.stations[row] for row in rows)
+    shape = (len(among), 3, n)
     samples, recorded = np.zeros(shape, np.float32), np.zeros(shape, bool)
     if end > begin:
         inside = slice(begin - first_sample, end - first_sample)
-        samples[..., inside] = recording.samples[..., begin:end]
-        recorded[..., inside] = recording.recorded[..., begin:end]
+        samples[..., inside] = recording.samples[..., begin:end][rows]
+        recorded[..., inside] = recording.recorded[..., begin:end][rows]
     waveforms = normalise(samples, recorded)
-    alive = [i for i in range(len(recording.stations)) if waveforms[i].any()]
-    stations = [recording.stations[i] for i in alive]
-    seen: np.ndarray = np.any(recorded[alive], axis=1)  # [station, sample]
-    labels, targets, known, is_noise = _labels(stretch, first_sample, [s.station_id for s in stations], seen, n)
-    return Window(
+    alive = [i for i in range(len(among)) if waveforms[i].any()]
+    stations = [among[i] for i in alive]
+    seen: np.ndarray = np.any(recorded[alive], axis=1)
+    window = InputWindow(
         name=f"{recording.name}@{recording.first_sample + first_sample}",
         start=recording.start + first_sample / recording.rate_hz,
         rate_hz=recording.rate_hz,
         station_ids=tuple(s.station_id for s in stations),
         waveforms=waveforms[alive],
         coordinates=scaled_coordinates(stations, frame, preprocessing.time_scale),
-        labels=labels,
-        targets=targets,
-        known=known,
-        is_noise=is_noise,
     )
+    return window, seen
 
 
 def fixed_windows(

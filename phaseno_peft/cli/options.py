@@ -65,6 +65,9 @@ MaxMinutesOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of split, windows and training.")]
+SkipUnreadableOption = Annotated[
+    bool, typer.Option("--skip-unreadable", help="Leave out files that cannot be read, name them, and do the rest.")
+]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the output file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No messages, only results and errors.")]

@@ -15,6 +15,7 @@ from phaseno_peft.cli.options import (
     JsonOption,
     OverwriteOption,
     QuietOption,
+    SkipUnreadableOption,
     StationsOption,
     check_output,
 )
@@ -50,10 +51,6 @@ def pick(
     merge: Annotated[
         Literal["mean", "median", "max"], typer.Option("--merge", help="How overlapping windows are combined.")
     ] = "mean",
-    preprocessing: Annotated[
-        Literal["campaign-v1", "upstream-v1"],
-        typer.Option("--preprocessing", help="upstream-v1: with --frozen, for comparing with upstream's own picks."),
-    ] = "campaign-v1",
     format_name: Annotated[
         Literal["csv", "quakeml", "scml", "nordic", "nlloc", "hypodd", "snuffler", "phasenet", "gamma", "pyocto"]
         | None,
@@ -61,6 +58,7 @@ def pick(
     ] = None,
     backbone: BackboneOption = None,
     channels: ChannelsOption = None,
+    skip_unreadable: SkipUnreadableOption = False,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -70,10 +68,9 @@ def pick(
     Example: phaseno-peft pick continuous --stations stations.xml --adapter samba-nz --out picks.csv
     """
     from phaseno_peft.backbone import EMBEDDED
-    from phaseno_peft.campaign import read_stations, read_waveforms
+    from phaseno_peft.campaign import read_stations
     from phaseno_peft.errors import PhasenoPeftError
     from phaseno_peft.picking import Picker, load_adapter
-    from phaseno_peft.picking.streams import classify_files
     from phaseno_peft.picks.pick_list import format_of
 
     terminal = Terminal(quiet=quiet)
@@ -82,18 +79,17 @@ def pick(
     as_format = format_name or format_of(out)
     check_output(out, None, "", overwrite=overwrite)
     table = read_stations(stations)
-    streams = read_waveforms(waveforms, channels)
     picker = Picker.load(backbone or EMBEDDED) if adapter is None else load_adapter(adapter, backbone=backbone)
     with terminal.bar("picking") as update:
-        found = classify_files(
-            picker,
-            streams,
+        found = picker.classify(
+            waveforms,
             table,
             P_threshold=p_threshold,
             S_threshold=s_threshold,
             stride_s=stride_s,
             merge=merge,
-            preprocessing=preprocessing,
+            channels=channels,
+            skip_unreadable=skip_unreadable,
             progress=update,
             on_findings=terminal.tell,
         )

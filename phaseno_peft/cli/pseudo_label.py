@@ -15,6 +15,7 @@ from phaseno_peft.cli.options import (
     OverwriteOption,
     PhasenetWeightsOption,
     QuietOption,
+    SkipUnreadableOption,
     StationsOption,
     check_output,
 )
@@ -52,6 +53,7 @@ def pseudo_label(
     s_threshold: Annotated[float | None, typer.Option("--s-threshold", min=0, max=1, help="As for P.")] = None,
     phasenet_weights: PhasenetWeightsOption = None,
     channels: ChannelsOption = None,
+    skip_unreadable: SkipUnreadableOption = False,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -63,7 +65,7 @@ def pseudo_label(
 
     Example: phaseno-peft pseudo-label waveforms --stations stations.xml --out picks.xml
     """
-    from phaseno_peft.campaign import read_stations, read_waveforms
+    from phaseno_peft.campaign import read_stations
     from phaseno_peft.labelling import load_teacher
     from phaseno_peft.labelling import pseudo_label as label
     from phaseno_peft.labelling.catalogue import write_catalog
@@ -74,7 +76,6 @@ def pseudo_label(
     endings = [ending for name in EVENT_FORMATS for ending in FORMATS[name]]
     check_output(out, endings, f"A catalogue has events: use {', '.join(endings)}.", overwrite=overwrite)
     table = read_stations(stations)
-    streams = read_waveforms(waveforms, channels)
     asked = load_teacher(
         teacher,
         adapter=adapter,
@@ -84,9 +85,11 @@ def pseudo_label(
     )
     with terminal.bar("picking") as update:
         found = label(
-            streams,
+            waveforms,
             table,
             asked,
+            channels=channels,
+            skip_unreadable=skip_unreadable,
             associator=associator,
             on_stage=terminal.say,
             progress=update,

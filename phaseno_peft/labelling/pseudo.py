@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from obspy import Stream
-
 from phaseno_peft.campaign import Finding, StationTable
+from phaseno_peft.campaign.run import OnFindings
+from phaseno_peft.campaign.runs import Runs
+from phaseno_peft.campaign.sources import Source
+from phaseno_peft.campaign.waveform_files import ChannelMap
 from phaseno_peft.contract import PHASES
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.labelling.catalogue import to_catalog
 from phaseno_peft.labelling.coincidence import Coincidence, LabelledEvent, coincide, kept_and_left
 from phaseno_peft.labelling.teachers import Teacher
-from phaseno_peft.picking.streams import OnFindings, Progress, pick_recordings
+from phaseno_peft.picking.annotations import Progress, picks_of
 from phaseno_peft.picks import PickList
 
 if TYPE_CHECKING:
@@ -56,31 +59,40 @@ class PseudoLabels:
 
 
 def pseudo_label(
-    streams: Mapping[str, Stream],
+    source: Source,
     stations: StationTable,
     teacher: Teacher,
     *,
+    channels: ChannelMap | str | Path | None = None,
+    skip_unreadable: bool = False,
     associator: Associator = "coincidence",
     rule: Coincidence | None = None,
     on_stage: Callable[[str], None] | None = None,
     progress: Progress | None = None,
     on_findings: OnFindings | None = None,
 ) -> PseudoLabels:
-    """Return the events of all streams, those that overlap or touch taken as one record.
+    """Return the events of all records, which `Picker.iter_annotations` says how to give.
 
     What could not be used is left out and stands in the result's `findings`; `on_findings` gets them as soon as they
-    are known.
-
-    Raises `CampaignError` for streams and stations that do not fit, and `PhasenoPeftError` where no event is left: the
-    message says what the teacher found.
+    are known. Raises `CampaignError` for records and stations that do not fit, and `PhasenoPeftError` where no event is
+    left: the message says what the teacher found.
     """
     say = on_stage or log.info
     k = teacher.preprocessing.time_scale
     rule = rule or Coincidence().for_time_scale(k)
-    picks, recordings = pick_recordings(teacher.picks, streams, stations, teacher.preprocessing, progress, on_findings)
+    runs = Runs(
+        source,
+        stations,
+        teacher.preprocessing,
+        channels=channels,
+        skip_unreadable=skip_unreadable,
+        on_findings=on_findings,
+    )
+    picks = picks_of(teacher.annotations(runs, progress))
+    picks.findings = runs.findings
     found = Counter(pick.phase for pick in picks)
     said = f"{found['P']} P and {found['S']} S picks"
-    say(f"{teacher.name}: {said} in {len(recordings)} recordings; associating by {associator}")
+    say(f"{teacher.name}: {said} in {len(runs.prepared)} recordings; associating by {associator}")
     if associator == "pyocto":
         from phaseno_peft.labelling.pyocto_events import associate
 
@@ -93,5 +105,5 @@ def pseudo_label(
             f"{rule.fewest_stations} stations. Lower the thresholds with --p-threshold and --s-threshold, or take "
             "another teacher."
         )
-    hours = sum(recording.duration_s for recording in recordings) / 3600.0
+    hours = sum(run.duration_s for run in runs.prepared) / 3600.0
     return PseudoLabels(teacher.name, associator, tuple(events), picks, hours, picks.findings)

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from phaseno_peft.backbone import EMBEDDED
 from phaseno_peft.baselines import Rival, load_rivals
-from phaseno_peft.campaign import Recording, StationTable
-from phaseno_peft.contract import BackboneDefaults, Preprocessing
+from phaseno_peft.campaign import StationTable
+from phaseno_peft.campaign.run import Run
+from phaseno_peft.campaign.runs import Runs
+from phaseno_peft.contract import Preprocessing
 from phaseno_peft.errors import PhasenoPeftError
-from phaseno_peft.picking.inference import merge_windows, sliding_windows
-from phaseno_peft.picking.picker import TAPER_S, Annotation, Picker, load_adapter, picks_of
-from phaseno_peft.picks import PickList
-
-Progress = Callable[[int, int], None]
+from phaseno_peft.picking.annotations import Annotation, Progress, annotate_run, with_progress
+from phaseno_peft.picking.picker import Picker, load_adapter
 
 
 class Teacher(Protocol):
-    """Anything that picks a prepared record."""
+    """Anything that gives probabilities of prepared records."""
 
     @property
     def name(self) -> str:
@@ -30,8 +29,8 @@ class Teacher(Protocol):
     def preprocessing(self) -> Preprocessing:
         """How records are prepared for it."""
 
-    def picks(self, recording: Recording, progress: Progress | None = None) -> PickList:
-        """Picks of one record, in time order."""
+    def annotations(self, runs: Runs | Sequence[Run], progress: Progress | None = None) -> Iterator[Annotation]:
+        """Blocks of probabilities, with the thresholds that make them picks."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +49,12 @@ class PickerTeacher:
     @property
     def preprocessing(self) -> Preprocessing:
         """The adapter's, or the default."""
-        contract = self.picker.contract()
-        return contract.preprocessing if contract else Preprocessing()
+        return self.picker.preprocessing
 
-    def picks(self, recording: Recording, progress: Progress | None = None) -> PickList:
+    def annotations(self, runs: Runs | Sequence[Run], progress: Progress | None = None) -> Iterator[Annotation]:
         """See `Teacher`."""
-        annotation = self.picker.annotate_recording(recording, progress=progress)
-        given = {f"{phase}_threshold": value for phase, value in self.thresholds.items()}
-        return self.picker.picks(annotation, **given)
+        for annotation in self.picker.annotations(runs, progress=progress):
+            yield replace(annotation, thresholds={**annotation.thresholds, **self.thresholds})
 
 
 @dataclass(frozen=True)
@@ -77,20 +74,16 @@ class RivalTeacher:
         """The default."""
         return Preprocessing()
 
-    def picks(self, recording: Recording, progress: Progress | None = None) -> PickList:
+    def annotations(self, runs: Runs | Sequence[Run], progress: Progress | None = None) -> Iterator[Annotation]:
         """See `Teacher`."""
-        preprocessing, defaults = self.preprocessing, BackboneDefaults()
-        pairs = sliding_windows(recording, StationTable(recording.stations).frame(), preprocessing)
-        found = []
-        for done, (_, window) in enumerate(pairs, start=1):
-            found += self.rival.probabilities([window])
-            if progress is not None:
-                progress(done, len(pairs))
-        taper = round(TAPER_S * preprocessing.network_rate_hz)
-        annotation = Annotation(recording, merge_windows(recording, pairs, found, "mean", taper))
-        distance = round(defaults.min_distance_s * preprocessing.network_rate_hz)
         thresholds = {**self.rival.thresholds, **self.thresholds}
-        return picks_of(annotation, thresholds, distance, defaults.uncertainty_factor, self.name)
+        for run, report in with_progress(runs, progress):
+            parts = [(list(range(len(run.stations))), StationTable(run.stations).frame())]
+            blocks = annotate_run(
+                run, parts, self.rival.probabilities, self.preprocessing, batch_stations=1, progress=report
+            )
+            for recording, found in blocks:
+                yield Annotation(recording, found, self.name, None, thresholds)
 
 
 def load_teacher(

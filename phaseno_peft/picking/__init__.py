@@ -7,8 +7,9 @@ from phaseno_peft.picks import Pick, PickList
 from phaseno_peft.picks.peaks import find_picks
 
 if TYPE_CHECKING:
-    from phaseno_peft.picking.picker import Annotation, Picker, load_adapter
+    from phaseno_peft.picking.annotations import Annotation, picks_of
+    from phaseno_peft.picking.picker import Picker, load_adapter
 else:
     __getattr__, __dir__, _ = lazy_names(__name__)
 
-__all__ = ["Annotation", "Pick", "PickList", "Picker", "find_picks", "load_adapter"]
+__all__ = ["Annotation", "Pick", "PickList", "Picker", "find_picks", "load_adapter", "picks_of"]

@@ -5,10 +5,10 @@ For picking, judging and the training of adapters; pre-training stacks its windo
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -19,14 +19,15 @@ from phaseno_peft.campaign import (
     Finding,
     Recording,
     StationTable,
-    Stretch,
-    Window,
-    cut_window,
     edges,
     scaled_coordinates,
 )
+from phaseno_peft.campaign.station import Station
+from phaseno_peft.campaign.windows import InputWindow
 from phaseno_peft.contract import PHASES, Frame, Preprocessing
 from phaseno_peft.errors import PhasenoPeftError
+
+AnyWindow = TypeVar("AnyWindow", bound=InputWindow)
 
 BATCH_STATIONS = 24
 """Stations of all windows that go through the network together; more costs memory and gains nothing on two cores."""
@@ -38,27 +39,26 @@ from the centre picks are what they are at 100 km, at 1,000 km a sixth of them c
 
 
 def networks(
-    recording: Recording, trained: Frame | None, preprocessing: Preprocessing
-) -> tuple[list[tuple[Recording, Frame]], list[Finding]]:
-    """(part of the recording, its frame) of every network that is picked on its own, and what is to be said of it.
+    stations: Sequence[Station], trained: Frame | None, preprocessing: Preprocessing
+) -> tuple[list[tuple[list[int], Frame]], list[Finding]]:
+    """(rows of stations, their frame) of every network that is picked on its own, and what is to be said of it.
 
     A frame is centred on the stations that recorded, as in training: what else a station table lists is not seen. In
-    the reach of the frame an adapter was `trained` with, that frame is used. A recording is one network unless its
-    stations lie too wide apart; then stations that hear each other make one.
+    the reach of the frame an adapter was `trained` with, that frame is used. Stations are one network unless they lie
+    too wide apart; then those that hear each other make one.
     """
     edge_limit_km = trained.edge_limit_km if trained else Frame(0.0, 0.0).edge_limit_km
-    own = StationTable(recording.stations).frame(edge_limit_km)
-    units = scaled_coordinates(recording.stations, own, preprocessing.time_scale)
+    own = StationTable(stations).frame(edge_limit_km)
+    units = scaled_coordinates(stations, own, preprocessing.time_scale)
     if np.abs(units - 0.5).max() <= WIDEST_UNITS:
-        parts = [(recording, own)]
+        parts = [(list(range(len(stations))), own)]
     else:
         groups = _connected(edges(units, edge_limit_km), len(units))
-        alone = [_only(recording, rows) for rows in groups]
-        parts = [(part, StationTable(part.stations).frame(edge_limit_km)) for part in alone]
+        parts = [(rows, StationTable([stations[row] for row in rows]).frame(edge_limit_km)) for rows in groups]
     if trained is None:
         return parts, []
-    framed = [(part, trained if _is_near(frame, trained) else frame) for part, frame in parts]
-    elsewhere = [part.station_ids[0] for part, frame in framed if frame is not trained]
+    framed = [(rows, trained if _is_near(frame, trained) else frame) for rows, frame in parts]
+    elsewhere = [stations[rows[0]].station_id for rows, frame in framed if frame is not trained]
     findings = [
         Finding(
             "warning",
@@ -80,22 +80,12 @@ def _connected(joined: NDArray[np.int64], n: int) -> list[list[int]]:
     return [np.flatnonzero(label == group).tolist() for group in range(int(label.max()) + 1)]
 
 
-def _only(recording: Recording, rows: list[int]) -> Recording:
-    return dataclasses.replace(
-        recording,
-        stations=tuple(recording.stations[row] for row in rows),
-        samples=recording.samples[rows],
-        recorded=recording.recorded[rows],
-        components=tuple(recording.components[row] for row in rows),
-    )
-
-
 def _is_near(own: Frame, trained: Frame) -> bool:
     east = abs((own.center_longitude_deg - trained.center_longitude_deg + 180) % 360 - 180)
     return max(abs(own.center_latitude_deg - trained.center_latitude_deg), east) <= FARTHEST_FRAME_DEG
 
 
-def network_input(windows: Sequence[Window], edge_limit_km: float) -> tuple[torch.Tensor, StationGraph]:
+def network_input(windows: Sequence[InputWindow], edge_limit_km: float) -> tuple[torch.Tensor, StationGraph]:
     """Waveforms [station, 3, sample] of all windows stacked, and their disjoint graph."""
     waveforms = torch.from_numpy(np.concatenate([window.waveforms for window in windows]))
     graph = StationGraph.stack(
@@ -104,9 +94,9 @@ def network_input(windows: Sequence[Window], edge_limit_km: float) -> tuple[torc
     return waveforms, graph
 
 
-def batches(windows: Sequence[Window], stations: int = BATCH_STATIONS) -> Iterator[list[Window]]:
+def batches(windows: Iterable[AnyWindow], stations: int = BATCH_STATIONS) -> Iterator[list[AnyWindow]]:
     """Consecutive windows of at most `stations` stations together, at least one window each."""
-    batch: list[Window] = []
+    batch: list[AnyWindow] = []
     size = 0
     for window in windows:
         if batch and size + len(window.station_ids) > stations:
@@ -120,7 +110,7 @@ def batches(windows: Sequence[Window], stations: int = BATCH_STATIONS) -> Iterat
 
 def window_probabilities(
     model: torch.nn.Module,
-    windows: Sequence[Window],
+    windows: Sequence[InputWindow],
     edge_limit_km: float,
     progress: Callable[[int, int], None] | None = None,
     *,
@@ -143,8 +133,9 @@ def window_probabilities(
                 stacked = torch.sigmoid(logits).float().cpu().numpy()
                 if not may_diverge and not np.isfinite(stacked).all():
                     raise PhasenoPeftError(
-                        f"the network's answer to window {len(found)} and its neighbours is not finite. Do not use "
-                        "this adapter or backbone; check the record for samples near the limits of its kind of number."
+                        f"the network's answer to window {batch[0].name} and its neighbours is not finite. Do not "
+                        "use this adapter or backbone; "
+                        "check the record for samples near the limits of its kind of number."
                     )
                 ends = np.cumsum([len(window.station_ids) for window in batch])
                 found.extend(np.split(stacked, ends[:-1]))
@@ -156,12 +147,10 @@ def window_probabilities(
     return found
 
 
-def sliding_windows(
-    recording: Recording, frame: Frame, preprocessing: Preprocessing, stride_s: float | None = None
-) -> list[tuple[int, Window]]:
-    """(first sample, window) of the windows that cover a record, half a window apart unless `stride_s` (real) is given.
+def window_starts(n_samples: int, preprocessing: Preprocessing, stride_s: float | None = None) -> Sequence[int]:
+    """First samples of the windows that cover a record, half a window apart unless `stride_s` (real) is given.
 
-    Windows without a living station are left out. Raises `PhasenoPeftError` for an impossible stride.
+    The last window ends with the record. Raises `PhasenoPeftError` for an impossible stride.
     """
     n = preprocessing.window_samples
     stride = n // 2 if stride_s is None else round(stride_s * preprocessing.rate_hz)
@@ -170,22 +159,35 @@ def sliding_windows(
             f"`stride_s` is {stride_s}; it should be between {1 / preprocessing.rate_hz:g} and "
             f"{preprocessing.window_s:g} s, the length of a window."
         )
-    stretch = Stretch(recording, (), ())
-    last = recording.n_samples - n
-    starts = [*range(0, max(last, 0), stride), last] if last > 0 else [0]
-    windows = [cut_window(stretch, start, frame, preprocessing) for start in starts]
-    return [(start, window) for start, window in zip(starts, windows, strict=True) if window.station_ids]
+    last = n_samples - n
+    return [*range(0, last, stride), last] if last > 0 else [0]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedWindow:
+    """Probabilities of a window, and where it lies in a record."""
+
+    start: int
+    """First sample."""
+    station_ids: tuple[str, ...]
+    probabilities: NDArray[np.float32]
+    """[station, 2 (P, S), sample]"""
+
+    @property
+    def end(self) -> int:
+        """One sample after the last."""
+        return self.start + int(self.probabilities.shape[-1])
 
 
 def merge_windows(
     recording: Recording,
-    windows: Sequence[tuple[int, Window]],
-    probabilities: Sequence[NDArray[np.float32]],
+    windows: Sequence[JudgedWindow],
     merge: Literal["mean", "median", "max"],
     taper_samples: int,
 ) -> NDArray[np.float32]:
     """Probabilities [station, 2, sample] of a record from those of its windows; NaN where no window or no sample is.
 
+    Starts of windows count from the record's first sample; a window may begin before it and end behind the record.
     mean: window ends weigh less over `taper_samples`, so that a sample is judged by windows that see around it.
     median and max: plain, over the windows that cover a sample.
     """
@@ -194,25 +196,26 @@ def merge_windows(
     shape = (len(recording.stations), len(PHASES), size)
     if merge == "mean":
         total, weight = np.zeros(shape, np.float64), np.zeros((shape[0], 1, size))
-        for (start, window), found in zip(windows, probabilities, strict=True):
-            n = min(found.shape[-1], size - start)
-            ramp = np.minimum(np.arange(1, found.shape[-1] + 1), np.arange(found.shape[-1], 0, -1)) / (
-                taper_samples + 1
-            )
+        for window in windows:
+            n = window.probabilities.shape[-1]
+            ramp = np.minimum(np.arange(1, n + 1), np.arange(n, 0, -1)) / (taper_samples + 1)
             rows = [row[station_id] for station_id in window.station_ids]
-            share = np.minimum(ramp, 1.0)[:n]
-            total[rows, :, start : start + n] += found[..., :n] * share
-            weight[rows, :, start : start + n] += share
+            first, last = max(window.start, 0), min(window.end, size)
+            inside = slice(first - window.start, last - window.start)
+            share = np.minimum(ramp, 1.0)[inside]
+            total[rows, :, first:last] += window.probabilities[..., inside] * share
+            weight[rows, :, first:last] += share
         merged = np.divide(total, weight, out=np.full(shape, np.nan), where=weight > 0).astype(np.float32)
     elif merge in ("median", "max"):
         merged = np.full(shape, np.nan, np.float32)
-        edges = sorted({0, size, *(s for s, _ in windows), *(min(s + w.waveforms.shape[-1], size) for s, w in windows)})
-        for begin, end in itertools.pairwise(edges):
+        bounds = {0, size, *(min(max(at, 0), size) for window in windows for at in (window.start, window.end))}
+        for begin, end in itertools.pairwise(sorted(bounds)):
             stack: dict[int, list[NDArray[np.float32]]] = {}
-            for (start, window), found in zip(windows, probabilities, strict=True):
-                if start <= begin and end <= start + found.shape[-1]:
+            for window in windows:
+                if window.start <= begin and end <= window.end:
+                    inside = slice(begin - window.start, end - window.start)
                     for i, station_id in enumerate(window.station_ids):
-                        stack.setdefault(row[station_id], []).append(found[i, :, begin - start : end - start])
+                        stack.setdefault(row[station_id], []).append(window.probabilities[i, :, inside])
             for i, layers in stack.items():
                 merged[i, :, begin:end] = np.median(layers, 0) if merge == "median" else np.max(layers, 0)
     else:

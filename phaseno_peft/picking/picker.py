@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -18,81 +19,41 @@ from phaseno_peft.backbone import (
     EMBEDDED,
     PhaseNO,
     PhaseNOConfig,
-    StationGraph,
     backbone_info,
     fingerprint,
     load_backbone,
 )
 from phaseno_peft.backbone.weights import apply_state
-from phaseno_peft.campaign import (
-    Recording,
-    StationTable,
-    merge_upstream,
-    prepare,
-    read_stations,
-    upstream_windows,
-)
-from phaseno_peft.campaign.findings import condense, warnings_first
-from phaseno_peft.contract import EDGE_LIMIT_KM, PHASES, BackboneDefaults, Contract, Preprocessing, tensors_sha256
+from phaseno_peft.campaign import Recording, StationTable, read_stations
+from phaseno_peft.campaign.findings import Finding, condense
+from phaseno_peft.campaign.run import OnFindings, Run
+from phaseno_peft.campaign.runs import Runs
+from phaseno_peft.campaign.sources import Source
+from phaseno_peft.campaign.waveform_files import ChannelMap
+from phaseno_peft.campaign.windows import InputWindow
+from phaseno_peft.contract import PHASES, Contract, Preprocessing, tensors_sha256
 from phaseno_peft.cr_lora import CRLoraSettings, ResidentAdapter, attach, selected_adapter
 from phaseno_peft.cr_lora.attach import make_resident
 from phaseno_peft.cr_lora.resident import changing, not_resident, prepare_layers
-from phaseno_peft.errors import AdapterError, BackboneError
+from phaseno_peft.errors import AdapterError, BackboneError, CampaignError
 from phaseno_peft.library.store import StoredAdapter, read_adapter
-from phaseno_peft.picking.inference import merge_windows, networks, sliding_windows, window_probabilities
-from phaseno_peft.picks import Pick, PickList
-from phaseno_peft.picks.peaks import find_picks
+from phaseno_peft.picking.annotations import (
+    BLOCK_S,
+    Annotation,
+    Merge,
+    Progress,
+    annotate_run,
+    picks_of,
+    with_progress,
+)
+from phaseno_peft.picking.inference import networks, window_probabilities
+from phaseno_peft.picks import PickList
 from phaseno_peft.station_ids import station_fields
 
 if TYPE_CHECKING:
-    from obspy import Inventory, Stream
+    from obspy import Inventory, Stream, Trace
 
 log = logging.getLogger(__name__)
-TAPER_S = 2.0
-"""Window ends (network's time) count less and less where another window covers them: context is missing there."""
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """Probabilities of a whole record: what `annotate` and `classify` are made from."""
-
-    recording: Recording
-    probabilities: NDArray[np.float32]
-    """[station, 2 (P, S), sample], NaN where a station was not recorded."""
-    creator: str = "frozen"
-    """Adapter or backbone that made it, as `PickList.creator` says it."""
-    contract: Contract | None = None
-    """The adapter's, None without one."""
-    thresholds: Mapping[str, float] = field(default_factory=lambda: BackboneDefaults().thresholds)
-    """Phase -> probability above which a peak is a pick."""
-
-
-def picks_of(
-    annotation: Annotation,
-    thresholds: Mapping[str, float],
-    min_distance_samples: int,
-    uncertainty_factor: Mapping[str, float],
-    creator: str,
-) -> PickList:
-    """Picks of an annotation at one threshold a phase, in time order."""
-    recording = annotation.recording
-    picks = PickList(creator=creator, findings=warnings_first(recording.findings))
-    for station, curves in zip(recording.stations, annotation.probabilities, strict=True):
-        for phase, curve in zip(PHASES, curves, strict=True):
-            positions, heights, half_widths = find_picks(curve, thresholds[phase], min_distance_samples)
-            for position, height, half_width in zip(positions, heights, half_widths, strict=True):
-                picks.append(
-                    Pick(
-                        trace_id=station.station_id,
-                        phase=phase,
-                        time=recording.start + float(position) / recording.rate_hz,
-                        probability=float(height),
-                        uncertainty_s=float(half_width) * uncertainty_factor[phase] / recording.rate_hz,
-                    )
-                )
-    return picks.sorted()
-
-
 _Choices = tuple[tuple["Picker", ResidentAdapter | None], ...]
 _CHOSEN: ContextVar[_Choices] = ContextVar("phaseno_peft_chosen_adapters", default=())
 """What `using` chose in this context, of all pickers, the latest last."""
@@ -243,151 +204,206 @@ class Picker:
         with self.using(None):
             yield self
 
-    def annotate(
-        self,
-        stream: Stream,
-        stations: Inventory | StationTable | str | Path,
-        *,
-        stride_s: float | None = None,
-        merge: Literal["mean", "median", "max"] = "mean",
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Stream:
-        """Probabilities as an obspy Stream: one trace a station and phase, channel `P` or `S`, at the network's rate.
-
-        stride_s: real seconds between windows, by default half a window. merge: how overlapping windows are combined.
-        Raises `CampaignError` for streams and stations that do not fit.
-        """
-        from obspy import Stream, Trace
-
-        annotation = self.annotation(stream, stations, stride_s=stride_s, merge=merge, progress=progress)
-        traces = []
-        for station, curves in zip(annotation.recording.stations, annotation.probabilities, strict=True):
-            network, code, location = station_fields(station.station_id)
-            for phase, curve in zip(PHASES, curves, strict=True):
-                header = {
-                    "network": network,
-                    "station": code,
-                    "location": location,
-                    "channel": phase,
-                    "starttime": annotation.recording.start,
-                    "sampling_rate": annotation.recording.rate_hz,
-                }
-                traces.append(Trace(np.ma.masked_invalid(curve) if np.isnan(curve).any() else curve, header))
-        return Stream(traces)
-
     def classify(
         self,
-        stream: Stream,
+        source: Source,
         stations: Inventory | StationTable | str | Path,
         *,
         P_threshold: float | None = None,
         S_threshold: float | None = None,
         stride_s: float | None = None,
-        merge: Literal["mean", "median", "max"] = "mean",
-        progress: Callable[[int, int], None] | None = None,
+        merge: Merge = "mean",
+        block_s: float | None = BLOCK_S,
+        channels: ChannelMap | str | Path | None = None,
+        skip_unreadable: bool = False,
+        progress: Progress | None = None,
+        on_findings: OnFindings | None = None,
     ) -> PickList:
-        """Picks of a stream, in time order; thresholds default to those the adapter chose on its validation events.
+        """Picks of a source, in time order; thresholds default to those the adapter chose on its validation events.
 
-        Raises `CampaignError` for streams and stations that do not fit.
+        What the source may be and how it is read says `iter_annotations`. Raises `CampaignError` for records and
+        stations that do not fit.
         """
-        annotation = self.annotation(stream, stations, stride_s=stride_s, merge=merge, progress=progress)
-        return self.picks(annotation, P_threshold=P_threshold, S_threshold=S_threshold)
+        with self.held():
+            runs = self._runs(source, stations, channels, skip_unreadable, on_findings)
+            blocks = self.annotations(runs, stride_s=stride_s, merge=merge, block_s=block_s, progress=progress)
+        picks = picks_of(blocks, P_threshold=P_threshold, S_threshold=S_threshold)
+        picks.findings = runs.findings
+        return picks
 
-    def annotation(
+    def annotate(
         self,
-        stream: Stream,
+        source: Source,
         stations: Inventory | StationTable | str | Path,
         *,
         stride_s: float | None = None,
-        merge: Literal["mean", "median", "max"] = "mean",
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Annotation:
-        """Probabilities as arrays, with the prepared record they belong to; its warnings are logged."""
-        table = read_stations(stations)
-        with self.held():
-            contract = self.contract()
-            recording = prepare(stream, table, contract.preprocessing if contract else Preprocessing())
-            annotation = self.annotate_recording(recording, stride_s=stride_s, merge=merge, progress=progress)
-        for finding in condense(annotation.recording.findings):
-            if finding.severity == "warning":
-                log.warning("%s", finding.text)
-        return annotation
+        merge: Merge = "mean",
+        channels: ChannelMap | str | Path | None = None,
+        skip_unreadable: bool = False,
+        progress: Progress | None = None,
+        on_findings: OnFindings | None = None,
+    ) -> Stream:
+        """Probabilities as an obspy Stream: one trace a run, station and phase, channel `P` or `S`, at the network's
+        rate. For records that are too long to be held as curves, see `iter_annotations`."""
+        from obspy import Stream
 
-    def annotation_as_upstream(
+        with self.held():
+            runs = self._runs(source, stations, channels, skip_unreadable, on_findings)
+            blocks = self.annotations(runs, stride_s=stride_s, merge=merge, progress=progress)
+        traces: list[Trace] = []
+        curves: list[NDArray[np.float32]] = []
+        first: Annotation | None = None
+        before: Annotation | None = None
+        for block in itertools.chain(blocks, [None]):
+            if first is not None and before is not None and (block is None or not block.continues(before)):
+                traces += _traces(first.recording, np.concatenate(curves, axis=-1))
+                first, curves = None, []
+            if block is not None:
+                first = first or block
+                curves.append(block.probabilities)
+            before = block
+        return Stream(traces)
+
+    def iter_annotations(
         self,
-        stream: Stream,
+        source: Source,
         stations: Inventory | StationTable | str | Path,
         *,
-        center: tuple[float, float] | None = None,
-        edge_limit_km: float = EDGE_LIMIT_KM,
-        accelerometers: Collection[str] = (),
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Annotation:
-        """`annotation` with preprocessing "upstream-v1": as upstream's notebook does it, 10 ms early and all.
+        stride_s: float | None = None,
+        merge: Merge = "mean",
+        block_s: float | None = BLOCK_S,
+        channels: ChannelMap | str | Path | None = None,
+        skip_unreadable: bool = False,
+        progress: Progress | None = None,
+        on_findings: OnFindings | None = None,
+    ) -> Iterator[Annotation]:
+        """Probabilities block by block, in time order, in memory that does not grow with the record.
 
-        For comparing the frozen backbone with published picks; adapters are trained with "campaign-v1" and refused.
-        See `phaseno_peft.campaign.upstream_windows` for the arguments and the errors.
+        source: a file, a folder, several files, an obspy Stream, named Streams, or an iterable of Streams (the answers
+        of an obspy client; they wait in temporary files). Records that overlap or touch are one run, however many files
+        hold them; `picks_of` makes the same picks of any `block_s` (real seconds; None for one block a run).
+        stride_s: real seconds between windows, by default half a window. merge: how overlapping windows are combined.
+        channels: what unknown codes of files mean, see `read_channels`. skip_unreadable: leave out files that cannot be
+        read, which `on_findings` tells, instead of raising `CampaignError`. Findings are logged where nobody asks for
+        them. The adapter in force now is kept to the end.
         """
-        if (adapter := self._in_force()) is not None:
-            raise AdapterError(f"adapter {adapter.name!r} needs preprocessing 'campaign-v1'. Use picker.frozen() here.")
-        cut = upstream_windows(
-            stream, read_stations(stations), center=center, edge_limit_km=edge_limit_km, accelerometers=accelerometers
+        with self.held():
+            runs = self._runs(source, stations, channels, skip_unreadable, on_findings)
+            return self.annotations(runs, stride_s=stride_s, merge=merge, block_s=block_s, progress=progress)
+
+    def annotation(
+        self,
+        source: Source,
+        stations: Inventory | StationTable | str | Path,
+        *,
+        stride_s: float | None = None,
+        merge: Merge = "mean",
+        progress: Progress | None = None,
+    ) -> Annotation:
+        """`iter_annotations` of a source that is one run, as one block. Raises `CampaignError` where it is several."""
+        blocks = self.iter_annotations(
+            source, stations, stride_s=stride_s, merge=merge, block_s=None, progress=progress
         )
-        graph = StationGraph(torch.from_numpy(cut.coordinates), *torch.from_numpy(cut.edges))
-        found = np.zeros((len(cut.starts), len(cut.coordinates), len(PHASES), cut.waveforms.shape[-1]), np.float32)
-        device = next(self.backbone.parameters()).device
-        with torch.inference_mode(), selected_adapter(None):
-            for i in np.flatnonzero(cut.complete):
-                logits = self.backbone(torch.from_numpy(cut.waveforms[i]).to(device), graph.to(device))
-                found[i] = torch.sigmoid(logits).cpu().numpy()
-                if progress is not None:
-                    progress(int(i) + 1, len(found))
-        merged = merge_upstream(cut.starts, found)
-        return self._annotation(cut.recording, merged[..., : cut.recording.n_samples], None)
+        annotation = next(blocks)
+        if (other := next(blocks, None)) is not None:
+            raise CampaignError(
+                f"the records are several runs, one from {annotation.recording.start} and one from "
+                f"{other.recording.start}. Take iter_annotations, or give the records of one."
+            )
+        return annotation
 
     def annotate_recording(
         self,
         recording: Recording,
         *,
         stride_s: float | None = None,
-        merge: Literal["mean", "median", "max"] = "mean",
-        progress: Callable[[int, int], None] | None = None,
+        merge: Merge = "mean",
+        progress: Progress | None = None,
     ) -> Annotation:
         """`annotation` of a record that is already prepared for the adapter in force."""
-        adapter = self._in_force()
+        runs = [Run.of(recording)]
+        return next(self.annotations(runs, stride_s=stride_s, merge=merge, block_s=None, progress=progress))
+
+    def annotations(
+        self,
+        runs: Runs | Sequence[Run],
+        *,
+        stride_s: float | None = None,
+        merge: Merge = "mean",
+        block_s: float | None = BLOCK_S,
+        progress: Progress | None = None,
+    ) -> Iterator[Annotation]:
+        """`iter_annotations` of runs that are prepared for the adapter in force; it is kept to the end."""
+        return self._annotations(self._in_force(), runs, stride_s, merge, block_s, progress)
+
+    def _annotations(
+        self,
+        adapter: ResidentAdapter | None,
+        runs: Runs | Sequence[Run],
+        stride_s: float | None,
+        merge: Merge,
+        block_s: float | None,
+        progress: Progress | None,
+    ) -> Iterator[Annotation]:
         contract = None if adapter is None else adapter.contract
         preprocessing = contract.preprocessing if contract else Preprocessing()
-        parts, findings = networks(recording, contract.frame if contract else None, preprocessing)
-        recording = replace(recording, findings=(*recording.findings, *findings))
-        pairs = [pair for part, frame in parts for pair in sliding_windows(part, frame, preprocessing, stride_s)]
-        with selected_adapter(adapter):
-            windows, edge_limit_km = [window for _, window in pairs], parts[0][1].edge_limit_km
-            found = window_probabilities(self.backbone, windows, edge_limit_km, progress)
-        taper = round(TAPER_S * preprocessing.network_rate_hz)
-        merged = merge_windows(recording, pairs, found, merge, taper)
-        return self._annotation(recording, merged, adapter)
-
-    def _annotation(
-        self, recording: Recording, probabilities: NDArray[np.float32], adapter: ResidentAdapter | None
-    ) -> Annotation:
-        contract = None if adapter is None else adapter.contract
-        thresholds = self.backbone_thresholds if contract is None else contract.thresholds
+        thresholds = dict(self.backbone_thresholds if contract is None else contract.thresholds)
         creator = f"frozen {self.backbone_name}" if adapter is None else adapter.name
-        return Annotation(recording, probabilities, creator, contract, dict(thresholds))
+        for run, report in with_progress(runs, progress):
+            parts, findings = networks(run.stations, contract.frame if contract else None, preprocessing)
+            run.tell(findings)
+            edge_limit_km = parts[0][1].edge_limit_km
+
+            def probabilities(
+                windows: Sequence[InputWindow], edge_limit_km: float = edge_limit_km
+            ) -> Sequence[NDArray[np.float32]]:
+                with selected_adapter(adapter):
+                    return window_probabilities(self.backbone, windows, edge_limit_km)
+
+            for recording, found in annotate_run(
+                run,
+                parts,
+                probabilities,
+                preprocessing,
+                stride_s=stride_s,
+                merge=merge,
+                block_s=block_s,
+                progress=report,
+            ):
+                yield Annotation(recording, found, creator, contract, thresholds)
+
+    def _runs(
+        self,
+        source: Source,
+        stations: Inventory | StationTable | str | Path,
+        channels: ChannelMap | str | Path | None,
+        skip_unreadable: bool,
+        on_findings: OnFindings | None,
+    ) -> Runs:
+        return Runs(
+            source,
+            read_stations(stations),
+            self.preprocessing,
+            channels=channels,
+            skip_unreadable=skip_unreadable,
+            on_findings=on_findings or _log_warnings,
+        )
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How records are prepared for the adapter in force, or for the frozen backbone."""
+        contract = self.contract()
+        return contract.preprocessing if contract else Preprocessing()
 
     def picks(
-        self, annotation: Annotation, *, P_threshold: float | None = None, S_threshold: float | None = None
+        self,
+        annotations: Annotation | Iterable[Annotation],
+        *,
+        P_threshold: float | None = None,
+        S_threshold: float | None = None,
     ) -> PickList:
-        """Picks of an annotation, at the thresholds of what made it unless others are given."""
-        contract, defaults = annotation.contract, BackboneDefaults()
-        thresholds = dict(annotation.thresholds)
-        for phase, given in (("P", P_threshold), ("S", S_threshold)):
-            thresholds[phase] = thresholds[phase] if given is None else given
-        min_distance_s = contract.min_distance_s if contract else defaults.min_distance_s
-        factors = contract.uncertainty_factor if contract else defaults.uncertainty_factor
-        network_rate_hz = contract.preprocessing.network_rate_hz if contract else Preprocessing().network_rate_hz
-        min_distance_samples = round(min_distance_s * network_rate_hz)
-        return picks_of(annotation, thresholds, min_distance_samples, factors, annotation.creator)
+        """`picks_of`: picks of annotations, at the thresholds of what made them unless others are given."""
+        return picks_of(annotations, P_threshold=P_threshold, S_threshold=S_threshold)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Backbone and adapters as plain numbers with their digests: verified again on unpickling."""
@@ -407,6 +423,32 @@ class Picker:
             pickled_adapters,
             in_force and in_force.name,
         )
+
+
+def _traces(recording: Recording, probabilities: NDArray[np.float32]) -> list[Trace]:
+    """One trace a station and phase, with a mask where nothing was recorded."""
+    from obspy import Trace
+
+    traces = []
+    for station, curves in zip(recording.stations, probabilities, strict=True):
+        network, code, location = station_fields(station.station_id)
+        for phase, curve in zip(PHASES, curves, strict=True):
+            header = {
+                "network": network,
+                "station": code,
+                "location": location,
+                "channel": phase,
+                "starttime": recording.start,
+                "sampling_rate": recording.rate_hz,
+            }
+            traces.append(Trace(np.ma.masked_invalid(curve) if np.isnan(curve).any() else curve, header))
+    return traces
+
+
+def _log_warnings(findings: Sequence[Finding]) -> None:
+    for finding in condense(findings):
+        if finding.severity == "warning":
+            log.warning("%s", finding.text)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ from phaseno_peft.errors import PhasenoPeftError
 
 WIDTH_REACH_SAMPLES = 500
 """A side of a peak is followed this far for its half height; bounds the cost on day-long curves."""
+LONGEST_HELD_SAMPLES = 60_000
+"""A curve is held no longer than this (10 min at 100 Hz) in wait for a place that separates its maxima."""
 CENTRE_REACH_SAMPLES = 20
 """Half the base of the labels at the network's rate: a pick lies this near to its maximum."""
 
@@ -47,16 +49,105 @@ def find_picks(
             f"`probability` should be one curve [sample] but has shape {curve.shape}. "
             "Give one station and phase at a time."
         )
+    _check(threshold, min_distance_samples)
+    curve[~np.isfinite(curve)] = np.inf  # an infinite neighbour is never lower: no maximum beside it
+    tops, middles = _maxima(curve, threshold)
+    return _described(curve, tops, middles, min_distance_samples)
+
+
+class PickFinder:
+    """`find_picks` for a curve that comes in pieces: the same picks, wherever it is cut.
+
+    A pick is given out when nothing that may follow can change it. A maximum that is the highest within
+    `min_distance_samples` on both sides separates what lies before from what lies behind it; the curve is held from the
+    last such maximum on, or from the last samples where no maximum stands.
+    """
+
+    def __init__(self, threshold: float, min_distance_samples: int) -> None:
+        _check(threshold, min_distance_samples)
+        self._threshold, self._distance = threshold, min_distance_samples
+        self._reach = max(min_distance_samples, WIDTH_REACH_SAMPLES) + 2
+        self._held = np.zeros(0)
+        self._first = 0
+        """Position of the first held sample."""
+        self._given = -1.0
+        """Maxima up to here have been given out or removed."""
+
+    def push(
+        self, probability: NDArray[np.floating], *, last: bool = False
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """What `find_picks` returns, for the picks that the next samples make certain; all the rest with the `last`.
+
+        Positions count from the first sample of all.
+        """
+        curve = np.concatenate([self._held, np.asarray(probability, np.float64)])
+        curve[~np.isfinite(curve)] = np.inf
+        tops, middles = _maxima(curve, self._threshold)
+        until = np.inf if last else self._certain(curve, tops, middles)
+        found = _described(curve, tops, middles, self._distance, self._given - self._first, until)
+        self._given = max(self._given, until + self._first if until >= 0 else -1.0)
+        keep_from = len(curve) if last else self._keep_from(curve, middles, until)
+        self._held, self._first = curve[keep_from:].copy(), self._first + keep_from
+        return found[0] + (self._first - keep_from), found[1], found[2]
+
+    def _certain(self, curve: NDArray[np.float64], tops: NDArray[np.intp], middles: NDArray[np.float64]) -> float:
+        """The last maximum that separates, -1 without one; the end of a curve that must not be held any longer."""
+        end = _settled_end(curve, self._threshold) - self._reach
+        if len(curve) > LONGEST_HELD_SAMPLES:
+            return float(end)
+        heights = curve[tops]
+        first = np.searchsorted(middles, middles - self._distance, side="left")
+        last = np.searchsorted(middles, middles + self._distance, side="right")
+        for i in range(len(middles) - 1, -1, -1):
+            if middles[i] <= self._given - self._first:
+                break
+            before, behind = heights[first[i] : i], heights[i : last[i]]
+            if middles[i] < end and heights[i] > before.max(initial=-1.0) and heights[i] >= behind.max():
+                return float(middles[i])
+        return -1.0
+
+    def _keep_from(self, curve: NDArray[np.float64], middles: NDArray[np.float64], until: float) -> int:
+        """First sample that maxima which are not certain yet need."""
+        done = max(until, self._given - self._first)
+        needed = min([_settled_end(curve, self._threshold), *middles[middles > done][:1]])
+        if done >= 0 and needed - done <= self._distance:
+            needed = done  # it removes the lower ones behind it again
+        return max(0, int(needed) - self._reach)
+
+
+def _settled_end(curve: NDArray[np.float64], threshold: float) -> int:
+    """First sample of the flat end of a curve, which may be the top of a maximum; its length where it cannot be one."""
+    if not len(curve) or not threshold <= curve[-1] < np.inf:
+        return len(curve)
+    different = np.flatnonzero(curve != curve[-1])
+    return int(different[-1]) + 1 if len(different) else 0
+
+
+def _check(threshold: float, min_distance_samples: int) -> None:
     if not 0.0 <= threshold <= 1.0:
         raise PhasenoPeftError(f"`threshold` should be a probability between 0 and 1 but is {threshold}.")
     if not min_distance_samples >= 0:
         raise PhasenoPeftError(f"`min_distance_samples` should be 0 or more but is {min_distance_samples}.")
-    curve[~np.isfinite(curve)] = np.inf  # an infinite neighbour is never lower: no maximum beside it
+
+
+def _maxima(curve: NDArray[np.float64], threshold: float) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Maxima of at least the threshold, and the middles of their tops."""
     tops, plateaus = signal.find_peaks(curve, plateau_size=1)
     is_pick = (curve[tops] >= threshold) & (curve[tops] > 0.0) & np.isfinite(curve[tops])
     middles = 0.5 * (plateaus["left_edges"] + plateaus["right_edges"])[is_pick].astype(np.float64)
-    tops = tops[is_pick]
-    kept = _greatest_first(middles, curve[tops], min_distance_samples)
+    return tops[is_pick], middles
+
+
+def _described(
+    curve: NDArray[np.float64],
+    tops: NDArray[np.intp],
+    middles: NDArray[np.float64],
+    min_distance_samples: int,
+    after: float = -np.inf,
+    until: float = np.inf,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Positions, heights and half widths of the maxima that stay, of those behind `after` and up to `until`."""
+    kept = _greatest_first(middles, curve[tops], min_distance_samples) & (middles > after) & (middles <= until)
     middles, tops = middles[kept], tops[kept]
     left, right, reached_before, reached_after = _flanks(curve, tops)
     positions = middles + _parabola_shift(curve, tops)
@@ -64,9 +155,9 @@ def find_picks(
     for k in np.flatnonzero(reached_before & reached_after) if reach else ():
         first, last = max(left[k], middles[k] - reach), min(right[k], middles[k] + reach)
         positions[k] = _centre(curve, math.ceil(first), math.floor(last), 0.5 * curve[tops[k]])
-    before, after = positions - left, right - positions
-    both = 0.5 * (before + after)
-    half_widths = np.where(reached_before == reached_after, both, np.where(reached_before, before, after))
+    before, after_top = positions - left, right - positions
+    both = 0.5 * (before + after_top)
+    half_widths = np.where(reached_before == reached_after, both, np.where(reached_before, before, after_top))
     return positions, curve[tops], half_widths
 
 

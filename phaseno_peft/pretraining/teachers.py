@@ -196,18 +196,19 @@ class ModelTeacher:
         return _with_support(confident, ambiguous, recording, stations)
 
     def _pick(self, recording: Recording) -> tuple[PickList, PickList]:
+        from phaseno_peft.campaign.run import Run
         from phaseno_peft.labelling.teachers import PickerTeacher, load_teacher
-        from phaseno_peft.picking import PickList
+        from phaseno_peft.picking import PickList, picks_of
 
         teacher = load_teacher(self.model, phasenet_weights=self.phasenet_weights)
         if not isinstance(teacher, PickerTeacher):
-            return teacher.picks(recording), PickList()
+            return picks_of(teacher.annotations([Run.of(recording)])), PickList()
         _check_window(self.model, teacher)
         picker = teacher.picker
         picker.backbone.to(self.device)
         sure_from = picker.backbone_thresholds
         low = {f"{phase}_threshold": AMBIGUOUS_PART * sure_from[phase] for phase in PHASES}
-        picks = picker.picks(picker.annotate_recording(recording), **low)
+        picks = picks_of(teacher.annotations([Run.of(recording)]), **low)
         confident, ambiguous = PickList(creator=picks.creator), PickList(creator=picks.creator)
         for pick in picks:
             (confident if pick.probability >= sure_from[pick.phase] else ambiguous).append(pick)

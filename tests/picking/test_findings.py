@@ -13,7 +13,7 @@ import pytest
 
 from phaseno_peft.campaign import Finding, read_stations
 from phaseno_peft.picking import PickList, load_adapter
-from phaseno_peft.picking.streams import classify_files
+from phaseno_peft.picking.upstream import annotate_as_upstream
 from phaseno_peft.picks import Pick
 from tests.cli.test_commands import run
 
@@ -60,15 +60,12 @@ def test_a_station_that_is_not_listed_is_named_in_python(
     assert [f.severity for f in picks.findings if "NOBDY" in f.text] == ["warning"]
     assert sum("NOBDY" in message for message in caplog.messages) == 1
     told: list[Finding] = []
-    for preprocessing in ("campaign-v1", "upstream-v1"):
-        told.clear()
-        with picker.frozen():
-            found = classify_files(
-                picker, {"a": records.copy().resample(100.0)}, read_stations(stations),
-                preprocessing=preprocessing, on_findings=told.extend,  # type: ignore[arg-type]
-            )  # fmt: skip
-        assert any("NOBDY" in f.text for f in found.findings)
-        assert set(told) == set(found.findings)
+    with picker.frozen():
+        found = picker.classify({"a": records}, read_stations(stations), on_findings=told.extend)
+        as_upstream = picker.picks(annotate_as_upstream(picker, records.copy().resample(100.0), stations))
+    assert any("NOBDY" in f.text for f in found.findings)
+    assert any("NOBDY" in f.text for f in as_upstream.findings)
+    assert set(told) == set(found.findings)
 
 
 def test_losses_are_said_on_standard_error_and_in_json(

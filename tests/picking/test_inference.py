@@ -9,11 +9,12 @@ import obspy
 import pytest
 
 from phaseno_peft.campaign import Station, StationTable, prepare, read_stations
+from phaseno_peft.campaign.run import Run
 from phaseno_peft.contract import Frame, Preprocessing
 from phaseno_peft.labelling.teachers import PickerTeacher, RivalTeacher, load_teacher
-from phaseno_peft.picking import Picker, load_adapter
+from phaseno_peft.picking import Picker, load_adapter, picks_of
 from phaseno_peft.picking.inference import networks
-from phaseno_peft.picking.streams import classify_files
+from phaseno_peft.picking.upstream import annotate_as_upstream
 
 FAR = Station("ZZ.FAR.", -45.0, 170.0, 0.0)
 FARTHER = Station("ZZ.POLE.", 89.0, 10.0, 0.0)
@@ -59,8 +60,8 @@ def test_a_listed_station_without_record_changes_nothing(
     wide = StationTable([*extra, *table])
     picker.set_adapter(adapter)
     assert same(picker.annotate(stream, table), picker.annotate(stream, wide))
-    own = classify_files(picker, {"a": stream}, table, **THRESHOLDS)
-    assert list(classify_files(picker, {"a": stream}, wide, **THRESHOLDS)) == list(own) != []
+    own = picker.classify({"a": stream}, table, **THRESHOLDS)
+    assert list(picker.classify({"a": stream}, wide, **THRESHOLDS)) == list(own) != []
 
 
 @pytest.mark.parametrize("adapter", ["tiny-ohio", None])
@@ -107,14 +108,16 @@ def test_stations_too_wide_apart_are_networks_of_their_own(stream: obspy.Stream,
         stream + records_of(pair[0], stream, 1.0) + records_of(pair[1], stream, 2.0), StationTable([*pair, *table])
     )
     trained = StationTable(list(table)).frame()
-    parts, findings = networks(recording, trained, Preprocessing())
-    assert [part.station_ids for part, _ in parts] == [("ZZ.FAR.", "ZZ.FAR2."), table.station_ids]
+    parts, findings = networks(recording.stations, trained, Preprocessing())
+    assert [tuple(recording.station_ids[row] for row in rows) for rows, _ in parts] == [
+        ("ZZ.FAR.", "ZZ.FAR2."),
+        table.station_ids,
+    ]
     assert [frame is trained for _, frame in parts] == [False, True]
     assert parts[0][1] == Frame(pytest.approx(-44.95), pytest.approx(170.0))  # type: ignore[arg-type]
-    assert [part.samples.shape[0] for part, _ in parts] == [2, len(table)]
     assert len(findings) == 1
     assert "ZZ.FAR." in findings[0].text
-    one, findings = networks(prepare(stream, table), None, Preprocessing())
+    one, findings = networks(prepare(stream, table).stations, None, Preprocessing())
     assert (len(one), findings) == (1, [])
     assert one[0][1] == table.frame()
 
@@ -123,7 +126,7 @@ def test_a_teacher_sees_what_the_picker_sees(picker: Picker, stream: obspy.Strea
     recordings = [prepare(stream, t, Preprocessing()) for t in (table, StationTable([*table, FAR]))]
     for teacher in (PickerTeacher(picker, {"P": 0.02, "S": 0.02}), load_teacher("stalta")):
         assert isinstance(teacher, PickerTeacher | RivalTeacher)
-        narrow, wide = (list(teacher.picks(recording)) for recording in recordings)
+        narrow, wide = (list(picks_of(teacher.annotations([Run.of(recording)]))) for recording in recordings)
         assert narrow == wide != []
 
 
@@ -132,5 +135,5 @@ def test_upstreams_preprocessing_is_centred_on_the_stations_that_recorded(
 ) -> None:
     slow = stream.copy().resample(100.0)
     with picker.frozen():
-        narrow, wide = (picker.annotation_as_upstream(slow, t) for t in (table, StationTable([*table, FAR])))
+        narrow, wide = (annotate_as_upstream(picker, slow, t) for t in (table, StationTable([*table, FAR])))
     assert np.array_equal(narrow.probabilities, wide.probabilities)

@@ -10,12 +10,12 @@ import obspy
 import pytest
 
 from phaseno_peft.backbone import save_backbone
-from phaseno_peft.campaign import Station, Stretch, read_stations
+from phaseno_peft.campaign import Station, read_stations
 from phaseno_peft.campaign.recording import Recording
 from phaseno_peft.errors import AdapterError, CampaignError, PhasenoPeftError
 from phaseno_peft.picking import Picker, load_adapter
-from phaseno_peft.picking.inference import merge_windows
-from phaseno_peft.picking.streams import classify_files
+from phaseno_peft.picking.inference import JudgedWindow, merge_windows
+from phaseno_peft.picking.upstream import annotate_as_upstream
 
 
 @pytest.fixture
@@ -145,40 +145,30 @@ def test_files_that_follow_each_other_are_picked_as_one_record(
     table = read_stations(stations)
     middle = stream[0].stats.starttime + 61.236
     halves = {"a": stream.slice(endtime=middle), "b": stream.slice(starttime=middle + 0.001)}
-    whole = classify_files(picker, {"all": stream}, table, P_threshold=0.02, S_threshold=0.02)
-    parts = classify_files(picker, halves, table, P_threshold=0.02, S_threshold=0.02)
+    whole = picker.classify({"all": stream}, table, P_threshold=0.02, S_threshold=0.02)
+    parts = picker.classify(halves, table, P_threshold=0.02, S_threshold=0.02)
     assert [(p.trace_id, p.phase, p.time) for p in whole] == [(p.trace_id, p.phase, p.time) for p in parts]
 
 
 def test_merging_weighs_middles_over_ends_and_skips_gaps() -> None:
-    from phaseno_peft.campaign import cut_window
-    from phaseno_peft.contract import Preprocessing
-
     n = 4500
     station = Station("XX.A.", 40.0, -80.0, 0.0)
     recorded = np.ones((1, 3, n), bool)
     recorded[..., 4000:4100] = False
     samples = np.where(recorded, np.random.default_rng(0).normal(size=(1, 3, n)), 0).astype(np.float32)
     recording = Recording("r", obspy.UTCDateTime(0), 100.0, (station,), samples, recorded, ("ENZ",))
-    frame = read_stations_frame()
-    pairs = [(s, cut_window(Stretch(recording, (), ()), s, frame, Preprocessing())) for s in (0, 1500)]
-    found = [np.full((1, 2, 3000), value, np.float32) for value in (0.2, 0.8)]
-    mean = merge_windows(recording, pairs, found, "mean", 200)
+    shown = [(0, 0.2), (1500, 0.8)]
+    windows = [JudgedWindow(start, ("XX.A.",), np.full((1, 2, 3000), value, np.float32)) for start, value in shown]
+    mean = merge_windows(recording, windows, "mean", 200)
     assert mean[0, 0, 100] == pytest.approx(0.2)
     assert mean[0, 0, 4400] == pytest.approx(0.8)
     assert mean[0, 0, 2250] == pytest.approx(0.5)
     assert mean[0, 0, 1510] < 0.25  # the second window's first samples hardly count
     assert np.isnan(mean[0, 0, 4000:4100]).all()
-    assert merge_windows(recording, pairs, found, "max", 200)[0, 1, 1510] == pytest.approx(0.8)
-    assert merge_windows(recording, pairs, found, "median", 200)[0, 1, 1510] == pytest.approx(0.5)
+    assert merge_windows(recording, windows, "max", 200)[0, 1, 1510] == pytest.approx(0.8)
+    assert merge_windows(recording, windows, "median", 200)[0, 1, 1510] == pytest.approx(0.5)
     with pytest.raises(PhasenoPeftError, match="merge"):
-        merge_windows(recording, pairs, found, "mode", 200)  # type: ignore[arg-type]
-
-
-def read_stations_frame() -> object:
-    from phaseno_peft.contract import Frame
-
-    return Frame(40.0, -80.0)
+        merge_windows(recording, windows, "mode", 200)  # type: ignore[arg-type]
 
 
 def test_upstreams_preprocessing_is_for_the_frozen_backbone(
@@ -186,10 +176,10 @@ def test_upstreams_preprocessing_is_for_the_frozen_backbone(
 ) -> None:
     slow = stream.copy().resample(100.0)
     with pytest.raises(AdapterError, match="needs preprocessing 'campaign-v1'"):
-        picker.annotation_as_upstream(slow, stations)
+        annotate_as_upstream(picker, slow, stations)
     seen: list[tuple[int, int]] = []
     with picker.frozen():
-        annotation = picker.annotation_as_upstream(slow, stations, progress=lambda *done: seen.append(done))
+        annotation = annotate_as_upstream(picker, slow, stations, progress=lambda *done: seen.append(done))
         picks = picker.picks(annotation, P_threshold=0.02, S_threshold=0.02)
     assert annotation.probabilities.shape[-1] == annotation.recording.n_samples
     assert np.isfinite(annotation.probabilities).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from safetensors.numpy import load_file
 
 from phaseno_peft.errors import PhasenoPeftError
-from phaseno_peft.picks.peaks import CENTRE_REACH_SAMPLES, WIDTH_REACH_SAMPLES, find_picks
+from phaseno_peft.picks.peaks import CENTRE_REACH_SAMPLES, WIDTH_REACH_SAMPLES, PickFinder, find_picks
 
 CURVES = arrays(np.float64, st.integers(0, 60), elements=st.sampled_from([0.0, 0.1, 0.2, 0.5, 0.7, 0.9, 1.0, np.nan]))
 
@@ -212,3 +213,46 @@ def test_every_maximum_that_was_dropped_lies_near_a_pick_as_high(values: np.ndar
     for position, height in zip(everything[0], everything[1], strict=True):
         near = np.abs(kept[0] - position) <= distance + 1.0
         assert np.any(near & (kept[1] >= height))
+
+
+@pytest.mark.parametrize("kind", ["noise", "smooth", "steps", "gaps", "plateaus"])
+@pytest.mark.parametrize("distance", [0, 1, 50, 700])
+def test_a_curve_in_pieces_gives_the_picks_of_the_whole_curve(kind: str, distance: int) -> None:
+    for seed in range(12):
+        rng = np.random.default_rng([seed, distance])
+        n = int(rng.integers(40, 6000))
+        curve = curve_of(kind, n, rng).astype(np.float32)
+        threshold = float(rng.choice([0.0, 0.02, 0.3, 0.6]))
+        finder = PickFinder(threshold, distance)
+        cuts = [0, *sorted(rng.integers(0, n, int(rng.integers(0, 12)))), n]
+        pieces = [finder.push(curve[a:b]) for a, b in itertools.pairwise(cuts)]
+        pieces.append(finder.push(curve[:0], last=True))
+        for found, whole in zip(zip(*pieces, strict=True), find_picks(curve, threshold, distance), strict=True):
+            np.testing.assert_allclose(np.concatenate(found), whole, atol=1e-9)
+
+
+def curve_of(kind: str, n: int, rng: np.random.Generator) -> np.ndarray:
+    if kind == "noise":
+        return rng.random(n)
+    if kind == "smooth":
+        return np.convolve(rng.random(n), np.ones(25) / 25, "same")
+    if kind == "steps":
+        return np.round(np.convolve(rng.random(n), np.ones(9) / 9, "same"), 1)
+    if kind == "gaps":
+        peaks = np.convolve(rng.random(n) ** 8, np.hanning(41) / 10, "same").clip(0, 1)[:n]
+        return np.where(rng.random(n) < 0.01, np.nan, peaks)
+    curve = np.zeros(n)
+    for first in rng.integers(0, n, max(1, n // 200)):
+        curve[first : first + int(rng.integers(1, 900))] = rng.random()
+    return curve
+
+
+@pytest.mark.parametrize("level", [0.1, 1.0])
+def test_a_curve_is_not_held_longer_than_its_maxima_need(level: float) -> None:
+    rng = np.random.default_rng(0)
+    finder, held, given = PickFinder(0.3, 50), 0, 0
+    for _ in range(50):
+        given += len(finder.push(level * rng.random(6000))[0])
+        held = max(held, len(finder._held))
+    assert held < 2000
+    assert (given > 1000) == (level == 1.0)

@@ -1,0 +1,236 @@
+"""Prepared runs -> windows, made when they are needed -> probabilities -> blocks of them -> picks.
+
+The windows of a run stand at fixed places, its samples are merged from the same windows in the same order, and a pick
+is given out when nothing that follows can change it: neither probabilities nor picks depend on the blocks.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phaseno_peft.campaign import Finding, Recording
+from phaseno_peft.campaign.findings import gather, warnings_first
+from phaseno_peft.campaign.run import Run
+from phaseno_peft.campaign.runs import Runs
+from phaseno_peft.campaign.windows import InputWindow, input_window
+from phaseno_peft.contract import PHASES, BackboneDefaults, Contract, Frame, Preprocessing
+from phaseno_peft.errors import PhasenoPeftError
+from phaseno_peft.picking.inference import BATCH_STATIONS, JudgedWindow, merge_windows, window_starts
+from phaseno_peft.picks import Pick, PickList
+from phaseno_peft.picks.peaks import PickFinder
+
+Merge = Literal["mean", "median", "max"]
+Progress = Callable[[int, int], None]
+TAPER_S = 2.0
+"""Window ends (network's time) count less and less where another window covers them: context is missing there."""
+BLOCK_S = 600.0
+"""Real seconds of an annotation, unless others are asked for: 50 MB of probabilities of 50 stations at 100 Hz."""
+_LONGEST_WAIT_S = 1800.0
+"""A window waits no longer than this (network's time) for others that fill its batch, over a gap of all stations."""
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """Probabilities of a record or a block of it, with what is needed to make picks of them."""
+
+    recording: Recording
+    probabilities: NDArray[np.float32]
+    """[station, 2 (P, S), sample], NaN where a station was not recorded."""
+    creator: str = "frozen"
+    """Adapter or backbone that made it, as `PickList.creator` says it."""
+    contract: Contract | None = None
+    """The adapter's, None without one."""
+    thresholds: Mapping[str, float] = field(default_factory=lambda: BackboneDefaults().thresholds)
+    """Phase -> probability above which a peak is a pick."""
+
+    def continues(self, other: Annotation) -> bool:
+        """True for the block that follows directly on another one."""
+        own, before = self.recording, other.recording
+        is_next = own.first_sample == before.first_sample + before.n_samples and own.first_sample > 0
+        return is_next and (own.name, own.station_ids) == (before.name, before.station_ids)
+
+
+def annotate_run(
+    run: Run,
+    parts: Sequence[tuple[list[int], Frame]],
+    probabilities: Callable[[Sequence[InputWindow]], Sequence[NDArray[np.float32]]],
+    preprocessing: Preprocessing,
+    *,
+    stride_s: float | None = None,
+    merge: Merge = "mean",
+    block_s: float | None = BLOCK_S,
+    batch_stations: int = BATCH_STATIONS,
+    progress: Progress | None = None,
+) -> Iterator[tuple[Recording, NDArray[np.float32]]]:
+    """(block of the record, its probabilities [station, 2, sample]), one after the other; whole without `block_s`.
+
+    parts: the rows of stations that are one network, and its frame. probabilities: what a batch of windows of up to
+    `batch_stations` stations gets. `progress` is called with the windows that are done and all. Raises
+    `PhasenoPeftError` for an impossible stride, merging or block.
+    """
+    if merge not in ("mean", "median", "max"):
+        raise PhasenoPeftError(f"`merge` should be 'mean', 'median' or 'max' but is {merge!r}.")
+    if block_s is not None and not block_s > 0:
+        raise PhasenoPeftError(f"`block_s` should be above 0 but is {block_s}. Give seconds, 600 for example.")
+    starts = window_starts(run.n_samples, preprocessing, stride_s)
+    n, taper = preprocessing.window_samples, round(TAPER_S * preprocessing.network_rate_hz)
+    block = run.n_samples if block_s is None else max(n, round(block_s * run.rate_hz))
+    longest_wait = round(_LONGEST_WAIT_S * preprocessing.network_rate_hz)
+    held = _HeldSamples(run)
+    waiting: list[tuple[int, InputWindow]] = []
+    judged: list[JudgedWindow] = []
+    given = 0
+
+    def judge() -> None:
+        found = probabilities([window for _, window in waiting])
+        judged.extend(JudgedWindow(s, w.station_ids, p) for (s, w), p in zip(waiting, found, strict=True))
+        waiting.clear()
+
+    for number, start in enumerate(starts):
+        samples = held.cut(start, min(start + n, run.n_samples))
+        for rows, frame in parts:
+            window = input_window(samples, 0, frame, preprocessing, rows)
+            if window.station_ids:
+                if waiting and sum(len(w.station_ids) for _, w in waiting) + len(window.station_ids) > batch_stations:
+                    judge()
+                waiting.append((start, window))
+        is_last = number == len(starts) - 1
+        if waiting and (is_last or waiting[0][0] < start - longest_wait):
+            judge()
+        done = waiting[0][0] if waiting else run.n_samples if is_last else starts[number + 1]
+        if progress is not None:
+            progress(number + 1 - len(waiting), len(starts))
+        while given < run.n_samples and min(given + block, run.n_samples) <= done:
+            end = min(given + block, run.n_samples)
+            recording = replace(held.cut(given, end), findings=tuple(run.findings))
+            here = [replace(w, start=w.start - given) for w in judged if w.end > given and w.start < end]
+            yield recording, merge_windows(recording, here, merge, taper)
+            given = end
+            judged = [w for w in judged if w.end > given]
+        held.drop(min(given, done))
+
+
+def with_progress(runs: Runs | Sequence[Run], progress: Progress | None) -> Iterator[tuple[Run, Progress | None]]:
+    """Each run with what reports its windows; `progress` gets the seconds of record that are done and all of them."""
+    before_s = 0.0
+    whole = max(1, round(runs.duration_s if isinstance(runs, Runs) else sum(run.duration_s for run in runs)))
+    for run in runs:
+        begin_s = run.before_s if isinstance(runs, Runs) else before_s
+
+        def report(done: int, n: int, begin_s: float = begin_s, length_s: float = run.duration_s) -> None:
+            if progress is not None:
+                progress(min(round(begin_s + length_s * done / n), whole), whole)
+
+        yield run, None if progress is None else report
+        before_s += run.duration_s
+    if progress is not None:
+        progress(whole, whole)
+
+
+class _HeldSamples:
+    """The prepared samples of a run from the first that is still needed on."""
+
+    def __init__(self, run: Run) -> None:
+        self._start, self._rate_hz = run.start, run.rate_hz
+        self._coming = run.pieces()
+        self._pieces: deque[tuple[int, Recording]] = deque()
+        self._end = 0
+
+    def cut(self, first: int, last: int) -> Recording:
+        """Samples [first, last) of the run."""
+        while self._end < last:
+            piece = next(self._coming)
+            self._pieces.append((self._end, piece))
+            self._end += piece.n_samples
+        cuts = [
+            piece.slice(max(first - at, 0), min(last - at, piece.n_samples))
+            for at, piece in self._pieces
+            if at < last and first < at + piece.n_samples
+        ]
+        start = self._start + first / self._rate_hz
+        if len(cuts) == 1:
+            return replace(cuts[0], start=start)
+        samples = np.concatenate([cut.samples for cut in cuts], axis=-1)
+        recorded = np.concatenate([cut.recorded for cut in cuts], axis=-1)
+        return replace(cuts[0], start=start, samples=samples, recorded=recorded)
+
+    def drop(self, first: int) -> None:
+        """Forget what lies before a sample."""
+        while self._pieces and self._pieces[0][0] + self._pieces[0][1].n_samples <= first:
+            self._pieces.popleft()
+
+
+def picks_of(
+    annotations: Annotation | Iterable[Annotation],
+    *,
+    P_threshold: float | None = None,
+    S_threshold: float | None = None,
+) -> PickList:
+    """Picks of an annotation, or of the blocks of records, in time order.
+
+    Thresholds are those of what made the annotations unless others are given, and so are the distance of picks and the
+    factor of their uncertainty.
+    """
+    given = {"P": P_threshold, "S": S_threshold}
+    picks = PickList()
+    findings: list[tuple[Finding, ...]] = []
+    record: _RecordPicks | None = None
+    before: Annotation | None = None
+    for annotation in [annotations] if isinstance(annotations, Annotation) else annotations:
+        if record is None or before is None or not annotation.continues(before):
+            if record is not None:
+                list.extend(picks, record.last())
+            record = _RecordPicks(annotation, given)
+            findings.append(())
+            picks.creator = annotation.creator
+        findings[-1] = annotation.recording.findings
+        list.extend(picks, record.push(annotation))
+        before = annotation
+    if record is not None:
+        list.extend(picks, record.last())
+    picks.findings = warnings_first(gather(findings, len(findings)))
+    return picks.sorted()
+
+
+class _RecordPicks:
+    """Picks of one record that comes in blocks."""
+
+    def __init__(self, first: Annotation, given: Mapping[str, float | None]) -> None:
+        contract, defaults = first.contract, BackboneDefaults()
+        network_rate_hz = (contract.preprocessing if contract else Preprocessing()).network_rate_hz
+        distance = round((contract or defaults).min_distance_s * network_rate_hz)
+        self._factors = (contract or defaults).uncertainty_factor
+        self._recording = first.recording
+        self._finders: list[dict[str, PickFinder]] = []
+        for _ in first.recording.stations:
+            levels = {phase: first.thresholds[phase] if given[phase] is None else given[phase] for phase in PHASES}
+            self._finders.append({p: PickFinder(float(level or 0.0), distance) for p, level in levels.items()})
+
+    def push(self, annotation: Annotation) -> list[Pick]:
+        """Picks that a block makes certain."""
+        return self._picks(annotation.probabilities, last=False)
+
+    def last(self) -> list[Pick]:
+        """All that remain."""
+        return self._picks(np.zeros((len(self._finders), len(PHASES), 0), np.float32), last=True)
+
+    def _picks(self, probabilities: NDArray[np.float32], *, last: bool) -> list[Pick]:
+        start, rate_hz = self._recording.start, self._recording.rate_hz
+        return [
+            Pick(
+                trace_id=station.station_id,
+                phase=phase,
+                time=start + float(position) / rate_hz,
+                probability=float(height),
+                uncertainty_s=float(half_width) * self._factors[phase] / rate_hz,
+            )
+            for station, finders, curves in zip(self._recording.stations, self._finders, probabilities, strict=True)
+            for phase, curve in zip(PHASES, curves, strict=True)
+            for position, height, half_width in zip(*finders[phase].push(curve, last=last), strict=True)
+        ]
