@@ -84,11 +84,11 @@ class PickFinder:
         curve[~np.isfinite(curve)] = np.inf
         tops, middles = _maxima(curve, self._threshold)
         until = np.inf if last else self._certain(curve, tops, middles)
-        found = _described(curve, tops, middles, self._distance, self._given - self._first, until)
+        found = _described(curve, tops, middles, self._distance, self._given - self._first, until, self._first)
         self._given = max(self._given, until + self._first if until >= 0 else -1.0)
         keep_from = len(curve) if last else self._keep_from(curve, middles, until)
         self._held, self._first = curve[keep_from:].copy(), self._first + keep_from
-        return found[0] + (self._first - keep_from), found[1], found[2]
+        return found
 
     def _certain(self, curve: NDArray[np.float64], tops: NDArray[np.intp], middles: NDArray[np.float64]) -> float:
         """The last maximum that separates, -1 without one; the end of a curve that must not be held any longer."""
@@ -145,17 +145,22 @@ def _described(
     min_distance_samples: int,
     after: float = -np.inf,
     until: float = np.inf,
+    origin: int = 0,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Positions, heights and half widths of the maxima that stay, of those behind `after` and up to `until`."""
+    """Positions, heights and half widths of the maxima that stay, of those behind `after` and up to `until`.
+
+    Positions count from `origin` samples before the curve, so that they are rounded as those of the whole curve.
+    """
     kept = _greatest_first(middles, curve[tops], min_distance_samples) & (middles > after) & (middles <= until)
     middles, tops = middles[kept], tops[kept]
     left, right, reached_before, reached_after = _flanks(curve, tops)
-    positions = middles + _parabola_shift(curve, tops)
+    positions = (origin + middles) + _parabola_shift(curve, tops)
     reach = min(CENTRE_REACH_SAMPLES, min_distance_samples // 2)  # so that picks keep their order
     for k in np.flatnonzero(reached_before & reached_after) if reach else ():
         first, last = max(left[k], middles[k] - reach), min(right[k], middles[k] + reach)
-        positions[k] = _centre(curve, math.ceil(first), math.floor(last), 0.5 * curve[tops[k]])
-    before, after_top = positions - left, right - positions
+        begin = math.ceil(first)
+        positions[k] = (origin + begin) + _centre(curve, begin, math.floor(last), 0.5 * curve[tops[k]])
+    before, after_top = positions - (origin + left), (origin + right) - positions
     both = 0.5 * (before + after_top)
     half_widths = np.where(reached_before == reached_after, both, np.where(reached_before, before, after_top))
     return positions, curve[tops], half_widths
@@ -202,6 +207,6 @@ def _flanks(
 
 
 def _centre(curve: NDArray[np.float64], first: int, last: int, level: float) -> float:
-    """Centre of mass of what rises above `level` from one sample to another."""
+    """Centre of mass of what rises above `level` from one sample to another, in samples from the first."""
     weight = curve[first : last + 1] - level
-    return first + float(np.arange(len(weight)) @ weight / weight.sum())
+    return float(np.arange(len(weight)) @ weight / weight.sum())
