@@ -1,4 +1,4 @@
-"""What may change in a training window without changing its arrivals: pure functions (rng, Window) -> Window.
+"""Augmentations of a training window that keep its arrivals: pure functions (rng, Window) -> Window.
 
 Labels keep their samples; where stations go, labels, targets and masks go with them. Every function returns a new
 window and leaves the given one alone. An exact zero in a normalised window is a sample that was not recorded.

@@ -123,7 +123,7 @@ def content_id(
     return f"smi:local/phaseno-peft/content/{hashlib.sha256(chr(10).join(lines).encode()).hexdigest()[:24]}"
 
 
-def bursts(picks: Iterable[LabelledPick]) -> list[list[LabelledPick]]:
+def groups_between_pauses(picks: Iterable[LabelledPick]) -> list[list[LabelledPick]]:
     """Picks without events in groups that can stand for events: parted by pauses, each phase of a station once."""
     groups: list[list[LabelledPick]] = []
     seen: set[tuple[str, str]] = set()

@@ -1,4 +1,4 @@
-"""What the network shall say and where it may be judged: targets, the mask of what is known, and the labels' offset."""
+"""Targets of the network, the mask of where they are known, and the offset of the labels from the onsets."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ HALF_BASE_SAMPLES = 20
 """Half the base of the label triangle: 0.4 s in all, in the network's time (papers.md section 1, as upstream)."""
 NEIGHBOURHOOD_SAMPLES = 100
 """1 s of the network's time: around a doubtful pick, before a first pick and at the window's edges nothing is known."""
-LINGER_SAMPLES = 200
-"""An event's unseen arrivals are over this long after its last pick, or after its moveout where that is longer."""
+EVENT_TAIL_SAMPLES = 200
+"""An event's unpicked arrivals have passed this long after its last pick, or after its moveout where that is longer."""
 
 ONSET_REACH_SAMPLES = 40
 """The onset is sought this far before and after a pick, in the network's time (0.4 s)."""
@@ -75,7 +75,7 @@ def _around(known: np.ndarray, arrivals: Sequence[float], samples: float, value:
 
 def event_end(first: float, last: float) -> float:
     """Sample after which an event with these first and last picks sends no more first arrivals."""
-    return last + max(LINGER_SAMPLES, last - first)
+    return last + max(EVENT_TAIL_SAMPLES, last - first)
 
 
 def measure_label_offset(stretches: Iterable[Stretch]) -> dict[str, LabelOffset]:

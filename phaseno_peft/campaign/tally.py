@@ -11,8 +11,8 @@ from obspy import UTCDateTime
 from phaseno_peft.campaign.catalog import (
     CatalogueEvent,
     LabelledPick,
-    bursts,
     content_id,
+    groups_between_pauses,
     one_per_station_and_phase,
 )
 from phaseno_peft.campaign.findings import Finding
@@ -24,7 +24,7 @@ NOWHERE: Hypocentre = (None, None, None, None)
 
 @dataclass
 class Tally:
-    """What is counted while events are read, to be told at the end."""
+    """What is counted while events are read, to be reported at the end."""
 
     n_picks: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
@@ -89,7 +89,7 @@ def event_of_picks(
 def unassociated_events(picks: Sequence[LabelledPick], tally: Tally) -> list[CatalogueEvent]:
     """Events that stand for picks without any: groups between pauses. Told, because the split goes by events."""
     made = []
-    for group in bursts(picks):
+    for group in groups_between_pauses(picks):
         made.append(event_of_picks(group, tally))
         tally.counts["belong to no event and are grouped by pauses; each group counts as an event"] += len(group)
     return made

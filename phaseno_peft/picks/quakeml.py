@@ -50,14 +50,14 @@ def catalog_of_bursts(picks: Sequence[Pick], creator: str, stations: StationTabl
     from obspy import UTCDateTime
     from obspy.core.event import Arrival, Catalog, Event, Origin, ResourceIdentifier
 
-    from phaseno_peft.campaign.catalog import LabelledPick, bursts
+    from phaseno_peft.campaign.catalog import LabelledPick, groups_between_pauses
 
     numbered = [
         LabelledPick(str(i), "", pick.trace_id, pick.phase, pick.time, None, usable=True)
         for i, pick in enumerate(picks)
     ]
     events = []
-    for group in bursts(numbered):
+    for group in groups_between_pauses(numbered):
         members = catalog_of([picks[int(p.pick_id)] for p in group], creator)[0].picks
         event_id = f"{members[0].resource_id.id}/event"
         place = stations.find(group[0].station_id, group[0].time) if stations is not None else None

@@ -49,7 +49,7 @@ class ModelScores:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained model and the way it took."""
+    """A trained model, its settings and the history of its training."""
 
     recipe: Recipe
     model: torch.nn.Module
@@ -71,7 +71,7 @@ class Fitted:
 
 @dataclass(frozen=True)
 class TrainingCallbacks:
-    """Who is told what happens, all optional."""
+    """Functions that are called during a training, all optional."""
 
     on_stage: Callable[[str], None] = log.info
     on_epoch: Callable[[Epoch], None] | None = None
