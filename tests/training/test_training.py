@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from phaseno_peft.backbone import fingerprint, load_backbone
+from phaseno_peft.backbone import PhaseNO, PhaseNOConfig, StemConfig, fingerprint, load_backbone, save_backbone
 from phaseno_peft.campaign import Campaign, split_campaign
 from phaseno_peft.errors import AdapterError, CampaignError
 from phaseno_peft.evaluation import read_evaluation
@@ -153,6 +153,33 @@ def test_labels_seeds_quick_and_forgetting_are_written_down(
     for part in ("What was forgotten", "bit for bit", "Trained with --quick", "best of 2 seeds"):
         assert part in card
     assert any("--quick" in line for line in messages)
+
+
+def test_an_adapter_of_the_stem_is_trained_written_and_picked_with(
+    campaign: Campaign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = forgetting_module.forgetting_windows()[:3]
+    monkeypatch.setattr(forgetting_module, "forgetting_windows", lambda: few)
+    torch.manual_seed(0)
+    model = PhaseNO(PhaseNOConfig(width=8, modes=6, stem=StemConfig(channels=2, levels=3)))
+    model.skip.data.fill_(0.4)
+    backbone = save_backbone(model, tmp_path / "with-stem", "with-stem", {"P": 0.3, "S": 0.3})
+    trained = train_adapter(
+        "ears",
+        campaign,
+        folder=tmp_path / "adapters",
+        backbone=backbone,
+        recipe="cr-lora+stem-last",
+        training=dataclasses.replace(LEAN, epochs=1, windows_per_epoch=2),
+    )
+    tensors = read_adapter(trained.folder).tensors
+    of_stem = {key: tensor for key, tensor in tensors.items() if ".stem." in key}
+    assert len(of_stem) == 5  # weight and bias of two layers, and the factors
+    if read_evaluation(trained.folder / "evaluation.json").about["epoch_kept"]:
+        assert all(bool(tensor.any()) for tensor in of_stem.values())
+    picker = load_adapter(trained.folder, backbone=backbone)
+    assert picker.active_adapter == "ears"
+    assert "stem adapted (its last convolution and output)" in (trained.folder / "README.md").read_text()
 
 
 def test_the_adapters_start_values_come_from_the_seed_and_from_nothing_else(small_backbone: Path) -> None:
