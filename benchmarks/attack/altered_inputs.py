@@ -11,6 +11,7 @@ import re
 import struct
 import tarfile
 import tempfile
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -24,6 +25,8 @@ from obspy.core.inventory import Channel, Inventory, Network, Site, Station
 from benchmarks.attack.altered_adapters import Bomb
 from benchmarks.attack.odd_values import damaged, odd_number, odd_text
 from benchmarks.attack.subject import START, Subject
+from phaseno_peft.picks import Pick, PickList
+from phaseno_peft.picks.pick_list import FORMATS
 
 WAVEFORMS, STATIONS, CATALOGUES = "waveforms", "stations", "catalogues"
 BOMB_BYTES = 2560 << 20
@@ -87,6 +90,15 @@ def _stations(subject: Subject) -> dict[str, bytes]:
         f"stations.{ending}": "\n".join(mark.join(map(str, row)) for row in [header, *rows]).encode()
         for ending, mark in (("csv", ","), ("tsv", "\t"))
     }
+    tables["local.csv"] = b"station,east_m,north_m,up_m\n" + b"".join(
+        f"{s.station_id.split('.')[1]},{300 * i},{-200 * i},{-100 * i}\n".encode()
+        for i, s in enumerate(subject.stations)
+    )
+    tables["run.in"] = b"".join(
+        f"GTSRCE {s.station_id.split('.')[1]} LATLON {s.latitude_deg} {s.longitude_deg} 0.0 0.1\n".encode()
+        for s in subject.stations
+    )
+    tables["STATION0.HYP"] = b"RESET TEST(02)=500.0\n\n  FOO 6135.94N  502.88E  20\n ABCDE4717583S  725610W-150\n\n"
     return {"stations.xml": xml.getvalue(), "fdsn.txt": text.getvalue().encode(), **tables}
 
 
@@ -119,6 +131,53 @@ def _catalogues(subject: Subject) -> dict[str, bytes]:
     lines = ["station,phase,time,probability,uncertainty_s"]
     lines += [f"{p.waveform_id.get_seed_string()},{p.phase_hint},{p.time},0.9,0.05" for p in picks]
     files["picks.csv"] = "\n".join(lines).encode()
+    return files | _picks_of_other_programs(subject)
+
+
+def _picks_of_other_programs(subject: Subject) -> dict[str, bytes]:
+    """Every format that `PickList.write` knows, and those that are only read."""
+    onsets = [
+        (station.station_id, phase, START + onset + late * number)
+        for number, station in enumerate(subject.stations)
+        for phase, onset, late in (("P", 1.5, 0.2), ("S", 2.6, 0.35))
+    ]
+    picks = PickList([Pick(i, phase, time, 0.9, 0.05) for i, phase, time in onsets])
+    files: dict[str, bytes] = {}
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # obspy's, of magnitudes that are not there
+        for name in FORMATS:
+            files[f"own.{name}"] = picks.write(Path(folder) / "picks", name, subject.stations).read_bytes()
+    by_code = [(station_id.split("."), phase, time - START, time) for station_id, phase, time in onsets]
+    archive = [f"{START.strftime('%Y%m%d%H%M%S00')}12 3000 41W3000  500"]
+    for code, phase, late_s, _ in by_code:
+        p, s = (f"{round(100 * late_s):5d}" if phase == of else " " * 5 for of in ("P", "S"))
+        remarks = ("IPU0", "    ") if phase == "P" else ("    ", "ES 1")
+        minute = START.strftime("%Y%m%d%H%M")
+        archive.append(f"{code[1]:<5}{code[0]:2}  HHZ {remarks[0]}{minute}{p}{' ' * 7}{s}{remarks[1]}")
+    files["picks.arc"] = "\n".join(archive).encode()
+    blocks = [f"{code[1][:4]:<4}{phase}0{late_s:6.2f}" for code, phase, late_s, _ in by_code]
+    lines = ["".join(blocks[at : at + 6]) for at in range(0, len(blocks), 6)]
+    origin = f"{START.strftime('%y%m%d %H%M')}  0.00 12.0100N  41.0000W   3.00   1.00 0"
+    files["picks.cnv"] = "\n".join([origin, *lines, ""]).encode()
+    tables: dict[str, list[str]] = {
+        "X_prediction_results.csv": ["network,station,p_arrival_time,p_probability,s_arrival_time,s_probability"],
+        "metadata.csv": [
+            "trace_start_time,trace_sampling_rate_hz,station_network_code,station_code,source_id,trace_P_arrival_sample"
+        ],
+        "temp.p": [],
+    }
+    for code, phase, late_s, time in by_code:
+        station = f"{code[0]},{code[1]}"
+        p, s = (str(time) if phase == of else "" for of in ("P", "S"))
+        tables["X_prediction_results.csv"].append(f"{station},{p},0.9,{s},0.9")
+        if phase == "P":
+            tables["metadata.csv"].append(f"{START},100,{station},ev,{100 * late_s}")
+        tables["temp.p"].append(f"{START.year},{START.month},{START.day},{station},1,{late_s},0.9,0.01")
+    files |= {name: "\n".join(rows).encode() for name, rows in tables.items()}
+    trace = subject.stream[0].copy()
+    trace.data = trace.data.astype(np.float32)
+    trace.stats.sac = {"b": 0.0, "a": 1.5, "ka": "IPU0", "t0": 2.6, "kt0": "S", "o": 1.0, "evla": 12.0, "evlo": -41.0}
+    files["picks.sac"] = _written(Stream([trace]), format="SAC")
     return files
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from phaseno_peft.campaign.station_checks import KM_PER_DEGREE
 
 LOCAL_ORIGIN_DEG = (0.0, -30.0)
@@ -23,6 +25,6 @@ def local_degrees(east_m: float, north_m: float) -> tuple[float, float]:
 
 def projection_zero_m(first_east_m: float, first_north_m: float) -> tuple[float, float]:
     """What to take off coordinates of a projection: (0, 0) for local ones, judged by the first station."""
-    if max(abs(first_east_m), abs(first_north_m)) <= FARTHEST_M:
+    if max(abs(first_east_m), abs(first_north_m)) <= FARTHEST_M or not math.isfinite(first_east_m + first_north_m):
         return 0.0, 0.0
     return round(first_east_m / GRID_M) * GRID_M, round(first_north_m / GRID_M) * GRID_M

@@ -37,6 +37,7 @@ probabilities, not of the times."""
 _ARRIVAL_SAMPLE = re.compile(r"trace_(\w+)_arrival_sample")
 """Columns of SeisBench's metadata, one row a trace: samples since trace_start_time."""
 _REAL_ROW = re.compile(r"\d{4},\d\d?,\d\d?,\w*,\w+,\d+,[\d.]+,[\d.]+(e-\d+)?,[-+\d.e]+")
+_COLUMN_MAP = "# columns:"
 _LONGEST_HEADER = 10_000
 """Characters; a longer first line is no table's."""
 
@@ -47,9 +48,10 @@ Cells = dict[str, str]
 def events_of_table(name: str, text: str, tally: Tally) -> list[CatalogueEvent] | None:
     """Events of a table of picks, judged by its header; None where it is none.
 
-    Picks without an event column are left to the tally. Raises `CampaignError` naming the line of a value that cannot
-    be read.
+    A first line "# columns: time=Arrival,phase=Wave,station=Geophone" says what other names mean. Picks without an
+    event column are left to the tally. Raises `CampaignError` naming the line of a value that cannot be read.
     """
+    given, text, first_line = _column_map(name, text)
     lines = [line for line in text.splitlines() if line.strip()]
     header = lines[0].strip() if lines else ""
     if not header or len(header) > _LONGEST_HEADER:
@@ -60,6 +62,12 @@ def events_of_table(name: str, text: str, tally: Tally) -> list[CatalogueEvent] 
     columns = {
         ours: names.index(theirs) for ours, all_ in COLUMNS.items() for theirs in reversed(all_) if theirs in names
     }  # the first of several names wins
+    for ours, theirs in given.items():
+        if theirs not in names:
+            raise CampaignError(
+                f"{name}: line 1 names a column {theirs!r}, which is not in the header {header[:120]!r}."
+            )
+        columns[ours] = names.index(theirs)
     if not {"id", "station"} & set(columns):
         return None
     picks_of_row: Callable[[Cells, Cells], Iterator[Cells]]
@@ -76,7 +84,23 @@ def events_of_table(name: str, text: str, tally: Tally) -> list[CatalogueEvent] 
         picks_of_row = _of_samples
     else:
         return None
-    return _of_rows(name, text, delimiter, names, columns, picks_of_row, tally)
+    return _of_rows(name, text, delimiter, names, columns, picks_of_row, tally, first_line)
+
+
+def _column_map(name: str, text: str) -> tuple[dict[str, str], str, int]:
+    """(our column -> theirs in lower case, the text behind the map, number of its first line)."""
+    first, _, rest = text.partition("\n")
+    if not first.lower().startswith(_COLUMN_MAP):
+        return {}, text, 1
+    given: dict[str, str] = {}
+    for pair in first[len(_COLUMN_MAP) :].split(","):
+        ours, equals, theirs = (part.strip().lower() for part in pair.partition("="))
+        if not equals or ours not in COLUMNS:
+            raise CampaignError(
+                f"{name}: line 1: {pair.strip()[:60]!r} is not OURS=THEIRS. Ours are {', '.join(COLUMNS)}."
+            )
+        given[ours] = theirs
+    return given, rest, 2
 
 
 def events_of_real_table(name: str, text: str, tally: Tally) -> list[CatalogueEvent] | None:
@@ -150,9 +174,10 @@ def _of_rows(
     columns: dict[str, int],
     picks_of_row: Callable[[Cells, Cells], Iterator[Cells]],
     tally: Tally,
+    first_line: int,
 ) -> list[CatalogueEvent]:
     groups: dict[str, list[LabelledPick]] = {}
-    rows = table_rows(name, text.splitlines(), delimiter)
+    rows = table_rows(name, text.splitlines(), delimiter, first_line)
     next(rows)
     for line, row in rows:
         full = dict(zip(names, (cell.strip() for cell in row), strict=False))

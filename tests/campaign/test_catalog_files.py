@@ -394,3 +394,18 @@ def test_a_file_of_another_kind_is_refused_by_its_kind(tmp_path, content: bytes,
     (tmp_path / "a.dat").write_bytes(content)
     with pytest.raises(CampaignError, match=message):
         read_catalogue(tmp_path / "a.dat")
+
+
+def test_a_first_line_says_what_other_columns_mean(tmp_path) -> None:
+    table = "Geophone;Wave;Arrival;time\nA1;P;2020-01-01T00:00:01.5;x\nA1;S;2020-01-01T00:00:02;x\n"
+    (tmp_path / "a.csv").write_text(f"# Columns: station=geophone, phase=Wave, time=Arrival\n{table}")
+    picks = read_catalogue(tmp_path / "a.csv").picks
+    assert [(p.station_id, p.phase, p.time - T0) for p in picks] == [(".A1.", "P", 1.5), (".A1.", "S", 2.0)]
+    for line, said in (
+        ("# columns: station=geophone, phase=Wave, time=Onset", "line 1 names a column 'onset', which is not in"),
+        ("# columns: station=geophone, wave=Wave", "line 1: 'wave=Wave' is not OURS=THEIRS. Ours are id, network"),
+        ("# columns: station=geophone, phase=Wave", "line 3: time should be like"),
+    ):
+        (tmp_path / "a.csv").write_text(f"{line}\n{table}")
+        with pytest.raises(CampaignError, match=said):
+            read_catalogue(tmp_path / "a.csv")

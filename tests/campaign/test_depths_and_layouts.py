@@ -79,6 +79,10 @@ def test_columns_that_do_not_say_what_they_are_and_far_ones_are_refused(tmp_path
     (tmp_path / "b.csv").write_text("station,east_m,north_m\nA,0,0\nB,300000,0\n")
     with pytest.raises(CampaignError, match=r"b\.csv: line 3, station \.B\.: .*more than 100 km from local zero"):
         read_stations(tmp_path / "b.csv")
+    for value in ("inf", "nan", "-1e400"):
+        (tmp_path / "b.csv").write_text(f"station,east_m,north_m\nA,0,{value}\n")
+        with pytest.raises(CampaignError, match=r"b\.csv: line 2, station \.A\.: "):
+            read_stations(tmp_path / "b.csv")
     (tmp_path / "c.csv").write_bytes(b"PAR1\x15\x04")
     with pytest.raises(CampaignError, match=r"c\.csv: is a Parquet table"):
         read_stations(tmp_path / "c.csv")
