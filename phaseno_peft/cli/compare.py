@@ -76,9 +76,9 @@ def compare(
     from phaseno_peft.backbone import EMBEDDED
     from phaseno_peft.cli.train import epoch_line
     from phaseno_peft.comparison.compare import compare as run
+    from phaseno_peft.comparison.recipes import find_recipe
     from phaseno_peft.comparison.report import comparison_table, to_json
     from phaseno_peft.library import check_name
-    from phaseno_peft.training import find_recipe
     from phaseno_peft.training.fit import TrainingCallbacks
 
     terminal = Terminal(quiet=quiet)

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from phaseno_peft.backbone import EMBEDDED, PhaseNO, fingerprint, load_backbone, save_backbone
 from phaseno_peft.backbone.cpu.parallel import usable_cores
 from phaseno_peft.campaign import Campaign
+from phaseno_peft.comparison.recipes import find_recipe
 from phaseno_peft.comparison.report import draw_figures, write_tables
 from phaseno_peft.comparison.results import Comparison, Run
 from phaseno_peft.errors import AdapterError, PhasenoPeftError
@@ -34,7 +35,7 @@ from phaseno_peft.training.dataset import CampaignDataset
 from phaseno_peft.training.fit import Fitted, TrainingCallbacks, check_switched_off, fit, judge_model, training_identity
 from phaseno_peft.training.forgetting import judge_forgetting
 from phaseno_peft.training.history import first_difference
-from phaseno_peft.training.recipes import Recipe, find_recipe
+from phaseno_peft.training.recipes import Recipe
 from phaseno_peft.training.settings import TrainingSettings
 
 log = logging.getLogger(__name__)

@@ -3,12 +3,12 @@
 from phaseno_peft.training.adapter import TrainedAdapter, peak_memory_bytes, train_adapter
 from phaseno_peft.training.history import Epoch
 from phaseno_peft.training.loop import train
-from phaseno_peft.training.recipes import RECIPES, Recipe, cr_lora_recipe, find_recipe
+from phaseno_peft.training.recipes import ADAPTER_RECIPES, Recipe, cr_lora_recipe, find_recipe
 from phaseno_peft.training.settings import QUICK, TrainingSettings
 
 __all__ = [
+    "ADAPTER_RECIPES",
     "QUICK",
-    "RECIPES",
     "Epoch",
     "Recipe",
     "TrainedAdapter",

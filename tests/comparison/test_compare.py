@@ -20,9 +20,10 @@ from phaseno_peft.backbone import load_backbone
 from phaseno_peft.campaign import Campaign
 from phaseno_peft.comparison import compare as module
 from phaseno_peft.comparison.compare import PlannedRun, compare, plan
+from phaseno_peft.comparison.recipes import find_recipe
 from phaseno_peft.comparison.results import Comparison, Run
 from phaseno_peft.errors import AdapterError, PhasenoPeftError
-from phaseno_peft.training import Epoch, TrainingSettings, find_recipe, forgetting
+from phaseno_peft.training import Epoch, TrainingSettings, forgetting
 from phaseno_peft.training.dataset import CampaignDataset
 from phaseno_peft.training.fit import TrainingCallbacks
 

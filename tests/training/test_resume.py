@@ -15,10 +15,11 @@ import torch
 from safetensors import safe_open
 
 from phaseno_peft.campaign import Campaign
+from phaseno_peft.comparison.recipes import find_recipe
 from phaseno_peft.cr_lora import CRLoraSettings
 from phaseno_peft.errors import AdapterError, PhasenoPeftError
 from phaseno_peft.files import write_file
-from phaseno_peft.training import Epoch, checkpoint, cr_lora_recipe, find_recipe
+from phaseno_peft.training import Epoch, checkpoint, cr_lora_recipe
 from phaseno_peft.training.checkpoint import FOLDER, Checkpoint
 from phaseno_peft.training.dataset import CampaignDataset
 from phaseno_peft.training.fit import Fitted, TrainingCallbacks, fit

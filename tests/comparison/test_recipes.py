@@ -9,11 +9,10 @@ import pytest
 import torch
 
 from phaseno_peft.backbone import PhaseNO, PhaseNOConfig, StationGraph, StemConfig, load_backbone
+from phaseno_peft.comparison.recipes import RECIPES, find_recipe
+from phaseno_peft.comparison.recipes.stock_peft import METHODS, POINTWISE_AND_LINEAR
 from phaseno_peft.errors import AdapterError
-from phaseno_peft.training import RECIPES, find_recipe
-from phaseno_peft.training.recipes import n_trainable
-from phaseno_peft.training.recipes.stock_peft import METHODS, POINTWISE_AND_LINEAR
-from phaseno_peft.training.recipes.table import BLOCKS
+from phaseno_peft.training.recipes import BLOCKS, n_trainable
 from tests.cr_lora.conftest import SMALL, small_phaseno
 
 Input = tuple[torch.Tensor, StationGraph]

@@ -1,16 +1,15 @@
-"""Ways to teach a backbone a campaign, by name: what each trains, and how. One table, one loop.
+"""What an adapter can consist of, by name: CR-LoRA whole, in parts, or on late blocks only.
 
-`full` and `unfreeze:<k>` have the settings of the paper's fine-tuning (arXiv 2512.13197): AdamW with 5e-5, one window a
-step, plateau schedule, 100 epochs with patience 10. For CR-LoRA the paper says: AdamW with lower weight decay, a cosine
-over 100 epochs; it gives no learning rate. Here the small adapters run 15 epochs at 2e-3, which fits into minutes on
-two cores; `--epochs 100` is the paper's length.
+For CR-LoRA the paper (arXiv 2512.13197) says: AdamW with lower weight decay, a cosine over 100 epochs; it gives no
+learning rate. Here adapters run 15 epochs at 2e-3, which fits into minutes on two cores; `--epochs 100` is the paper's
+length. What they are compared with is in `comparison.recipes`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -20,20 +19,10 @@ from phaseno_peft.cr_lora import CRLoraSettings, check_stem
 from phaseno_peft.cr_lora.settings import TARGETS
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.training.loop import seeded
-from phaseno_peft.training.recipes.bottleneck import BottleneckModel
-from phaseno_peft.training.recipes.stock_peft import LINEAR, METHODS, adapt_with_stock_peft, method_name
 from phaseno_peft.training.settings import TrainingSettings
 
-ADAPTER = TrainingSettings()
-FINE_TUNING = TrainingSettings(
-    epochs=100, learning_rate=5e-5, weight_decay=1e-2, schedule="plateau", batch_stations=1, patience=10
-)
-"""The paper's regular fine-tuning; 1e-2 is torch's default weight decay, the paper names none."""
-FROM_SCRATCH = TrainingSettings(epochs=100, learning_rate=1e-3, weight_decay=1e-2, patience=20)
-"""The paper gives no settings for random weights (its F1 stayed below 0.20). 5e-5 would not move them in time, so they
-get the rate of pre-training: so that it does as well as it can."""
 BLOCKS = ("fc", "fno7", "fno6", "gno5", "fno5", "gno4", "fno4", "gno3", "fno2", "gno1", "fno1", "gno0", "fno0", "fc0")
-"""From the output to the input: `unfreeze:<k>` and `cr-lora:<k>` train on the first k; `fc` is the head fc1, fc2."""
+"""From the output to the input (`fc`: the head fc1, fc2): `cr-lora:<k>` adapts, `unfreeze:<k>` trains the first k."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +35,7 @@ class Recipe:
     source: str
     build: Callable[[PhaseNO], nn.Module]
     """Frozen backbone -> model of which exactly the parameters to train require gradients."""
-    training: TrainingSettings = ADAPTER
+    training: TrainingSettings = field(default_factory=TrainingSettings)
     method: CRLoraSettings | None = None
     """Settings of the CR-LoRA adapter it makes; None if it makes none."""
     changes_backbone: bool = False
@@ -83,21 +72,9 @@ def _with_adapter(backbone: PhaseNO, settings: CRLoraSettings) -> nn.Module:
     return adapted
 
 
-def _unfrozen(backbone: PhaseNO, blocks: tuple[str, ...]) -> nn.Module:
-    for name, parameter in backbone.named_parameters():
-        top = name.split(".")[0]
-        parameter.requires_grad_(("fc" if top in ("fc1", "fc2") else top) in blocks)
-    return backbone
-
-
-def _random_weights(backbone: PhaseNO) -> nn.Module:
-    return PhaseNO(backbone.phaseno_config).to(next(backbone.parameters()).device)
-
-
-RECIPES = {
+ADAPTER_RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe("frozen", "nothing; thresholds are chosen on validation", "", lambda backbone: backbone),
         cr_lora_recipe(
             CRLoraSettings(r=0, se_reduction=0), "head", "the decision head fc1, fc2", "KFpicker's last layer"
         ),
@@ -129,73 +106,34 @@ RECIPES = {
             "CR-LoRA, and the stem's last convolution and output",
             "CR-LoRA on a backbone with a stem",
         ),
-        Recipe(
-            "bottleneck",
-            "a bottleneck behind each Fourier block",
-            "after F-Adapter, arXiv 2509.23173, without bands",
-            BottleneckModel,
-        ),
-        Recipe(
-            "full",
-            "every weight",
-            "arXiv 2512.13197, regular fine-tuning",
-            lambda backbone: backbone.requires_grad_(True),
-            FINE_TUNING,
-            changes_backbone=True,
-        ),
-        Recipe(
-            "scratch",
-            "every weight, from random values",
-            "arXiv 2512.13197, from random weights",
-            _random_weights,
-            FROM_SCRATCH,
-            changes_backbone=True,
-        ),
     )
 }
-FAMILIES = {
+LATE_BLOCKS = {
     "cr-lora:<k>": f"CR-LoRA on the last k blocks, 1 to {len(BLOCKS) - 1}; no gradient goes further back",
-    "unfreeze:<k>": f"the last k of {len(BLOCKS)} blocks, 1 to {len(BLOCKS)}",
-    "peft:<method>": f"a stock method of PEFT: {', '.join(METHODS)}",
 }
 
 
 def find_recipe(name: str) -> Recipe:
-    """The recipe of a name such as `cr-lora`, `unfreeze:3` or `peft:DoRA`; `AdapterError` names what there is."""
-    if name in RECIPES:
-        return RECIPES[name]
+    """The recipe of an adapter such as `cr-lora` or `cr-lora:6`; `AdapterError` names what there is."""
+    if name in ADAPTER_RECIPES:
+        return ADAPTER_RECIPES[name]
     family, _, which = name.partition(":")
-    if family == "peft" and which:
-        method = method_name(which)
-        layers = "the GNO linears" if METHODS[method].layers == LINEAR else "the layers of lora"
-        return Recipe(
-            f"peft:{method}",
-            f"PEFT's {method} on {layers}",
-            "Hugging Face PEFT",
-            lambda backbone: adapt_with_stock_peft(backbone, method),
-        )
     if family == "cr-lora" and which:
-        blocks = _last_blocks(name, which, len(BLOCKS) - 1)  # the first, fc0, has nothing that CR-LoRA adapts
+        blocks = last_blocks(name, which, len(BLOCKS) - 1)  # the first, fc0, has nothing that CR-LoRA adapts
         return cr_lora_recipe(
             CRLoraSettings(target_modules=f"(?={'|'.join(blocks)}){TARGETS}"),
             f"cr-lora:{len(blocks)}",
             f"CR-LoRA on {', '.join(blocks)}",
             "CR-LoRA on late blocks only: a shorter backward pass",
         )
-    if family == "unfreeze" and which:
-        blocks = _last_blocks(name, which, len(BLOCKS))
-        return Recipe(
-            f"unfreeze:{len(blocks)}",
-            f"all weights of {', '.join(blocks)}",
-            "arXiv 2512.13197, progressive unfreezing",
-            lambda backbone: _unfrozen(backbone, blocks),
-            FINE_TUNING,
-            changes_backbone=True,
-        )
-    raise AdapterError(f"there is no recipe {name!r}. Choose among {', '.join([*RECIPES, *FAMILIES])}.")
+    raise AdapterError(
+        f"recipe {name!r} makes no CR-LoRA adapter. Choose among {', '.join([*ADAPTER_RECIPES, *LATE_BLOCKS])}; "
+        "`phaseno-peft compare` trains others beside them."
+    )
 
 
-def _last_blocks(recipe: str, k: str, most: int) -> tuple[str, ...]:
+def last_blocks(recipe: str, k: str, most: int) -> tuple[str, ...]:
+    """The first k of `BLOCKS`. Raises `AdapterError` for another number."""
     if not k.isdigit() or not 1 <= int(k) <= most:
         raise AdapterError(f"recipe {recipe!r}: `k` should be 1 to {most} blocks but is {k!r}.")
     return BLOCKS[: int(k)]
