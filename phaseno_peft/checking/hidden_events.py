@@ -20,7 +20,7 @@ from phaseno_peft.checking.arrivals import short_event
 SHORT_SAMPLES, LONG_SAMPLES = 30, 300
 """Averages after and before each sample, in the network's time: 0.3 s and 3 s."""
 RISE = 4.0
-"""Amplitude after over before that begins an arrival; noise groups_between_pauses of one station reach it too, but alone."""
+"""Amplitude after over before that begins an arrival; noise bursts of one station reach it too, but alone."""
 APART_SAMPLES = 100
 FEWEST_STATIONS = 4
 STATION_PART = 0.6

@@ -51,7 +51,7 @@ NEAREST_PUMP_KM = 0.15
 BURST_MEDIAN_LN, BURST_LN = 0.4, 0.7
 """Rms of a vehicle or of steps over the median noise level: 1.5 in the median."""
 VEHICLE_PART = 0.6
-"""Of the groups_between_pauses; the others are steps."""
+"""Of the bursts; the others are steps."""
 VEHICLE_S = (1.5, 20.0)
 """How long a vehicle is recorded at one station."""
 VEHICLE_LOW_HZ, VEHICLE_HIGH_OVER_LOW = (4.0, 14.0), (1.5, 3.0)
