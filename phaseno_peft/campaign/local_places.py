@@ -16,7 +16,7 @@ GRID_M = 10_000.0
 
 def local_degrees(east_m: float, north_m: float) -> tuple[float, float]:
     """(latitude_deg, longitude_deg) of a place in metres from local zero. Raises `ValueError` beyond `FARTHEST_M`."""
-    if not max(abs(east_m), abs(north_m)) <= FARTHEST_M:
+    if not (abs(east_m) <= FARTHEST_M and abs(north_m) <= FARTHEST_M):  # also for NaN
         raise ValueError(
             f"east {east_m:g} m, north {north_m:g} m is more than {FARTHEST_M / 1000:g} km from local zero"
         )

@@ -54,6 +54,8 @@ def read_safetensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str
                     f"{key} is {tensor.dtype} {list(tensor.shape)}, a complex tensor needs a last axis of 2 "
                     "(real, imaginary)"
                 )
+            if tensor.dtype not in (torch.float32, torch.float64):
+                tensor = tensor.float()  # complex numbers of half precision do not compute
             key, tensor = key.removesuffix(COMPLEX_SUFFIX), torch.view_as_complex(tensor.contiguous())
         tensors[key] = tensor
     return tensors, metadata

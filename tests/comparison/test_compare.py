@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import importlib
 import json
 import math
 import multiprocessing
@@ -18,7 +19,6 @@ import pytest
 
 from phaseno_peft.backbone import load_backbone
 from phaseno_peft.campaign import Campaign
-from phaseno_peft.comparison import compare as module
 from phaseno_peft.comparison.compare import PlannedRun, compare, plan
 from phaseno_peft.comparison.recipes import find_recipe
 from phaseno_peft.comparison.results import Comparison, Run
@@ -26,6 +26,8 @@ from phaseno_peft.errors import AdapterError, PhasenoPeftError
 from phaseno_peft.training import Epoch, TrainingSettings, forgetting
 from phaseno_peft.training.dataset import CampaignDataset
 from phaseno_peft.training.fit import TrainingCallbacks
+
+module = importlib.import_module("phaseno_peft.comparison.compare")  # the package's name `compare` is the function
 
 RECIPES = ["frozen", "head", "unfreeze:1"]
 

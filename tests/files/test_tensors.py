@@ -67,3 +67,11 @@ def test_the_embedded_backbone_is_written_again_byte_for_byte(tmp_path: Path) ->
     assert (made / "model.safetensors").read_bytes() == original.read_bytes()
     mine, theirs = (json.loads((folder / "config.json").read_text()) for folder in (made, original.parent))
     assert [mine[key] for key in ("format", "fingerprint")] == [theirs[key] for key in ("format", "fingerprint")]
+
+
+def test_complex_tensors_of_half_precision_come_back_as_complex64(tmp_path: Path) -> None:
+    halves = torch.tensor([[1.5, -2.0]], dtype=torch.float16)
+    save_file({"spectrum.real_imag": halves}, tmp_path / "h.safetensors")
+    found, _ = read_safetensors(tmp_path / "h.safetensors")
+    assert found["spectrum"].dtype == torch.complex64
+    assert found["spectrum"].tolist() == [1.5 - 2j]
