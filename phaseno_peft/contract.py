@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, MaxLen
@@ -33,6 +34,10 @@ KM_PER_UNIT = 222.0
 """Upstream maps two degrees of 111 km to the unit square, whose middle is (0.5, 0.5)."""
 EDGE_LIMIT_KM = 30.0
 """Upstream's: stations farther apart exchange no messages."""
+LARGEST_PICK_SHIFT_S = 0.5
+"""In the network's time; the tolerance within which a pick is that of a label, and over twice half a label's base."""
+NO_SHIFT_S: Mapping[str, float] = MappingProxyType(dict.fromkeys(PHASES, 0.0))
+"""`Contract.pick_shift_s` where picks are given out as the network makes them."""
 
 _PhaseCount = Annotated[dict[str, Count], Rule(lambda phases: set(phases) <= set(PHASES), "be of P and S")]
 _PerPhase = Rule(lambda phases: set(phases) == set(PHASES), "have P and S and nothing else")
@@ -136,10 +141,16 @@ class Contract:
     tensors_sha256: DigestOrEmpty = ""
     """Digest of the adapter's tensors: names, kinds, shapes, bytes; filled in when the adapter is written."""
     contract_version: int = CONTRACT_VERSION
+    pick_shift_s: Annotated[dict[str, Second], _PerPhase] = field(default_factory=lambda: dict(NO_SHIFT_S))
+    """Pick given out = pick of the network + this, real seconds: positive where the catalogue's picks lie later than
+    the frozen network's. Labels are moved by minus this before the network is trained or scored on them. Adapters of
+    before there was such a shift have none in their files: zero."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types only. Raises `AdapterError` for what `from_json` would refuse."""
         raw = dataclasses.asdict(self)
+        if not any(self.pick_shift_s.values()):
+            del raw["pick_shift_s"]  # as adapters of before there was one are written
         Contract.from_json(raw)
         return raw
 
@@ -153,7 +164,15 @@ class Contract:
                 "Install the phaseno-peft version named on the adapter's card, or train the adapter again."
             )
         try:
-            return checked(cls, raw)
+            contract = checked(cls, raw)
+            largest_s = LARGEST_PICK_SHIFT_S / contract.preprocessing.time_scale
+            for phase, shift_s in contract.pick_shift_s.items():
+                if abs(shift_s) > largest_s:
+                    raise ValueError(
+                        f"`pick_shift_s.{phase}` should be within {largest_s:g} s ({LARGEST_PICK_SHIFT_S:g} s of the "
+                        f"network's time) but is {shift_s}"
+                    )
+            return contract
         except ValueError as error:
             raise AdapterError(
                 f"adapter contract is damaged: {error}. Fetch the adapter again, or train it again."

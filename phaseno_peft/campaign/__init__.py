@@ -8,6 +8,7 @@ from phaseno_peft.campaign.check import sp_times_s
 from phaseno_peft.campaign.coordinates import edges, scaled_coordinates, unit_coordinates
 from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.campaign.labels import known_samples, measure_label_offset, suggest_convention, triangles
+from phaseno_peft.campaign.moved_labels import with_moved_labels
 from phaseno_peft.campaign.recording import Recording
 from phaseno_peft.campaign.splits import Split, split_campaign
 from phaseno_peft.campaign.station import Station
@@ -62,5 +63,6 @@ __all__ = [
     "triangles",
     "unit_coordinates",
     "upstream_windows",
+    "with_moved_labels",
     "write_channel_map",
 ]

@@ -254,7 +254,7 @@ def _run(setup: ComparisonSetup, planned: PlannedRun, training: TrainingSettings
     )
     if fitted.n_trainable and not planned.recipe.changes_backbone:
         check_switched_off(fitted.model, setup.dataset, setup.frozen_probabilities)
-    judged = judge_model(fitted.model, setup.dataset)
+    judged = judge_model(fitted.model, setup.dataset, fitted.pick_shift_s)
     run = Run(
         recipe=planned.recipe.name,
         trains=planned.recipe.trains,

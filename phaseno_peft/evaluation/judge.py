@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseno_peft.baselines import Rival
-from phaseno_peft.campaign import Campaign, Split, Window, fixed_windows, split_campaign
+from phaseno_peft.campaign import Campaign, Split, Window, fixed_windows, split_campaign, with_moved_labels
 from phaseno_peft.contract import Frame, Preprocessing
 from phaseno_peft.cr_lora import selected_adapter
 from phaseno_peft.errors import CampaignError
@@ -89,7 +89,12 @@ def judge(
     adapted = _probabilities(picker, picker.active_adapter, windows)
     scores = {
         "frozen": scored(partial(_probabilities, picker, None), picker.backbone_thresholds),
-        "adapter": score(windows, adapted, contract.thresholds, min_distance_s=contract.min_distance_s),
+        "adapter": score(
+            with_moved_labels(windows, contract.pick_shift_s),
+            adapted,
+            contract.thresholds,
+            min_distance_s=contract.min_distance_s,
+        ),
     }
     for rival in rivals:
         say(f"scoring {rival.name}")

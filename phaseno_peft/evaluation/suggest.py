@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from phaseno_peft.campaign import Campaign, fixed_windows
+from phaseno_peft.campaign import Campaign, fixed_windows, with_moved_labels
 from phaseno_peft.cr_lora import selected_adapter
 from phaseno_peft.errors import AdapterError, PhasenoPeftError
 from phaseno_peft.evaluation.metrics import cross_entropy, score
@@ -42,7 +42,7 @@ def suggest_adapters(
         raise PhasenoPeftError(f"campaign {campaign.name!r} has no usable picks to compare adapters on. Pick a few.")
     ranking, left_out = [], {}
     for name in (None, *adapters):
-        thresholds, resident = picker.backbone_thresholds, None
+        thresholds, resident, labelled = picker.backbone_thresholds, None, windows
         if name is not None:
             if on_adapter:
                 on_adapter(name)
@@ -56,15 +56,16 @@ def suggest_adapters(
                 left_out[name] = "its preprocessing is another; read the campaign with its --time-scale"
                 continue
             thresholds = contract.thresholds
+            labelled = with_moved_labels(windows, contract.pick_shift_s)
         with selected_adapter(resident):
             found = window_probabilities(picker.backbone, windows, campaign.frame.edge_limit_km)
-        scores = score(windows, found, thresholds)
+        scores = score(labelled, found, thresholds)
         phases = {phase: scores.phase(phase, 0.5) for phase in ("P", "S")}
         ranking.append(
             Suggestion(
                 name or "frozen",
                 (scores.mean_f1(0.5) + scores.mean_f1(0.1)) / 2,
-                cross_entropy(windows, found),
+                cross_entropy(labelled, found),
                 {phase: each.f1 for phase, each in phases.items()},
                 {phase: each.residual_median_s for phase, each in phases.items()},
             )

@@ -66,6 +66,7 @@ def _contract(parts: Sequence[StoredAdapter], weights: Sequence[float]) -> Contr
         thresholds={phase: mean([c.thresholds[phase] for c in contracts]) for phase in PHASES},
         min_distance_s=mean([c.min_distance_s for c in contracts]),
         uncertainty_factor={phase: mean([c.uncertainty_factor[phase] for c in contracts]) for phase in PHASES},
+        pick_shift_s={phase: mean([c.pick_shift_s[phase] for c in contracts]) for phase in PHASES},
         provenance=Provenance(
             campaign=" + ".join(p.campaign for p in made),
             label_source=common([p.label_source for p in made]),  # type: ignore[arg-type]  # one of them

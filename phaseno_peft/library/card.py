@@ -127,10 +127,19 @@ def _facts(settings: CRLoraSettings, contract: Contract) -> dict[str, object]:
         "center": f"{frame.center_latitude_deg:.4f} N, {frame.center_longitude_deg:.4f} E",
         "edge_limit_km": f"{frame.edge_limit_km:g}",
         "thresholds": ", ".join(f"{phase} {value:.2f}" for phase, value in contract.thresholds.items()),
+        "pick_shift": _pick_shift(contract),
         "method": f"CR-LoRA r = {settings.r}, alpha = {settings.lora_alpha:g}, reduction {settings.se_reduction}, "
         f"head {'trained' if settings.train_head else 'frozen'}{_STEM[settings.stem]}",
         "versions": ", ".join(f"{key} {value}" for key, value in contract.versions.items()),
     }
+
+
+def _pick_shift(contract: Contract) -> str:
+    """The row of the contract's table; none where picks are given out as the network makes them."""
+    if not any(contract.pick_shift_s.values()):
+        return ""
+    shifts = ", ".join(f"{phase} {contract.pick_shift_s[phase]:+.3f} s" for phase in PHASES)
+    return f"| constant shift of the picks | {shifts} (pick given out minus pick of the network) |\n"
 
 
 def metadata(name: str, contract: Contract, evaluation: Mapping[str, Any] | None) -> str:

@@ -56,6 +56,7 @@ _TRAINING_KEYS = (
     "history",
     "training",
     "seeds",
+    "pick_shift",
     "n_trainable",
     "forgetting",
 )

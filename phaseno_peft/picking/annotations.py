@@ -19,7 +19,7 @@ from phaseno_peft.campaign.findings import gather, warnings_first
 from phaseno_peft.campaign.run import Run
 from phaseno_peft.campaign.runs import Runs
 from phaseno_peft.campaign.windows import InputWindow, input_window
-from phaseno_peft.contract import PHASES, BackboneDefaults, Contract, Frame, Preprocessing
+from phaseno_peft.contract import NO_SHIFT_S, PHASES, BackboneDefaults, Contract, Frame, Preprocessing
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.picking.inference import BATCH_STATIONS, JudgedWindow, merge_windows, window_starts
 from phaseno_peft.picks import Pick, PickList
@@ -37,7 +37,11 @@ _LONGEST_WAIT_S = 1800.0
 
 @dataclass(frozen=True)
 class Annotation:
-    """Probabilities of a record or a block of it, with what is needed to make picks of them."""
+    """Probabilities of a record or a block of it, with what is needed to make picks of them.
+
+    They lie where the network puts them: picks are given out `pick_shift_s` of the contract later (`picks_of`, and the
+    start times of `Picker.annotate`).
+    """
 
     recording: Recording
     probabilities: NDArray[np.float32]
@@ -48,6 +52,11 @@ class Annotation:
     """The adapter's, None without one."""
     thresholds: Mapping[str, float] = field(default_factory=lambda: BackboneDefaults().thresholds)
     """Phase -> probability above which a peak is a pick."""
+
+    @property
+    def pick_shift_s(self) -> Mapping[str, float]:
+        """Phase -> pick given out minus place on the curve, real seconds."""
+        return NO_SHIFT_S if self.contract is None else self.contract.pick_shift_s
 
     def continues(self, other: Annotation) -> bool:
         """True for the block that follows directly on another one."""
@@ -174,8 +183,8 @@ def picks_of(
 ) -> PickList:
     """Picks of an annotation, or of the blocks of records, in time order.
 
-    Thresholds are those of what made the annotations unless others are given, and so are the distance of picks and the
-    factor of their uncertainty.
+    Thresholds are those of what made the annotations unless others are given, and so are the distance of picks, the
+    factor of their uncertainty and the constant shift of their times.
     """
     given = {"P": P_threshold, "S": S_threshold}
     picks = PickList()
@@ -206,6 +215,7 @@ class _RecordPicks:
         network_rate_hz = (contract.preprocessing if contract else Preprocessing()).network_rate_hz
         distance = round((contract or defaults).min_distance_s * network_rate_hz)
         self._factors = (contract or defaults).uncertainty_factor
+        self._shift_s = first.pick_shift_s
         self._recording = first.recording
         self._finders: list[dict[str, PickFinder]] = []
         for _ in first.recording.stations:
@@ -226,7 +236,7 @@ class _RecordPicks:
             Pick(
                 trace_id=station.station_id,
                 phase=phase,
-                time=start + float(position) / rate_hz,
+                time=start + (float(position) / rate_hz + self._shift_s[phase]),
                 probability=float(height),
                 uncertainty_s=float(half_width) * self._factors[phase] / rate_hz,
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -244,7 +244,8 @@ class Picker:
         on_findings: OnFindings | None = None,
     ) -> Stream:
         """Probabilities as an obspy Stream: one trace a run, station and phase, channel `P` or `S`, at the network's
-        rate. For records that are too long to be held as curves, see `iter_annotations`."""
+        rate. Traces of an adapter with a constant shift of its picks start that much later. For records that are too
+        long to be held as curves, see `iter_annotations`."""
         from obspy import Stream
 
         with self.held():
@@ -256,7 +257,7 @@ class Picker:
         before: Annotation | None = None
         for block in itertools.chain(blocks, [None]):
             if first is not None and before is not None and (block is None or not block.continues(before)):
-                traces += _traces(first.recording, np.concatenate(curves, axis=-1))
+                traces += _traces(first.recording, np.concatenate(curves, axis=-1), first.pick_shift_s)
                 first, curves = None, []
             if block is not None:
                 first = first or block
@@ -425,8 +426,8 @@ class Picker:
         )
 
 
-def _traces(recording: Recording, probabilities: NDArray[np.float32]) -> list[Trace]:
-    """One trace a station and phase, with a mask where nothing was recorded."""
+def _traces(recording: Recording, probabilities: NDArray[np.float32], pick_shift_s: Mapping[str, float]) -> list[Trace]:
+    """One trace a station and phase, moved to where its picks are given out; masked where nothing was recorded."""
     from obspy import Trace
 
     traces = []
@@ -438,7 +439,7 @@ def _traces(recording: Recording, probabilities: NDArray[np.float32]) -> list[Tr
                 "station": code,
                 "location": location,
                 "channel": phase,
-                "starttime": recording.start,
+                "starttime": recording.start + pick_shift_s[phase],
                 "sampling_rate": recording.rate_hz,
             }
             traces.append(Trace(np.ma.masked_invalid(curve) if np.isnan(curve).any() else curve, header))

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from phaseno_peft.backbone import EMBEDDED, fingerprint, load_backbone
-from phaseno_peft.campaign import Campaign, measure_label_offset
+from phaseno_peft.campaign import Campaign, measure_label_offset, with_moved_labels
 from phaseno_peft.contract import BackboneDefaults, Contract, LabelConvention, LabelOffset, tensors_sha256
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.evaluation import Evaluation, Scores, calibrate_uncertainty, comparison_markdown, write_evaluation
@@ -44,6 +44,7 @@ from phaseno_peft.training.fit import (
 )
 from phaseno_peft.training.forgetting import FORGETTING_WINDOWS, judge_forgetting
 from phaseno_peft.training.history import Epoch, best_epoch
+from phaseno_peft.training.pick_shift import describe
 from phaseno_peft.training.provenance import LabelSource
 from phaseno_peft.training.recipes import Recipe, find_recipe
 from phaseno_peft.training.settings import QUICK, QUICK_GAVE_UP, TrainingSettings
@@ -183,7 +184,9 @@ def train_adapter(
         )
     fitted = _best(fits, dataset)
     say(f"epoch {fitted.kept} is kept" + (f", of seed {fitted.training.seed}" if seeds > 1 else ""))
-    adapter = judge_model(fitted.model, dataset)
+    for sentence in describe(fitted.pick_shift):
+        say(sentence)
+    adapter = judge_model(fitted.model, dataset, fitted.pick_shift_s)
     forgetting["adapter"] = judge_forgetting(fitted.model)
     check_switched_off(fitted.model, dataset, frozen_probabilities)
     if fingerprint(fitted.model.get_base_model()) != backbone_fingerprint:  # type: ignore[operator]  # peft's method
@@ -204,13 +207,14 @@ def train_adapter(
         thresholds=adapter.thresholds,
         min_distance_s=BackboneDefaults().min_distance_s,
         uncertainty_factor=calibrate_uncertainty(
-            dataset.validation,
+            with_moved_labels(dataset.validation, fitted.pick_shift_s),
             adapter.validation_probabilities,
             adapter.thresholds,
             min_distance_s=BackboneDefaults().min_distance_s,
         ),
         provenance=provenance.provenance(dataset, labels, label_source, fitted.training),
         versions=provenance.versions(),
+        pick_shift_s=fitted.pick_shift_s,
     )
     if confidential:
         contract = discreet_contract(contract, name)
@@ -324,6 +328,7 @@ def _write(
         "history": [dataclasses.asdict(epoch) for epoch in fitted.history],
         "training": dataclasses.asdict(fitted.training),
         "seeds": trained.seeds,
+        "pick_shift": {phase: found.to_json() for phase, found in fitted.pick_shift.items()},
         "n_trainable": trained.n_trainable,
         "seconds": round(trained.seconds, 1),
         "forgetting": {
@@ -333,7 +338,10 @@ def _write(
         },
         "findings": [f"{finding.severity}: {finding.text}" for finding in campaign.findings],
     }
-    sentences = provenance.notes(campaign, frozen, adapter, fitted.kept, trained.forgetting)
+    sentences = [
+        *describe(fitted.pick_shift),
+        *provenance.notes(campaign, frozen, adapter, fitted, trained.forgetting),
+    ]
     if trained.quick:
         sentences.append(QUICK_GAVE_UP)
     if len(trained.seeds) > 1:

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from phaseno_peft.backbone import EMBEDDED, fingerprint, load_backbone
-from phaseno_peft.campaign import Window
-from phaseno_peft.contract import BackboneDefaults
+from phaseno_peft.campaign import Window, with_moved_labels
+from phaseno_peft.contract import NO_SHIFT_S, BackboneDefaults
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.evaluation import Predictions, Scores, score, score_at_thresholds_of
 from phaseno_peft.picking.inference import window_probabilities
@@ -25,6 +25,7 @@ from phaseno_peft.training.checkpoint import Checkpoint
 from phaseno_peft.training.dataset import CampaignDataset, training_events
 from phaseno_peft.training.history import Epoch
 from phaseno_peft.training.loop import train
+from phaseno_peft.training.pick_shift import PickShift, measure_pick_shift, shifts_s
 from phaseno_peft.training.recipes import Recipe, n_trainable
 from phaseno_peft.training.settings import TrainingSettings
 
@@ -62,6 +63,13 @@ class Fitted:
     """Training events whose labels were used."""
     seconds: float
     """Of the training, over all the processes that worked on it."""
+    pick_shift: dict[str, PickShift] = field(default_factory=dict)
+    """What was taken off the labels, by phase; empty where nothing was measured."""
+
+    @property
+    def pick_shift_s(self) -> dict[str, float]:
+        """To be put back on the model's picks (`Contract.pick_shift_s`)."""
+        return shifts_s(self.pick_shift)
 
     @property
     def best(self) -> Epoch | None:
@@ -93,17 +101,22 @@ def fit(
     """Train a fresh copy of the backbone by a recipe; seeds of weights, windows and labels are `training.seed`.
 
     With a `checkpoint` (a file) every epoch is kept, and a training that was stopped goes on from there unless
-    `restart`. `labels` uses so many training events only, with as many steps as all of them would have. Raises
-    `AdapterError` if the file holds another training.
+    `restart`. `labels` uses so many training events only, with as many steps as all of them would have. The constant
+    shift of the labels from the frozen network's picks is taken off first, unless the recipe makes another backbone,
+    whose file has no place for it. Raises `AdapterError` if the file holds another training.
     """
     say = (callbacks := callbacks or TrainingCallbacks()).on_stage
     started = time.monotonic()
     frozen = load_backbone(backbone, device)
     what = training_identity(recipe, dataset, training, labels, fingerprint(frozen), device)
-    model = recipe.model(frozen, training.seed)
-    trainable = n_trainable(model)
     stretches = dataset.train(labels, training.seed)
     n_events = len(training_events(stretches))
+    pick_shift = {}
+    if training.shifts_labels and not recipe.changes_backbone:
+        campaign = dataset.campaign
+        pick_shift = measure_pick_shift(frozen, stretches, campaign.frame, campaign.preprocessing, dataset.seed)
+    model = recipe.model(frozen, training.seed)
+    trainable = n_trainable(model)
     if not trainable:
         return Fitted(recipe, model.eval(), training, [], 0, 0, 0, 0.0)
     if labels is not None:  # as many steps as with all labels, so that only the labels differ
@@ -123,11 +136,12 @@ def fit(
         training,
         callbacks.on_epoch,
         callbacks.on_step,
+        pick_shift_s=shifts_s(pick_shift),
         state=state,
         keep=store.save if store else None,
     )
     seconds = earlier_s + time.monotonic() - started
-    return Fitted(recipe, model, training, history, kept, trainable, n_events, seconds)
+    return Fitted(recipe, model, training, history, kept, trainable, n_events, seconds, pick_shift)
 
 
 def training_identity(
@@ -151,12 +165,15 @@ def training_identity(
     }
 
 
-def judge_model(model: torch.nn.Module, dataset: CampaignDataset) -> ModelScores:
-    """Thresholds chosen on validation, scores on both sides."""
+def judge_model(
+    model: torch.nn.Module, dataset: CampaignDataset, pick_shift_s: Mapping[str, float] = NO_SHIFT_S
+) -> ModelScores:
+    """Thresholds chosen on validation, scores on both sides; picks of the model are moved by `pick_shift_s`."""
     min_distance_s = BackboneDefaults().min_distance_s
     of_validation = window_probabilities(model, dataset.validation, dataset.edge_limit_km)
     of_test = window_probabilities(model, dataset.test, dataset.edge_limit_km)
-    validation, test = Predictions(dataset.validation, of_validation), Predictions(dataset.test, of_test)
+    validation = Predictions(with_moved_labels(dataset.validation, pick_shift_s), of_validation)
+    test = Predictions(with_moved_labels(dataset.test, pick_shift_s), of_test)
     on_test = score_at_thresholds_of(validation, test, min_distance_s=min_distance_s)
     on_validation = score(*validation, on_test.thresholds, min_distance_s=min_distance_s)
     return ModelScores(on_validation, on_test, of_validation, of_test)

@@ -20,8 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from phaseno_peft.campaign import Window, WindowSampler
+from phaseno_peft.campaign import Window, WindowSampler, with_moved_labels
 from phaseno_peft.campaign.augment import compose, limit_stations
+from phaseno_peft.contract import NO_SHIFT_S
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.evaluation import Predictions, cross_entropy, score_at_thresholds_of
 from phaseno_peft.picking.inference import batches, network_input, window_probabilities
@@ -40,14 +41,16 @@ def train(
     on_epoch: Callable[[Epoch], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
     *,
+    pick_shift_s: Mapping[str, float] = NO_SHIFT_S,
     state: TrainingState | None = None,
     keep: Callable[[TrainingState], None] | None = None,
 ) -> tuple[list[Epoch], int]:
     """Train the parameters of `model` that require gradients, in place, and leave it at its best epoch.
 
     Returns the history and the epoch that was kept. Epoch 0 is the untrained model, so that a campaign that cannot be
-    learned keeps the backbone. `keep` is given the state after each epoch; a training that is given such a `state`
-    goes on from there, and ends as if it had never stopped.
+    learned keeps the backbone. Labels are moved by minus `pick_shift_s`, those of validation too. `keep` is given the
+    state after each epoch; a training that is given such a `state` goes on from there, and ends as if it had never
+    stopped.
     Raises `CampaignError` if there is no event to train on.
     """
     if sampler.n_events == 0:
@@ -58,6 +61,7 @@ def train(
     n_windows = settings.windows(sampler.n_events)
     noise = [window for window in sampler.epoch(4 * n_windows, number=10**6) if window.is_noise][:n_windows]
     validation = validation[:: -(-len(validation) // (settings.judged_windows or len(validation) or 1)) or 1]
+    validation = with_moved_labels(validation, pick_shift_s)
     one_pick = 1 / max(1, sum(len(window.labels) for window in validation))
     if state is None:
         started = time.monotonic()
@@ -74,7 +78,7 @@ def train(
         rng = np.random.default_rng([settings.seed, 1, number])
         windows = [
             compose(rng, limit_stations(rng, window, settings.stations_per_window), noise)
-            for window in sampler.epoch(n_windows, number=number)
+            for window in with_moved_labels(sampler.epoch(n_windows, number=number), pick_shift_s)
         ]
         steps = list(batches(windows, settings.batch_stations))
         model.train()

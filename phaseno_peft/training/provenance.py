@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from phaseno_peft.campaign import Campaign, LabelledPick, Window, suggest_convention
+from phaseno_peft.campaign import Campaign, LabelledPick, Window, suggest_convention, with_moved_labels
 from phaseno_peft.contract import PHASES, LabelConvention, LabelOffset, Provenance
 from phaseno_peft.errors import CampaignError
-from phaseno_peft.evaluation import Scores, f1_gain, pick_window, score
+from phaseno_peft.evaluation import Scores, WindowPick, f1_gain, pick_window, score
 from phaseno_peft.figures.scores import f1_against_tolerance, residual_histograms, score_bars, training_curves
 from phaseno_peft.figures.sections import record_section
 from phaseno_peft.training.dataset import CampaignDataset, training_events
@@ -84,17 +85,8 @@ def convention(offset: Mapping[str, LabelOffset]) -> LabelConvention:
 
 def score_without_offset(dataset: CampaignDataset, frozen: ModelScores) -> Scores:
     """The frozen backbone with its median residual of the validation events taken off: the cheapest baseline."""
-    shift_samples = []
-    for phase in PHASES:
-        median_s = frozen.validation.phase(phase, 0.5).residual_median_s
-        shift_samples.append(median_s * dataset.validation[0].rate_hz if np.isfinite(median_s) else 0.0)
-    moved = [
-        dataclasses.replace(
-            window,
-            labels=tuple(dataclasses.replace(x, sample=x.sample + shift_samples[x.phase]) for x in window.labels),
-        )
-        for window in dataset.test
-    ]
+    medians_s = {phase: frozen.validation.phase(phase, 0.5).residual_median_s for phase in PHASES}
+    moved = with_moved_labels(dataset.test, {p: -m if np.isfinite(m) else 0.0 for p, m in medians_s.items()})
     min_distance_s = frozen.test.min_distance_s
     return score(moved, frozen.test_probabilities, frozen.thresholds, min_distance_s=min_distance_s)
 
@@ -127,9 +119,9 @@ def draw(
             section,
             folder / "record_section.png",
             frozen=pick_window(section, before, frozen.thresholds),
-            adapter=pick_window(section, after, adapter.thresholds),
+            adapter=_given_out(section, pick_window(section, after, adapter.thresholds), fitted.pick_shift_s),
             frozen_probability=before,
-            adapter_probability=after,
+            adapter_probability=_moved_curves(section, after, fitted.pick_shift_s),
         ),
         "figures/scores.png": score_bars(frozen.test, adapter.test, folder / "scores.png"),
         "figures/residuals.png": residual_histograms(frozen.test, adapter.test, folder / "residuals.png"),
@@ -141,8 +133,25 @@ def draw(
     return paths
 
 
+def _given_out(window: Window, picks: Sequence[WindowPick], pick_shift_s: Mapping[str, float]) -> list[WindowPick]:
+    """Picks of the network where the adapter gives them out."""
+    samples = [pick_shift_s[phase] * window.rate_hz for phase in PHASES]
+    return [dataclasses.replace(pick, sample=pick.sample + samples[pick.phase]) for pick in picks]
+
+
+def _moved_curves(
+    window: Window, probability: NDArray[np.float32], pick_shift_s: Mapping[str, float]
+) -> NDArray[np.float32]:
+    """Probabilities [station, 2, sample] where the adapter gives picks out, to the sample."""
+    moved, n = probability.copy(), probability.shape[-1]
+    for phase, name in enumerate(PHASES):
+        at = np.arange(n) - round(pick_shift_s[name] * window.rate_hz)
+        moved[:, phase] = probability[:, phase, np.clip(at, 0, n - 1)]
+    return moved
+
+
 def notes(
-    campaign: Campaign, frozen: ModelScores, adapter: ModelScores, kept: int, forgetting: Mapping[str, Scores]
+    campaign: Campaign, frozen: ModelScores, adapter: ModelScores, fitted: Fitted, forgetting: Mapping[str, Scores]
 ) -> list[str]:
     """Sentences for the card."""
     lines = []
@@ -156,8 +165,12 @@ def notes(
         f"Away from its campaign the adapter changes the mean F1 from {before:.3f} to {after:.3f} (simulated networks, "
         "the kind the embedded backbone was pre-trained on). Switched off, the network is the frozen one, bit for bit."
     )
-    if kept == 0:
-        lines.append("Training never beat the frozen backbone on validation: this adapter is the frozen backbone.")
+    if fitted.kept == 0:
+        is_moved = any(fitted.pick_shift_s.values())
+        lines.append(
+            "Training never beat the frozen backbone on validation: this adapter is the frozen backbone"
+            f"{', its picks moved as said above' if is_moved else ''}."
+        )
     labels = _labels(campaign)
     automatic = [pick for pick in labels if pick.is_automatic]
     if automatic:
