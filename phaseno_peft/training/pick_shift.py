@@ -23,9 +23,10 @@ from phaseno_peft.picking.inference import window_probabilities
 
 FEWEST_PICKS = 8
 """A median of fewer is decided by one or two picks."""
-WIDEST_SPREAD_S = 0.2
-"""Network's time, 1.4826 * median absolute deviation: chance matches spread evenly over +-0.5 s, which gives 0.37 s."""
-LEAST_STANDARD_ERRORS = 2.0
+WIDEST_SPREAD_S = 0.15
+"""Network's time, 1.4826 * median absolute deviation. Chance matches spread by 0.37 s where picks are rare, and by 0.19
+s where a pick stands every half second."""
+LEAST_STANDARD_ERRORS = 3.0
 """A median nearer to zero than this many of its standard errors is not told apart from zero."""
 MEDIAN_STANDARD_ERROR = math.sqrt(math.pi / 2)
 """Of the median of n normal values, times standard deviation / sqrt(n)."""
