@@ -339,8 +339,8 @@ def _write(
         "findings": [f"{finding.severity}: {finding.text}" for finding in campaign.findings],
     }
     sentences = [
-        *describe(fitted.pick_shift),
         *provenance.notes(campaign, frozen, adapter, fitted, trained.forgetting),
+        *describe(fitted.pick_shift),
     ]
     if trained.quick:
         sentences.append(QUICK_GAVE_UP)
