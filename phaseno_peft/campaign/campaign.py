@@ -18,6 +18,7 @@ from phaseno_peft.campaign.check import check_campaign, picks_in_record_time
 from phaseno_peft.campaign.findings import Finding, gather
 from phaseno_peft.campaign.recording import Recording
 from phaseno_peft.campaign.runs import TOUCHING_S, recording_names
+from phaseno_peft.campaign.seisbench_files import set_folder
 from phaseno_peft.campaign.station_checks import far_from_events
 from phaseno_peft.campaign.station_files import read_stations
 from phaseno_peft.campaign.stations import StationTable
@@ -56,8 +57,8 @@ class Campaign:
     def read(
         cls,
         waveforms: str | Path | Sequence[str | Path] | Mapping[str, Stream] | Stream,
-        stations: Any,
-        picks: Any,
+        stations: Any = None,
+        picks: Any = None,
         *,
         name: str = "campaign",
         preprocessing: Preprocessing | None = None,
@@ -70,15 +71,16 @@ class Campaign:
         """Read, prepare and check a campaign.
 
         `waveforms` is a folder, a file, several files, or obspy streams; `stations` and `picks` are whatever
-        `read_stations` and `read_catalogue` take. Picks go to recordings by their time. `skip_unknown` drops picks of
+        `read_stations` and `read_catalogue` take, or None where `waveforms` is a set in SeisBench's format, whose
+        metadata hold both. Picks go to recordings by their time. `skip_unknown` drops picks of
         stations that are not listed; `channels` says what unknown codes of files mean, see `read_channels`; `complete`
         says that the catalogue misses no arrival. `progress(done, all)` is called after each recording. Raises
         `CampaignError` where a file cannot be used, and where no pick lies in
         any record.
         """
         preprocessing = preprocessing or Preprocessing()
-        table = read_stations(stations)
-        catalogue = read_catalogue(picks)
+        table = read_stations(own_metadata(waveforms, "stations") if stations is None else stations)
+        catalogue = read_catalogue(own_metadata(waveforms, "picks") if picks is None else picks)
         if isinstance(waveforms, Stream):
             streams: Mapping[str, Stream] = {name: waveforms}
         elif isinstance(waveforms, Mapping):
@@ -118,6 +120,17 @@ class Campaign:
             )
             for r in self.recordings
         )
+
+
+def own_metadata(waveforms: Any, what: str) -> Path:
+    """The folder of the set that the waveforms are. Raises `CampaignError` for waveforms that hold no metadata."""
+    folder = set_folder(waveforms)
+    if folder is None:
+        raise CampaignError(
+            f"no {what} were given. Give --{what}; only a set in SeisBench's format (metadata.csv and waveforms.hdf5, "
+            "given as --waveforms) brings its own."
+        )
+    return folder
 
 
 def prepare_recordings(

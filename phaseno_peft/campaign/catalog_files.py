@@ -17,6 +17,7 @@ from phaseno_peft.campaign.obspy_events import labelled_events, stored_uuids
 from phaseno_peft.campaign.pick_tables import events_of_real_table, events_of_table
 from phaseno_peft.campaign.sac_picks import tally_sac_picks
 from phaseno_peft.campaign.scml import read_scml
+from phaseno_peft.campaign.seisbench_files import chunks_of, set_folder
 from phaseno_peft.campaign.station_files import FORMATS as STATION_FORMATS
 from phaseno_peft.campaign.tally import Tally
 from phaseno_peft.campaign.unpack import obspy_format, plain_files
@@ -43,11 +44,11 @@ def read_catalogue(path: Any) -> Catalogue:
     """Events and picks of a file, of a folder with files in it at any depth, or of an obspy `Catalog`.
 
     Files are QuakeML, SCML, Nordic, NLLOC_HYP and NLLOC_OBS, IMS 1.0, GSE2, HypoDD phases, or a CSV of picks (our own,
-    PhaseNet's, GaMMA's, SeisBench's); the content decides, not the ending, and archives are opened. A pick's phase is
-    that of its arrival, or else its hint: names starting with P count as P, with S as S, others are left out and
-    counted. One pick is kept a station, phase and event, by `one_per_station_and_phase`. Events without ids of their
-    own get one of their content. Raises `CampaignError` for a missing or unreadable file, two different events with
-    one id, and a catalogue without any P or S pick.
+    PhaseNet's, GaMMA's, SeisBench's metadata); a folder may be a set in SeisBench's format. The content decides, not
+    the ending, and archives are opened. A pick's phase is that of its arrival, or else its hint: names starting with P
+    count as P, with S as S, others are left out and counted. One pick is kept a station, phase and event, by
+    `one_per_station_and_phase`. Events without ids of their own get one of their content. Raises `CampaignError` for a
+    missing or unreadable file, two different events with one id, and a catalogue without any P or S pick.
     """
     if isinstance(path, Catalogue):
         return path
@@ -72,7 +73,9 @@ def _read_path(path: Path, tally: Tally, findings: list[Finding]) -> list[tuple[
     if not path.exists():
         raise CampaignError(f"{path}: no such catalogue file. Give a QuakeML file with picks.")
     files = [path]
-    if path.is_dir():
+    if set_folder(path) is not None:
+        files = [chunk.metadata for chunk in chunks_of(path)]
+    elif path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.is_file() and not _is_hidden(p.relative_to(path)))
     found: list[tuple[str, CatalogueEvent]] = []
     passed_over: list[str] = []

@@ -10,8 +10,9 @@ from dataclasses import replace
 from obspy import UTCDateTime
 
 from phaseno_peft.campaign.catalog import CatalogueEvent, LabelledPick, phase_of
+from phaseno_peft.campaign.seisbench_files import finite_number
 from phaseno_peft.campaign.table_rows import table_rows
-from phaseno_peft.campaign.tally import Tally, event_of_picks
+from phaseno_peft.campaign.tally import Hypocentre, Tally, event_of_picks
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.station_ids import station_fields, station_id_of
 
@@ -75,7 +76,12 @@ def events_of_table(name: str, text: str, tally: Tally) -> list[CatalogueEvent] 
         picks_of_row = _one_pick
     elif {columns_of["time"] for columns_of in PHASE_TIMES.values()} <= set(names):
         picks_of_row = _detected
-    elif "trace_start_time" in names:
+    elif any(_ARRIVAL_SAMPLE.fullmatch(column) for column in names) or "trace_start_time" in names:
+        if "trace_start_time" not in names:
+            raise CampaignError(
+                f"{name}: is SeisBench metadata without trace_start_time: its arrivals are samples of records without "
+                "a time. Add the column, or use the set with `phaseno-peft pretrain`, which needs no times."
+            )
         if not any(_ARRIVAL_SAMPLE.fullmatch(column) for column in names):
             raise CampaignError(
                 f"{name}: is SeisBench metadata without arrivals (no column trace_P_arrival_sample or the like). "
@@ -148,6 +154,8 @@ def _of_samples(row: Cells, cell: Cells) -> Iterator[Cells]:
         if not sample or sample.lower() == "nan" or not (match := _ARRIVAL_SAMPLE.fullmatch(column)):
             continue
         rate = row.get("trace_sampling_rate_hz") or "nan"
+        if rate == "nan" and (period_s := finite_number(row.get("trace_dt_s"))):
+            rate = str(1 / period_s)
         rate_hz, offset = float(rate), float(sample)
         if not 0 < rate_hz < math.inf or not math.isfinite(offset):
             raise ValueError(
@@ -177,6 +185,7 @@ def _of_rows(
     first_line: int,
 ) -> list[CatalogueEvent]:
     groups: dict[str, list[LabelledPick]] = {}
+    hypocentres: dict[str, Hypocentre] = {}
     rows = table_rows(name, text.splitlines(), delimiter, first_line)
     next(rows)
     for line, row in rows:
@@ -189,6 +198,8 @@ def _of_rows(
                 if pick is not None:
                     event = found.get("event", "")
                     groups.setdefault("" if event.lower() in NO_EVENT else event, []).append(pick)
+                    if picks_of_row is _of_samples and event not in hypocentres:
+                        hypocentres[event] = _hypocentre(full)
         except (ValueError, CampaignError) as error:
             raise CampaignError(f"{name}: line {line}: {error}") from error
     loose = groups.pop("", [])
@@ -196,7 +207,24 @@ def _of_rows(
         tally.counts["belong to no event of the table; nothing is learnt within 1 s of them"] += len(loose)
         loose = [replace(pick, usable=False) for pick in loose]
     tally.loose += loose
+    if picks_of_row is _of_samples:  # an event's records may lie in several chunks of a set
+        for event, picks in groups.items():
+            at = hypocentres[event]
+            tally.by_event.setdefault(f"source_id {event}", (at, []))[1].extend(picks)
+        return []
     return [event_of_picks(picks, tally) for picks in groups.values()]
+
+
+def _hypocentre(row: Cells) -> Hypocentre:
+    """What SeisBench's metadata say of a record's event; a value that is no number or time counts as not given."""
+    latitude_deg, longitude_deg, depth_km = (
+        finite_number(row.get(f"source_{column}")) for column in ("latitude_deg", "longitude_deg", "depth_km")
+    )
+    try:
+        time = _time(re.sub(r"^(\d{4})/(\d\d)/(\d\d)", r"\1-\2-\3", row.get("source_origin_time", "")))
+    except ValueError:
+        time = None
+    return time, latitude_deg, longitude_deg, None if depth_km is None else 1000 * depth_km
 
 
 def _pick(cell: Cells, tally: Tally, *, is_automatic: bool) -> LabelledPick | None:

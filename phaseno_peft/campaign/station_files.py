@@ -11,6 +11,7 @@ from obspy import UTCDateTime
 from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.campaign.foreign import foreign_kind
 from phaseno_peft.campaign.local_places import local_degrees, projection_zero_m
+from phaseno_peft.campaign.seisbench_files import chunks_of, set_folder
 from phaseno_peft.campaign.station import Direction, Station
 from phaseno_peft.campaign.station_lines import stations_of_nlloc, stations_of_seisan
 from phaseno_peft.campaign.stations import StationTable
@@ -56,11 +57,12 @@ _WHAT_TO_GIVE = "Give StationXML, FDSN station text, or a .csv with the columns 
 def read_stations(source: Inventory | StationTable | str | Path) -> StationTable:
     """Stations of an obspy `Inventory`, or of a file or folder of StationXML (SCML, SEED), FDSN station text, or CSV.
 
-    The content decides, not the ending; archives are opened. STATION0.HYP and NonLinLoc's GTSRCE lines are read too. A
-    CSV's header names station,latitude,longitude, or station,east_m,north_m for local metres (also of a projection),
-    and may name network, location, elevation_m (or up_m), depth_m (or down_m), start and end. Epochs and channels of
-    one NET.STA.LOC become one station, which may have had several places. Raises `CampaignError` for a missing or
-    unreadable file, missing coordinates, and one station at two places at once.
+    The content decides, not the ending; archives are opened. STATION0.HYP and NonLinLoc's GTSRCE lines are read too,
+    and the metadata of a set in SeisBench's format. A CSV's header names station,latitude,longitude, or
+    station,east_m,north_m for local metres (also of a projection), and may name network, location, elevation_m (or
+    up_m), depth_m (or down_m), start and end. Epochs and channels of one NET.STA.LOC become one station, which may have
+    had several places. Raises `CampaignError` for a missing or unreadable file, missing coordinates, and one station at
+    two places at once.
     """
     if isinstance(source, StationTable):
         return source
@@ -69,8 +71,12 @@ def read_stations(source: Inventory | StationTable | str | Path) -> StationTable
     path = Path(source)
     if not path.exists():
         raise CampaignError(f"{path}: no such station file. Give a StationXML file or a CSV of stations.")
-    in_folder = path.is_dir()
-    files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")) if in_folder else [path]
+    in_folder = path.is_dir() and set_folder(path) is None
+    files = [path]
+    if in_folder:
+        files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+    elif path.is_dir():  # a set in SeisBench's format
+        files = [chunk.metadata for chunk in chunks_of(path)]
     if not files:
         raise CampaignError(f"{path}: the folder holds no station file. Give a StationXML file or a CSV of stations.")
     stations: list[Station] = []

@@ -35,7 +35,7 @@ class Tally:
     loose: list[LabelledPick] = field(default_factory=list)
     """Picks of all files that belong to no event."""
     by_event: dict[str, tuple[Hypocentre, list[LabelledPick]]] = field(default_factory=dict)
-    """Picks of events that are spread over files, one file a trace (SAC), by what the files say of the event."""
+    """Picks of events that are spread over files (SAC, one file a trace; chunks of a set), by what they say of it."""
     _n_known: int = 0
     _known: set[tuple[str, str, int]] = field(default_factory=set)
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from phaseno_peft.campaign.channel_files import ENDINGS as YAML_ENDINGS
 from phaseno_peft.campaign.channel_files import pairs_of_yaml
+from phaseno_peft.campaign.seisbench_files import HDF5_HEAD, chunks_of, set_folder, stream_of
 from phaseno_peft.campaign.unpack import is_packed, obspy_format, plain_files
 from phaseno_peft.errors import CampaignError
 
@@ -49,10 +50,11 @@ def read_waveforms(
 ) -> dict[str, Stream]:
     """Raw streams by file stem: of one file, of a list of files, or of every waveform file in a folder, or below it.
 
-    Compressed files and archives are opened within the limits of `phaseno_peft.campaign.unpack`. In a folder, files of
-    no known waveform format are passed over. `channels` puts codes right, see `read_channels`. Raises `CampaignError`
-    for missing, damaged and empty files, for a folder without waveforms, for pickles, which could run code, for lists
-    of other files (CSS wfdisc), and for archives beyond the limits.
+    Compressed files and archives are opened within the limits of `phaseno_peft.campaign.unpack`; a set in SeisBench's
+    format gives all its records. In a folder, files of no known waveform format are passed over. `channels` puts codes
+    right, see `read_channels`. Raises `CampaignError` for missing, damaged and empty files, for a folder without
+    waveforms, for pickles, which could run code, for lists of other files (CSS wfdisc), and for archives beyond the
+    limits.
     """
     mapping = read_channels(channels)
     files, in_folder = list_files(path)
@@ -72,6 +74,8 @@ def list_files(path: str | Path | Sequence[str | Path]) -> tuple[list[Path], boo
     if isinstance(path, str | Path):
         if not Path(path).is_dir():
             return [Path(path)], False
+        if set_folder(path) is not None:
+            return [chunk.waveforms for chunk in chunks_of(Path(path))], False
         inside = ((p, p.relative_to(path).parts) for p in Path(path).rglob("*") if p.is_file())
         return sorted(p for p, parts in inside if not any(part.startswith(".") for part in parts)), True
     files = [Path(p) for p in path]
@@ -192,6 +196,9 @@ def read_file(path: Path, *, in_folder: bool, headers_only: bool = False) -> Str
 
     if not path.is_file():
         raise CampaignError(f"{path}: no such waveform file. Give a file or a folder of files obspy can read.")
+    with path.open("rb") as file:
+        if file.read(len(HDF5_HEAD)) == HDF5_HEAD and not (in_folder and set_folder(path) is None):
+            return stream_of(path, headers_only=headers_only)
     stream = Stream()
     unknown = 0
     with plain_files(path) as files:

@@ -15,6 +15,7 @@ from phaseno_peft.campaign.catalog_files import read_catalogue
 from phaseno_peft.campaign.coordinates import local_km, scaled_coordinates
 from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.campaign.recording import Recording
+from phaseno_peft.campaign.seisbench_files import set_folder
 from phaseno_peft.campaign.station_files import FORMATS, read_stations
 from phaseno_peft.campaign.stations import StationTable
 from phaseno_peft.campaign.unpack import obspy_format
@@ -75,8 +76,13 @@ def read_delivery(
     channels: ChannelMap | str | Path | None,
     progress: Callable[[int, int], None] | None,
 ) -> Delivery:
-    """Read what is there of waveforms, stations and picks (None: not given); nothing raises but a bad `channels`."""
+    """Read what is there of waveforms, stations and picks (None: not given); nothing raises but a bad `channels`.
+
+    A set in SeisBench's format brings the stations and picks that are not given.
+    """
     findings: list[Finding] = []
+    own = set_folder(waveforms)
+    stations, picks = (own if given is None else given for given in (stations, picks))
     mapping = read_channels(channels)
     table = _read(stations, "stations", read_stations, findings)
     catalogue = _read(picks, "picks", read_catalogue, findings)

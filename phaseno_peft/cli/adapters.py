@@ -10,12 +10,12 @@ import typer
 from phaseno_peft.cli.console import Terminal, findings_json
 from phaseno_peft.cli.options import (
     BackboneOption,
+    CampaignStationsOption,
     ChannelsOption,
     JsonOption,
     PicksOption,
     QuietOption,
     SkipUnknownOption,
-    StationsOption,
     TimeScaleOption,
     WaveformsOption,
 )
@@ -205,8 +205,8 @@ def blend(
 @app.command("suggest")
 def suggest(
     waveforms: WaveformsOption,
-    stations: StationsOption,
-    picks: PicksOption,
+    stations: CampaignStationsOption = None,
+    picks: PicksOption = None,
     names: Annotated[
         list[str] | None, typer.Argument(help="Default: all you have.", autocompletion=complete_adapter)
     ] = None,

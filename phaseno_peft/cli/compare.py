@@ -10,6 +10,7 @@ import typer
 from phaseno_peft.cli.console import Terminal, findings_json
 from phaseno_peft.cli.options import (
     BackboneOption,
+    CampaignStationsOption,
     ChannelsOption,
     DeviceOption,
     EdgeLimitOption,
@@ -20,7 +21,6 @@ from phaseno_peft.cli.options import (
     QuietOption,
     SeedOption,
     SkipUnknownOption,
-    StationsOption,
     TimeScaleOption,
     WaveformsOption,
 )
@@ -30,8 +30,8 @@ from phaseno_peft.cli.reading import read_campaign
 def compare(
     name: Annotated[str, typer.Argument(help="Name of the campaign: lower-case letters, digits, hyphens.")],
     waveforms: WaveformsOption,
-    stations: StationsOption,
-    picks: PicksOption,
+    stations: CampaignStationsOption = None,
+    picks: PicksOption = None,
     recipes: Annotated[
         str,
         typer.Option(

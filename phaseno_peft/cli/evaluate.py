@@ -10,13 +10,13 @@ from phaseno_peft.cli.adapters import AdapterArgument
 from phaseno_peft.cli.console import Terminal
 from phaseno_peft.cli.options import (
     BackboneOption,
+    CampaignStationsOption,
     ChannelsOption,
     JsonOption,
     PhasenetWeightsOption,
     PicksOption,
     QuietOption,
     SkipUnknownOption,
-    StationsOption,
     WaveformsOption,
 )
 
@@ -24,8 +24,8 @@ from phaseno_peft.cli.options import (
 def evaluate(
     name: AdapterArgument,
     waveforms: WaveformsOption,
-    stations: StationsOption,
-    picks: PicksOption,
+    stations: CampaignStationsOption = None,
+    picks: PicksOption = None,
     backbone: BackboneOption = None,
     rivals: Annotated[
         str | None,

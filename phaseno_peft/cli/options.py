@@ -19,11 +19,20 @@ StationsOption = Annotated[
         "--stations", help="StationXML, or CSV with network,station,latitude,longitude[,location,elevation_m]."
     ),
 ]
+CampaignStationsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--stations",
+        help="StationXML, or CSV with network,station,latitude,longitude[,location,elevation_m]. Leave it out where "
+        "--waveforms is a set in SeisBench's format.",
+    ),
+]
 PicksOption = Annotated[
-    Path,
+    Path | None,
     typer.Option(
         "--picks",
-        help="P and S picks: QuakeML, another catalogue, CSV, NLLOC_OBS, or a folder of these.",
+        help="P and S picks: QuakeML, another catalogue, CSV, NLLOC_OBS, or a folder of these. Leave it out where "
+        "--waveforms is a set in SeisBench's format.",
     ),
 ]
 ChannelsOption = Annotated[

@@ -11,6 +11,7 @@ import typer
 from phaseno_peft.cli.console import Terminal, findings_json
 from phaseno_peft.cli.options import (
     BackboneOption,
+    CampaignStationsOption,
     ChannelsOption,
     DeviceOption,
     EdgeLimitOption,
@@ -21,7 +22,6 @@ from phaseno_peft.cli.options import (
     QuietOption,
     SeedOption,
     SkipUnknownOption,
-    StationsOption,
     TimeScaleOption,
     WaveformsOption,
 )
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 def train_adapter(
     name: Annotated[str, typer.Argument(help="Name of the new adapter: lower-case letters, digits, hyphens.")],
     waveforms: WaveformsOption,
-    stations: StationsOption,
-    picks: PicksOption,
+    stations: CampaignStationsOption = None,
+    picks: PicksOption = None,
     label_source: Annotated[
         Literal["analyst", "automatic", "simulated", "unknown"],
         typer.Option("--label-source", help="Who made the picks; goes onto the card."),

@@ -18,8 +18,8 @@ from phaseno_peft.picking.picker import load_adapter
 def evaluate(
     adapter: str | Path,
     waveforms: Any,
-    stations: Any,
-    picks: Any,
+    stations: Any = None,
+    picks: Any = None,
     *,
     backbone: str | Path | None = None,
     rivals: Sequence[str] | str | None = None,

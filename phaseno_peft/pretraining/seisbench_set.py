@@ -1,15 +1,11 @@
-"""Single-station records with labels in SeisBench's format (Woollam et al. 2022): metadata CSV and waveforms HDF5.
+"""Single-station records with labels of a set in SeisBench's format (`campaign/seisbench_files.py` reads it).
 
-Understood: `metadata.csv` + `waveforms.hdf5`, chunked sets (`metadata<chunk>.csv` + `waveforms<chunk>.hdf5`), blocks of
-traces (`bucket$row,:components,:samples`), one component order for all or one a trace, any sampling rate. Records are
-prepared as everywhere (campaign-v1). Only the train split is used; a part of it is held out for validation, chosen by
-the event (`source_id`) where there is one.
+Records are prepared as everywhere (campaign-v1). Only the train split is used; a part of it is held out for validation,
+chosen by the event (`source_id`) where there is one.
 """
 
 from __future__ import annotations
 
-import csv
-import importlib
 import re
 import zlib
 from collections import OrderedDict
@@ -25,9 +21,10 @@ from obspy import Stream, Trace, UTCDateTime
 from phaseno_peft.campaign import StationTable, prepare
 from phaseno_peft.campaign.labels import known_samples
 from phaseno_peft.campaign.raw_window import WEAKEST_SNR, Arrival, RawWindow, noise_rms, onset_rms
+from phaseno_peft.campaign.seisbench_files import Chunk, SetWaveforms, chunks_of, rows_of
 from phaseno_peft.campaign.station import Station
 from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES, Preprocessing
-from phaseno_peft.errors import CampaignError, PhasenoPeftError
+from phaseno_peft.errors import CampaignError
 
 HELD_OUT_PERCENT = 12
 """Of the train split's events."""
@@ -62,7 +59,7 @@ class SeisBenchSet:
     left_out: dict[str, int]
     """Records of other splits, and labels that were dropped, for the card."""
     _sides: tuple[list[Record], list[Record]] = field(default_factory=lambda: ([], []), repr=False)
-    _files: dict[Path, Any] = field(default_factory=dict, repr=False)
+    _waveforms: SetWaveforms = field(default_factory=SetWaveforms, repr=False)
     _bytes: int = 0
     _kept: OrderedDict[str, tuple[NDArray[np.float32], NDArray[np.bool_], list[float | None]]] = field(
         default_factory=OrderedDict, repr=False
@@ -72,24 +69,12 @@ class SeisBenchSet:
     def read(cls, folder: str | Path) -> SeisBenchSet:
         """Read the metadata of a set. Raises `CampaignError` where it is not one, or has no usable train record."""
         folder = Path(folder)
-        pairs = [
-            (path, path.with_name(path.name.replace("metadata", "waveforms", 1)).with_suffix(".hdf5"))
-            for path in sorted(folder.glob("metadata*.csv"))
-        ]
-        if not pairs:
-            raise CampaignError(
-                f"{folder}: holds no metadata.csv. Give the folder of a set in SeisBench's format, with metadata.csv "
-                "and waveforms.hdf5."
-            )
         records: list[Record] = []
         left_out = {"other splits": 0, "labels outside their record": 0, "records without a label": 0}
         strays: list[str] = []
-        for metadata, waveforms in pairs:
-            if not waveforms.is_file():
-                raise CampaignError(
-                    f"{waveforms}: no such file, but {metadata.name} describes it. Fetch the set again."
-                )
-            records += _records(metadata, waveforms, left_out, strays)
+        with SetWaveforms() as waveforms:
+            for chunk in chunks_of(folder):
+                records += _records(chunk, waveforms, left_out, strays)
         if not records:
             raise CampaignError(
                 f"{folder}: no record of the train split has a P or S label inside its waveform "
@@ -186,101 +171,48 @@ class SeisBenchSet:
 
     def _raw(self, record: Record) -> NDArray[np.float64]:
         """[component in the file's order, sample]"""
-        if record.file not in self._files:
-            self._files[record.file] = open_hdf5(record.file)
-        data = self._files[record.file]["data"]
-        block, _, place = record.name.partition("$")
-        try:
-            found = data[block]
-            if place:
-                row, components, length = (part.strip(" :") for part in place.split(","))
-                found = found[int(row)][: int(components), : int(length)]
-            raw = np.asarray(found, np.float64)
-        except (KeyError, ValueError, IndexError) as error:
-            raise CampaignError(
-                f"{record.file}: no waveform {record.name!r}, but metadata.csv lists it ({error}). Fetch the set again."
-            ) from error
-        raw = raw if raw.shape[0] == len(record.order) else raw.T
-        if raw.ndim != 2 or raw.shape[0] != len(record.order):
-            raise CampaignError(
-                f"{record.file}: {record.name} is {list(np.shape(found))}, but its component order is {record.order!r}."
-            )
-        return np.nan_to_num(raw)
+        found = self._waveforms.read(record.file, record.name, record.order)
+        return np.nan_to_num(np.asarray(found, np.float64))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_files": {}, "_kept": OrderedDict(), "_bytes": 0}
+        return {**self.__dict__, "_waveforms": SetWaveforms(), "_kept": OrderedDict(), "_bytes": 0}
 
 
-def open_hdf5(path: Path) -> Any:
-    """An HDF5 file, for reading. Raises `PhasenoPeftError` where h5py is not installed, `CampaignError` if damaged."""
-    try:
-        h5py = importlib.import_module("h5py")
-    except ImportError as error:
-        raise PhasenoPeftError(
-            f"{path}: reading HDF5 needs h5py, which is not installed. Install the extra: pip install "
-            "'phaseno-peft[pretrain]'."
-        ) from error
-    try:
-        file = h5py.File(path, "r")
-        file["data"]
-    except (OSError, KeyError) as error:
-        raise CampaignError(f"{path}: not SeisBench waveforms ({error}). Fetch the set again.") from error
-    return file
-
-
-def _records(metadata: Path, waveforms: Path, left_out: dict[str, int], strays: list[str]) -> list[Record]:
+def _records(chunk: Chunk, waveforms: SetWaveforms, left_out: dict[str, int], strays: list[str]) -> list[Record]:
     """Train records of one pair of files that have a label."""
-    file = open_hdf5(waveforms)
-    common = {key: file["data_format"][key][()] for key in file.get("data_format", {})}
-    file.close()
-    order = common.get("component_order", b"ZNE")
-    order = order.decode() if isinstance(order, bytes) else str(order)
     found: list[Record] = []
-    with metadata.open(newline="", encoding="utf-8-sig") as text:
-        rows = csv.DictReader(text)
-        columns = [
-            (name, "ps".index(match[1][0].lower())) for name in rows.fieldnames or () if (match := _ARRIVAL.match(name))
-        ]
-        if "trace_name" not in (rows.fieldnames or ()) or not columns:
-            raise CampaignError(
-                f"{metadata}: lacks the columns trace_name and trace_p_arrival_sample (or trace_s_..., trace_Pg_...). "
-                "Give metadata in SeisBench's format."
-            )
-        for row in rows:
-            if (row.get("split") or "train").strip().lower() != "train":
-                left_out["other splits"] += 1
-                continue
-            name = row["trace_name"]
-            size = _number(row.get("trace_npts")) or np.inf
-            arrivals: list[float | None] = [None, None]
-            for column, phase in columns:
-                sample = _number(row.get(column))
-                if sample is None:
-                    continue
-                if not 0 <= sample < size:
-                    left_out["labels outside their record"] += 1
-                    strays.append(f"{name}: {column} is {sample:g} of {size:g} samples")
-                    continue
-                earlier = arrivals[phase]
-                arrivals[phase] = sample if earlier is None else min(earlier, sample)
-            if arrivals == [None, None]:
-                left_out["records without a label"] += 1
-                continue
-            rate_hz = _number(row.get("trace_sampling_rate_hz")) or _number(common.get("sampling_rate"))
-            if rate_hz is None or not rate_hz >= NETWORK_RATE_HZ / 10:
+    columns: list[tuple[str, int]] | None = None
+    for row in rows_of(chunk, waveforms):
+        if columns is None:
+            columns = [(name, "ps".index(m[1][0].lower())) for name in row.cells if (m := _ARRIVAL.match(name))]
+            if not columns:
                 raise CampaignError(
-                    f"{metadata}: {name} has sampling rate {rate_hz} Hz. Give trace_sampling_rate_hz for every record."
+                    f"{chunk.metadata}: lacks the column trace_p_arrival_sample (or trace_s_..., trace_Pg_...). Give "
+                    "metadata in SeisBench's format."
                 )
-            components = (row.get("trace_component_order") or order).strip()
-            held_out = zlib.crc32((row.get("source_id") or name).encode()) % 100 < HELD_OUT_PERCENT
-            found.append(Record(waveforms, name, rate_hz, components, (arrivals[0], arrivals[1]), held_out))
+        if (row.cells.get("split") or "train").strip().lower() != "train":
+            left_out["other splits"] += 1
+            continue
+        size = row.number("trace_npts") or np.inf
+        arrivals: list[float | None] = [None, None]
+        for column, phase in columns:
+            sample = row.number(column)
+            if sample is None:
+                continue
+            if not 0 <= sample < size:
+                left_out["labels outside their record"] += 1
+                strays.append(f"{row.name}: {column} is {sample:g} of {size:g} samples")
+                continue
+            earlier = arrivals[phase]
+            arrivals[phase] = sample if earlier is None else min(earlier, sample)
+        if arrivals == [None, None]:
+            left_out["records without a label"] += 1
+            continue
+        if not row.rate_hz >= NETWORK_RATE_HZ / 10:
+            raise CampaignError(
+                f"{chunk.metadata}: {row.name} has sampling rate {row.rate_hz} Hz. Give trace_sampling_rate_hz for "
+                "every record."
+            )
+        held_out = zlib.crc32((row.cells.get("source_id") or row.name).encode()) % 100 < HELD_OUT_PERCENT
+        found.append(Record(chunk.waveforms, row.name, row.rate_hz, row.order, (arrivals[0], arrivals[1]), held_out))
     return found
-
-
-def _number(text: Any) -> float | None:
-    """A finite number, or None for an empty cell."""
-    try:
-        value = float(text)
-    except (TypeError, ValueError):
-        return None
-    return value if np.isfinite(value) else None

@@ -22,7 +22,7 @@ LEAN = PretrainingSettings(
 
 def write_labelled(folder: Path, records: int = 20, **columns: list[object]) -> Path:
     """A set of simulated single-station records of 45 s in SeisBench's format; the last two are of the dev split."""
-    h5py = pytest.importorskip("h5py", reason="needs h5py, the extra `pretrain`")
+    h5py = pytest.importorskip("h5py", reason="needs h5py, the extra `datasets`")
     folder.mkdir(parents=True)
     rows = []
     with h5py.File(folder / "waveforms.hdf5", "w") as file:

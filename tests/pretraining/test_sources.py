@@ -96,7 +96,7 @@ def test_without_h5py_the_extra_is_named(labelled_folder: Path, monkeypatch: pyt
         return real(name, *args)
 
     monkeypatch.setattr(importlib, "import_module", fake)
-    with pytest.raises(PhasenoPeftError, match=r"phaseno-peft\[pretrain\]"):
+    with pytest.raises(PhasenoPeftError, match=r"phaseno-peft\[datasets\]"):
         SeisBenchSet.read(labelled_folder)
 
 
