@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from phaseno_peft.backbone import push_backbone as push_backbone
     from phaseno_peft.backbone import save_backbone as save_backbone
     from phaseno_peft.campaign import Campaign as Campaign
+    from phaseno_peft.campaign import export_dataset as export_dataset
     from phaseno_peft.campaign import read_catalogue as read_catalogue
     from phaseno_peft.campaign import read_stations as read_stations
     from phaseno_peft.campaign import read_waveforms as read_waveforms

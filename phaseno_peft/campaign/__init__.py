@@ -10,6 +10,7 @@ from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.campaign.labels import known_samples, measure_label_offset, suggest_convention, triangles
 from phaseno_peft.campaign.moved_labels import with_moved_labels
 from phaseno_peft.campaign.recording import Recording
+from phaseno_peft.campaign.seisbench_export import export_dataset
 from phaseno_peft.campaign.splits import Split, split_campaign
 from phaseno_peft.campaign.station import Station
 from phaseno_peft.campaign.station_files import read_stations
@@ -45,6 +46,7 @@ __all__ = [
     "WindowSampler",
     "cut_window",
     "edges",
+    "export_dataset",
     "fixed_windows",
     "known_samples",
     "measure_label_offset",

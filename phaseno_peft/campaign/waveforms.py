@@ -16,7 +16,7 @@ import numpy as np
 from phaseno_peft.campaign.channels import inspect_channel, read_channel
 from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.campaign.grid import Canvas, SegmentOnGrid
-from phaseno_peft.campaign.plan import few, make_plan, seed_id_of, station_of_each
+from phaseno_peft.campaign.plan import Plan, few, make_plan, seed_id_of, station_of_each
 from phaseno_peft.campaign.recording import Recording
 from phaseno_peft.campaign.resampling import FASTEST_RATIO
 from phaseno_peft.campaign.stations import StationTable
@@ -43,6 +43,19 @@ def prepare(
     component codes that are not known where nothing else remains.
     """
     preprocessing = preprocessing or Preprocessing()
+    plan = plan_of(stream, stations, preprocessing, name)
+    plan.check_size()
+    canvas = Canvas(len(plan.stations), plan.first, plan.last)
+    for i, slots in enumerate(plan.slots):
+        for slot, channel in slots.items():
+            for segment in channel.segments:
+                on_grid = SegmentOnGrid(segment.start_ns, segment.rate_hz, plan.anchor_ns, preprocessing)
+                canvas.put(i, COMPONENTS.index(slot), on_grid.first, on_grid.push(segment.samples, last=True))
+    return plan.recording(canvas)
+
+
+def plan_of(stream: Stream, stations: StationTable, preprocessing: Preprocessing, name: str) -> Plan:
+    """Which raw channels of a stream are used as E, N and Z, and what was found. Raises as `prepare` does."""
     findings: list[Finding] = []
     if any(len(trace) for trace in stream):
         stations = stations.at(
@@ -58,15 +71,7 @@ def prepare(
         traces.setdefault(seed_id_of(trace.stats), []).append(trace)
     known = station_of_each(traces, stations, name, findings)
     channels = ((station, read_channel(seed_id, traces[seed_id])) for seed_id, station in known.items())
-    plan = make_plan(channels, stations, preprocessing, name, findings, inspect_channel)
-    plan.check_size()
-    canvas = Canvas(len(plan.stations), plan.first, plan.last)
-    for i, slots in enumerate(plan.slots):
-        for slot, channel in slots.items():
-            for segment in channel.segments:
-                on_grid = SegmentOnGrid(segment.start_ns, segment.rate_hz, plan.anchor_ns, preprocessing)
-                canvas.put(i, COMPONENTS.index(slot), on_grid.first, on_grid.push(segment.samples, last=True))
-    return plan.recording(canvas)
+    return make_plan(channels, stations, preprocessing, name, findings, inspect_channel)
 
 
 def traces_with_valid_headers(traces: Iterable[Any], rate_hz: float) -> tuple[list[Any], list[Finding]]:

@@ -18,6 +18,7 @@ from phaseno_peft.cli import (
     compare,
     demo,
     evaluate,
+    export_dataset,
     pick,
     pretrain,
     pseudo_label,
@@ -47,6 +48,7 @@ app.command("evaluate", rich_help_panel=_ADAPT)(evaluate.evaluate)
 app.command("pick", rich_help_panel=_ADAPT)(pick.pick)
 app.command("pseudo-label", rich_help_panel=_ADAPT)(pseudo_label.pseudo_label)
 app.command("channels", rich_help_panel=_ADAPT)(channels.channels)
+app.command("export-dataset", rich_help_panel=_ADAPT)(export_dataset.export_dataset)
 app.command("simulate", rich_help_panel=_ADAPT)(simulate.simulate)
 app.command("pretrain", rich_help_panel=_ADAPT)(pretrain.pretrain)
 app.command("push", rich_help_panel=_SHARE)(share.push)
