@@ -22,6 +22,7 @@ COMMANDS = {
     "evaluate": "evaluate",
     "pick": "load_adapter",  # and then `classify`
     "pseudo-label": "pseudo_label",
+    "export-dataset": "export_dataset",
     "simulate": "simulate_campaign",
     "pretrain": "pretrain",
     "push": "push_adapter",
@@ -47,6 +48,7 @@ OTHER_WORDS = {
     "compare": {"out": "folder"},
     "evaluate": {"name": "adapter"},
     "demo": {"out": "folder"},
+    "export-dataset": {"out": "folder"},
     "simulate": {"out": "folder", "noise": "own_noise", "picked_on": "label_convention"},
     "pretrain": {"archive": "archives", "stem_teacher": "stem_teachers"},
     "push": {"name": "name_or_path"},
