@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -120,8 +121,9 @@ class LongRun:
             canvas = Canvas(len(plan.stations), position, max(edge + 3, position))
             canvas.copy(left)
             told: list[Finding] = []
-            spans = self._inspected(number, [channel for _, _, channel in used])
-            for j, ((i, component, _), one, span) in enumerate(zip(used, on_grid, spans, strict=True)):
+            spans = deque(self._inspected(number, [channel for _, _, channel in used]))
+            for j, ((i, component, _), one) in enumerate(zip(used, on_grid, strict=True)):
+                span = spans.popleft()  # its samples are not needed any more once they are on the canvas
                 told += state_findings(plan.stations[i], [span.channel])
                 differing_s[j] += span.differing_s
                 for start, values in one.push(span.pieces, end_ns):
@@ -133,8 +135,8 @@ class LongRun:
                         told.append(Finding("warning", f"{shown}: {conflict}."))
             run.tell(told)
             certain = edge if is_last else max(position, min([edge, *(one.certain for one in on_grid)]))
-            if certain > position:
-                yield Recording(
+            made = [
+                Recording(
                     name=plan.name,
                     start=plan.time_of(position),
                     rate_hz=plan.rate_hz,
@@ -145,7 +147,12 @@ class LongRun:
                     findings=tuple(run.findings),
                     first_sample=position - plan.first,
                 )
+            ]
+            is_empty = certain == position
             left, position = canvas.tail(certain), certain
+            del canvas  # while a piece is picked and the next one is made, whoever took it decides how long it lives
+            if not is_empty:
+                yield made.pop()
 
     def _inspected(self, number: int, channels: Sequence[Channel]) -> list[_Span]:
         """What each channel holds in a span, judged by what lies on both sides of it too."""
@@ -162,7 +169,12 @@ class LongRun:
                     kept = _ask(chain.kept, _positions(chain, *wide), wanted)
                     asked[-1].append((chain, kept, _ask(chain.covered, _positions(chain, *core), wanted)))
         arrays = self._index.read(wanted)
-        return [_judged(c, chains, arrays, core) for c, chains in zip(channels, asked, strict=True)]
+        found: list[_Span] = []
+        for channel, chains in zip(channels, asked, strict=True):
+            found.append(_judged(channel, chains, arrays, core))
+            for place in (place for _, *parts in chains for part in parts for _, place in part):
+                arrays[place] = None  # the span has its own, of all channels at once they would be twice as much
+        return found
 
 
 def _channel(seed_id: str, pieces: Sequence[Segment]) -> Channel:

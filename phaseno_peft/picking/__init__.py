@@ -1,4 +1,4 @@
-"""Streams in, picks out. `peaks` and `picks` are numpy and obspy only; the picker needs torch and comes when asked."""
+"""Records in, picks out: the one path. What needs torch comes when it is asked for."""
 
 from typing import TYPE_CHECKING
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from phaseno_peft.campaign import Finding, Recording
@@ -20,8 +21,16 @@ from phaseno_peft.campaign.run import Run
 from phaseno_peft.campaign.runs import Runs
 from phaseno_peft.campaign.windows import InputWindow, input_window
 from phaseno_peft.contract import NO_SHIFT_S, PHASES, BackboneDefaults, Contract, Frame, Preprocessing
+from phaseno_peft.cr_lora import ResidentAdapter, selected_adapter
 from phaseno_peft.errors import PhasenoPeftError
-from phaseno_peft.picking.inference import BATCH_STATIONS, JudgedWindow, merge_windows, window_starts
+from phaseno_peft.picking.inference import (
+    BATCH_STATIONS,
+    JudgedWindow,
+    merge_windows,
+    networks,
+    window_probabilities,
+    window_starts,
+)
 from phaseno_peft.picks import Pick, PickList
 from phaseno_peft.picks.peaks import PickFinder
 
@@ -125,6 +134,49 @@ def annotate_run(
         held.drop(min(given, done))
 
 
+def annotate_runs(
+    runs: Runs | Sequence[Run],
+    backbone: torch.nn.Module,
+    adapter: ResidentAdapter | None,
+    *,
+    creator: str,
+    backbone_thresholds: Mapping[str, float],
+    stride_s: float | None = None,
+    merge: Merge = "mean",
+    block_s: float | None = BLOCK_S,
+    progress: Progress | None = None,
+) -> Iterator[Annotation]:
+    """Blocks of all runs by a backbone with an adapter in force, whose contract and thresholds they carry.
+
+    `progress` gets the seconds of record that are done and all of them. Raises as `annotate_run` does.
+    """
+    contract = None if adapter is None else adapter.contract
+    preprocessing = contract.preprocessing if contract else Preprocessing()
+    thresholds = dict(backbone_thresholds if contract is None else contract.thresholds)
+    for run, report in with_progress(runs, progress):
+        parts, findings = networks(run.stations, contract.frame if contract else None, preprocessing)
+        run.tell(findings)
+        edge_limit_km = parts[0][1].edge_limit_km
+
+        def probabilities(
+            windows: Sequence[InputWindow], edge_limit_km: float = edge_limit_km
+        ) -> Sequence[NDArray[np.float32]]:
+            with selected_adapter(adapter):
+                return window_probabilities(backbone, windows, edge_limit_km)
+
+        for recording, found in annotate_run(
+            run,
+            parts,
+            probabilities,
+            preprocessing,
+            stride_s=stride_s,
+            merge=merge,
+            block_s=block_s,
+            progress=report,
+        ):
+            yield Annotation(recording, found, creator, contract, thresholds)
+
+
 def with_progress(runs: Runs | Sequence[Run], progress: Progress | None) -> Iterator[tuple[Run, Progress | None]]:
     """Each run with what reports its windows; `progress` gets the seconds of record that are done and all of them."""
     before_s = 0.0
@@ -149,30 +201,41 @@ class _HeldSamples:
         self._start, self._rate_hz = run.start, run.rate_hz
         self._coming = run.pieces()
         self._pieces: deque[tuple[int, Recording]] = deque()
-        self._end = 0
+        self._first = self._end = 0
 
     def cut(self, first: int, last: int) -> Recording:
         """Samples [first, last) of the run."""
         while self._end < last:
+            self._shrink()
             piece = next(self._coming)
             self._pieces.append((self._end, piece))
             self._end += piece.n_samples
-        cuts = [
-            piece.slice(max(first - at, 0), min(last - at, piece.n_samples))
-            for at, piece in self._pieces
-            if at < last and first < at + piece.n_samples
-        ]
+        there = [(at, piece) for at, piece in self._pieces if at < last and first < at + piece.n_samples]
+        cuts = [piece.slice(max(first - at, 0), min(last - at, piece.n_samples)) for at, piece in there]
         start = self._start + first / self._rate_hz
         if len(cuts) == 1:
-            return replace(cuts[0], start=start)
+            is_whole = cuts[0].n_samples == there[0][1].n_samples
+            return replace(cuts[0] if is_whole else _own(cuts[0]), start=start)
         samples = np.concatenate([cut.samples for cut in cuts], axis=-1)
         recorded = np.concatenate([cut.recorded for cut in cuts], axis=-1)
         return replace(cuts[0], start=start, samples=samples, recorded=recorded)
 
     def drop(self, first: int) -> None:
         """Forget what lies before a sample."""
+        self._first = max(self._first, first)
         while self._pieces and self._pieces[0][0] + self._pieces[0][1].n_samples <= first:
             self._pieces.popleft()
+
+    def _shrink(self) -> None:
+        """Keep of the first piece only what is needed, so that its end does not hold the whole of it."""
+        if self._pieces and self._first > self._pieces[0][0]:
+            at, piece = self._pieces.popleft()
+            self._pieces.appendleft((self._first, _own(piece.slice(self._first - at, piece.n_samples))))
+
+
+def _own(recording: Recording) -> Recording:
+    """The recording with arrays of its own, which hold nothing else in memory."""
+    return replace(recording, samples=recording.samples.copy(), recorded=recording.recorded.copy())
 
 
 def picks_of(
@@ -216,7 +279,8 @@ class _RecordPicks:
         distance = round((contract or defaults).min_distance_s * network_rate_hz)
         self._factors = (contract or defaults).uncertainty_factor
         self._shift_s = first.pick_shift_s
-        self._recording = first.recording
+        self._start, self._rate_hz = first.recording.start, first.recording.rate_hz
+        self._station_ids = first.recording.station_ids
         self._finders: list[dict[str, PickFinder]] = []
         for _ in first.recording.stations:
             levels = {phase: first.thresholds[phase] if given[phase] is None else given[phase] for phase in PHASES}
@@ -231,16 +295,15 @@ class _RecordPicks:
         return self._picks(np.zeros((len(self._finders), len(PHASES), 0), np.float32), last=True)
 
     def _picks(self, probabilities: NDArray[np.float32], *, last: bool) -> list[Pick]:
-        start, rate_hz = self._recording.start, self._recording.rate_hz
         return [
             Pick(
-                trace_id=station.station_id,
+                trace_id=station_id,
                 phase=phase,
-                time=start + (float(position) / rate_hz + self._shift_s[phase]),
+                time=self._start + (float(position) / self._rate_hz + self._shift_s[phase]),
                 probability=float(height),
-                uncertainty_s=float(half_width) * self._factors[phase] / rate_hz,
+                uncertainty_s=float(half_width) * self._factors[phase] / self._rate_hz,
             )
-            for station, finders, curves in zip(self._recording.stations, self._finders, probabilities, strict=True)
+            for station_id, finders, curves in zip(self._station_ids, self._finders, probabilities, strict=True)
             for phase, curve in zip(PHASES, curves, strict=True)
             for position, height, half_width in zip(*finders[phase].push(curve, last=last), strict=True)
         ]

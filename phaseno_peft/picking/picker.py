@@ -2,56 +2,35 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from phaseno_peft.backbone import (
-    EMBEDDED,
-    PhaseNO,
-    PhaseNOConfig,
-    backbone_info,
-    fingerprint,
-    load_backbone,
-)
-from phaseno_peft.backbone.weights import apply_state
+from phaseno_peft.backbone import EMBEDDED, backbone_info, fingerprint, load_backbone
 from phaseno_peft.campaign import Recording, StationTable, read_stations
 from phaseno_peft.campaign.findings import Finding, condense
 from phaseno_peft.campaign.run import OnFindings, Run
 from phaseno_peft.campaign.runs import Runs
 from phaseno_peft.campaign.sources import Source
 from phaseno_peft.campaign.waveform_files import ChannelMap
-from phaseno_peft.campaign.windows import InputWindow
-from phaseno_peft.contract import PHASES, Contract, Preprocessing, tensors_sha256
-from phaseno_peft.cr_lora import CRLoraSettings, ResidentAdapter, attach, selected_adapter
+from phaseno_peft.contract import Contract, Preprocessing
+from phaseno_peft.cr_lora import ResidentAdapter
 from phaseno_peft.cr_lora.attach import make_resident
 from phaseno_peft.cr_lora.resident import changing, not_resident, prepare_layers
-from phaseno_peft.errors import AdapterError, BackboneError, CampaignError
+from phaseno_peft.errors import AdapterError, CampaignError
 from phaseno_peft.library.store import StoredAdapter, read_adapter
-from phaseno_peft.picking.annotations import (
-    BLOCK_S,
-    Annotation,
-    Merge,
-    Progress,
-    annotate_run,
-    picks_of,
-    with_progress,
-)
-from phaseno_peft.picking.inference import networks, window_probabilities
+from phaseno_peft.picking.annotations import BLOCK_S, Annotation, Merge, Progress, annotate_runs, picks_of
+from phaseno_peft.picking.pickled_network import PickledNetwork
+from phaseno_peft.picking.probability_traces import probability_stream
 from phaseno_peft.picks import PickList
-from phaseno_peft.station_ids import station_fields
 
 if TYPE_CHECKING:
-    from obspy import Inventory, Stream, Trace
+    from obspy import Inventory, Stream
 
 log = logging.getLogger(__name__)
 _Choices = tuple[tuple["Picker", ResidentAdapter | None], ...]
@@ -246,24 +225,10 @@ class Picker:
         """Probabilities as an obspy Stream: one trace a run, station and phase, channel `P` or `S`, at the network's
         rate. Traces of an adapter with a constant shift of its picks start that much later. For records that are too
         long to be held as curves, see `iter_annotations`."""
-        from obspy import Stream
-
         with self.held():
             runs = self._runs(source, stations, channels, skip_unreadable, on_findings)
             blocks = self.annotations(runs, stride_s=stride_s, merge=merge, progress=progress)
-        traces: list[Trace] = []
-        curves: list[NDArray[np.float32]] = []
-        first: Annotation | None = None
-        before: Annotation | None = None
-        for block in itertools.chain(blocks, [None]):
-            if first is not None and before is not None and (block is None or not block.continues(before)):
-                traces += _traces(first.recording, np.concatenate(curves, axis=-1), first.pick_shift_s)
-                first, curves = None, []
-            if block is not None:
-                first = first or block
-                curves.append(block.probabilities)
-            before = block
-        return Stream(traces)
+        return probability_stream(blocks)
 
     def iter_annotations(
         self,
@@ -335,43 +300,18 @@ class Picker:
         progress: Progress | None = None,
     ) -> Iterator[Annotation]:
         """`iter_annotations` of runs that are prepared for the adapter in force; it is kept to the end."""
-        return self._annotations(self._in_force(), runs, stride_s, merge, block_s, progress)
-
-    def _annotations(
-        self,
-        adapter: ResidentAdapter | None,
-        runs: Runs | Sequence[Run],
-        stride_s: float | None,
-        merge: Merge,
-        block_s: float | None,
-        progress: Progress | None,
-    ) -> Iterator[Annotation]:
-        contract = None if adapter is None else adapter.contract
-        preprocessing = contract.preprocessing if contract else Preprocessing()
-        thresholds = dict(self.backbone_thresholds if contract is None else contract.thresholds)
-        creator = f"frozen {self.backbone_name}" if adapter is None else adapter.name
-        for run, report in with_progress(runs, progress):
-            parts, findings = networks(run.stations, contract.frame if contract else None, preprocessing)
-            run.tell(findings)
-            edge_limit_km = parts[0][1].edge_limit_km
-
-            def probabilities(
-                windows: Sequence[InputWindow], edge_limit_km: float = edge_limit_km
-            ) -> Sequence[NDArray[np.float32]]:
-                with selected_adapter(adapter):
-                    return window_probabilities(self.backbone, windows, edge_limit_km)
-
-            for recording, found in annotate_run(
-                run,
-                parts,
-                probabilities,
-                preprocessing,
-                stride_s=stride_s,
-                merge=merge,
-                block_s=block_s,
-                progress=report,
-            ):
-                yield Annotation(recording, found, creator, contract, thresholds)
+        adapter = self._in_force()
+        return annotate_runs(
+            runs,
+            self.backbone,
+            adapter,
+            creator=f"frozen {self.backbone_name}" if adapter is None else adapter.name,
+            backbone_thresholds=self.backbone_thresholds,
+            stride_s=stride_s,
+            merge=merge,
+            block_s=block_s,
+            progress=progress,
+        )
 
     def _runs(
         self,
@@ -410,105 +350,23 @@ class Picker:
         """Backbone and adapters as plain numbers with their digests: verified again on unpickling."""
         in_force = self._in_force()
         adapters = {**self._residents.adapters, **({} if in_force is None else {in_force.name: in_force})}
-        pickled_adapters = [_PickledAdapter.of(adapter) for adapter in adapters.values()]
-        state = {key: tensor.detach().cpu().numpy() for key, tensor in self.backbone.state_dict().items()}
-        device = str(next(self.backbone.parameters()).device)
-        about = (self.backbone_name, self.backbone_fingerprint, self.backbone_thresholds)
-        config = cast(PhaseNO, self.backbone).phaseno_config.to_json()
-        return _unpickle_picker, (
-            type(self),
-            about,
-            config,
-            state,
-            device,
-            pickled_adapters,
-            in_force and in_force.name,
-        )
+        network = PickledNetwork.of(self.backbone, self.backbone_name, self.backbone_fingerprint, adapters.values())
+        return _unpickle_picker, (type(self), network, self.backbone_thresholds, in_force and in_force.name)
 
 
-def _traces(recording: Recording, probabilities: NDArray[np.float32], pick_shift_s: Mapping[str, float]) -> list[Trace]:
-    """One trace a station and phase, moved to where its picks are given out; masked where nothing was recorded."""
-    from obspy import Trace
-
-    traces = []
-    for station, curves in zip(recording.stations, probabilities, strict=True):
-        network, code, location = station_fields(station.station_id)
-        for phase, curve in zip(PHASES, curves, strict=True):
-            header = {
-                "network": network,
-                "station": code,
-                "location": location,
-                "channel": phase,
-                "starttime": recording.start + pick_shift_s[phase],
-                "sampling_rate": recording.rate_hz,
-            }
-            traces.append(Trace(np.ma.masked_invalid(curve) if np.isnan(curve).any() else curve, header))
-    return traces
+def _unpickle_picker(
+    kind: type[Picker], network: PickledNetwork, thresholds: dict[str, float], active: str | None
+) -> Picker:
+    """A picker from what `Picker.__reduce__` sent. Raises `BackboneError` and `AdapterError` for what was altered."""
+    picker = kind(network.backbone(), network.name, dict(thresholds))
+    picker.set_adapter(active)
+    return picker
 
 
 def _log_warnings(findings: Sequence[Finding]) -> None:
     for finding in condense(findings):
         if finding.severity == "warning":
             log.warning("%s", finding.text)
-
-
-@dataclass(frozen=True)
-class _PickledAdapter:
-    """A resident adapter as plain numbers, for pickling a `Picker`."""
-
-    name: str
-    settings: dict[str, Any]
-    contract: dict[str, Any] | None
-    tensors: dict[str, NDArray[np.float32]]
-    tensors_sha256: str
-
-    @classmethod
-    def of(cls, adapter: ResidentAdapter) -> _PickledAdapter:
-        tensors, settings = adapter.tensors(), adapter.settings.to_json()
-        arrays = {key: tensor.cpu().numpy().copy() for key, tensor in tensors.items()}
-        contract = None if adapter.contract is None else adapter.contract.to_json()
-        return cls(adapter.name, settings, contract, arrays, tensors_sha256(tensors))
-
-
-def _unpickle_picker(
-    kind: type[Picker],
-    about: tuple[str, str, dict[str, float]],
-    config: dict[str, Any],
-    state: dict[str, NDArray[Any]],
-    device: str,
-    pickled_adapters: Sequence[_PickledAdapter],
-    active: str | None,
-) -> Picker:
-    """A picker from what `Picker.__reduce__` sent. Raises `BackboneError` and `AdapterError` for what was altered."""
-    name, sent, thresholds = about
-    backbone = PhaseNO(PhaseNOConfig.from_json(config))
-    apply_state(backbone, {key: torch.tensor(array) for key, array in state.items()}, f"backbone {name!r}, pickled")
-    backbone.name_or_path = name
-    picker = kind(backbone.to(_available_device(device)).eval().requires_grad_(False), name, dict(thresholds))
-    if picker.backbone_fingerprint != sent:
-        raise BackboneError(
-            f"the pickled picker's backbone has fingerprint {picker.backbone_fingerprint[:12]}, {sent[:12]} was sent. "
-            "Send it again."
-        )
-    for each in pickled_adapters:
-        tensors = {key: torch.tensor(array) for key, array in each.tensors.items()}
-        if (seen := tensors_sha256(tensors)) != each.tensors_sha256:
-            raise AdapterError(
-                f"the pickled adapter {each.name!r} has tensors of SHA-256 {seen[:12]}, {each.tensors_sha256[:12]} was "
-                "sent. Send it again."
-            )
-        contract = None if each.contract is None else Contract.from_json(each.contract)
-        settings = CRLoraSettings(**each.settings)
-        attach(picker.backbone, each.name, settings, tensors, f"adapter {each.name!r}, pickled", contract)
-    picker.set_adapter(active)
-    return picker
-
-
-def _available_device(device: str) -> str:
-    """The device if this machine has it, else the CPU."""
-    kind, _, index = device.partition(":")
-    there = torch.cuda.device_count() if kind == "cuda" else int(kind == "mps" and torch.backends.mps.is_available())
-    return device if int(index or 0) < there else "cpu"
 
 
 def load_adapter(

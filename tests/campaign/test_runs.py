@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import random
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -216,6 +217,18 @@ def test_only_the_parts_of_a_file_that_a_span_needs_are_read(
     monkeypatch.setattr(sources_module, "read_span", read_span)
     prepared(file)
     assert max(sizes) <= 50_000 < file.stat().st_size / 5
+
+
+def test_a_piece_lives_no_longer_than_whoever_took_it_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (long_run_module, runs_module):
+        monkeypatch.setattr(module, "INSPECTED_S", 61.0)
+    (run,) = Runs(network(), table(), Preprocessing())
+    pieces = run.pieces()
+    piece = next(pieces)
+    canvas = weakref.ref(piece.samples.base)
+    assert canvas() is not None
+    del piece
+    assert canvas() is None
 
 
 def test_temporary_files_of_chunks_are_gone_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,6 +104,7 @@ def test_every_way_of_merging_is_the_same_in_blocks(
     whole = picker.annotation(stream, table(), merge=merge, stride_s=7.0)  # type: ignore[arg-type]
     blocks = list(picker.iter_annotations(stream, table(), merge=merge, stride_s=7.0, block_s=50.0))  # type: ignore[arg-type]
     assert [b.recording.first_sample for b in blocks] == list(range(0, 30_000, 5_000))
+    assert all(b.recording.samples.base is None for b in blocks)  # a block holds nothing else in memory
     joined = np.concatenate([b.probabilities for b in blocks], axis=-1)
     np.testing.assert_allclose(joined, whole.probabilities, atol=1e-6)
     assert np.isnan(joined[1, :, 11_005:12_095]).all()

@@ -25,7 +25,6 @@ from phaseno_peft.cr_lora.attach import resident_tensors
 from phaseno_peft.errors import AdapterError, BackboneError
 from phaseno_peft.library.store import StoredAdapter
 from phaseno_peft.picking import Picker
-from phaseno_peft.picking import picker as picker_module
 from tests.cr_lora.conftest import contract, small_phaseno
 
 NAMES = ("aa", "bb", "cc")
@@ -240,18 +239,16 @@ def test_a_picker_can_be_sent_to_a_spawned_process() -> None:
 
 def test_an_altered_pickle_of_a_picker_is_refused() -> None:
     picker = new_picker()
-    make, (kind, about, config, state, device, pickled_adapters, active) = picker.__reduce__()
-    assert make is picker_module._unpickle_picker
-    make(kind, about, config, state, device, pickled_adapters, active)
-    key = next(iter(pickled_adapters[0].tensors))
-    bent = replace(
-        pickled_adapters[0], tensors=pickled_adapters[0].tensors | {key: pickled_adapters[0].tensors[key] + 1e-3}
-    )
+    make, (kind, network, thresholds, active) = picker.__reduce__()
+    make(kind, network, thresholds, active)
+    sent = network.adapters[0]
+    key = next(iter(sent.tensors))
+    altered = replace(sent, tensors=sent.tensors | {key: sent.tensors[key] + 1e-3})
     with pytest.raises(AdapterError, match="SHA-256"):
-        make(kind, about, config, state, device, [bent], active)
-    weight = state["fc1.weight"] + 1e-3
+        make(kind, replace(network, adapters=(altered,)), thresholds, active)
+    state = network.state | {"fc1.weight": network.state["fc1.weight"] + 1e-3}
     with pytest.raises(BackboneError, match="fingerprint"):
-        make(kind, about, config, state | {"fc1.weight": weight}, device, pickled_adapters, active)
+        make(kind, replace(network, state=state), thresholds, active)
 
 
 @pytest.mark.parametrize("size", [3e38, 1e30])
