@@ -12,7 +12,7 @@ import numpy as np
 from phaseno_peft.campaign.stretch import Stretch
 from phaseno_peft.checking.arrivals import short_event
 from phaseno_peft.checking.delivery import places_km
-from phaseno_peft.checking.moveout import TimedPick
+from phaseno_peft.checking.event_fit import TimedPick
 from phaseno_peft.checking.noise import NOISY_DB
 from phaseno_peft.checking.result import CheckResult
 from phaseno_peft.contract import COMPONENTS
