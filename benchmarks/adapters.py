@@ -20,7 +20,6 @@ from pathlib import Path
 import torch
 from obspy import UTCDateTime
 from rich.console import Console
-from rich.table import Table
 
 from phaseno_peft.backbone import StationGraph
 from phaseno_peft.campaign import Station, StationTable
@@ -29,6 +28,7 @@ from phaseno_peft.cr_lora import CRLoraSettings, adapters_by_window, expected_te
 from phaseno_peft.library.card import Card
 from phaseno_peft.library.store import write_adapter
 from phaseno_peft.picking import Picker
+from phaseno_peft.text_tables import TextTable
 
 COLD_START = """
 import sys, time
@@ -103,7 +103,7 @@ def resident_bytes() -> int:
 
 def main() -> None:
     torch.set_num_threads(2)
-    table = Table("what", "measured", "goal")
+    rows: list[tuple[str, str, str]] = []
     picker = Picker.load()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
@@ -111,23 +111,23 @@ def main() -> None:
         picker.load_adapter(folders[0])
         picker.load_adapter(folders[1])
         load = milliseconds(lambda: picker.load_adapter(folders[1]), 30)
-        table.add_row("load from disk with all checks", f"{load:.1f} ms", "<= 15 ms")
+        rows.append(("load from disk with all checks", f"{load:.1f} ms", "<= 15 ms"))
 
         names = iter(["campaign-0", "campaign-1"] * 5000)
         swap = milliseconds(lambda: picker.set_adapter(next(names)), 5000)
-        table.add_row("set_adapter between residents", f"{swap:.4f} ms", "<= 0.1 ms")
+        rows.append(("set_adapter between residents", f"{swap:.4f} ms", "<= 0.1 ms"))
 
         def using() -> None:
             with picker.using("campaign-0"):
                 pass
 
-        table.add_row("enter and leave using(...)", f"{milliseconds(using, 5000):.4f} ms", "<= 0.1 ms")
+        rows.append(("enter and leave using(...)", f"{milliseconds(using, 5000):.4f} ms", "<= 0.1 ms"))
 
         before = resident_bytes()
         for each in folders[2:]:
             picker.load_adapter(each, activate=False)
         each_kib = (resident_bytes() - before) / 62 / 1024
-        table.add_row("memory of a resident adapter, of 64", f"{each_kib:.0f} KiB", f"<= {350e3 * 1.05 / 1024:.0f} KiB")
+        rows.append(("memory of a resident adapter, of 64", f"{each_kib:.0f} KiB", f"<= {350e3 * 1.05 / 1024:.0f} KiB"))
 
         torch.manual_seed(0)
         graphs = [StationGraph.from_coordinates(torch.rand(5, 2) * 0.05) for _ in range(16)]
@@ -142,7 +142,7 @@ def main() -> None:
 
         many, one = run([f"campaign-{i}" for i in range(16)]), run(["campaign-0"] * 16)
         share = relative_speed(many, one, 5)
-        table.add_row("16 windows with 16 adapters, speed beside one adapter", f"{100 * share:.0f} %", ">= 85 %")
+        rows.append(("16 windows with 16 adapters, speed beside one adapter", f"{100 * share:.0f} %", ">= 85 %"))
 
         few, small = x[:20], StationGraph.stack(graphs[:4])
 
@@ -162,14 +162,14 @@ def main() -> None:
         live = relative_speed(plain("campaign-2"), frozen, 15)
         fold(picker.backbone, "campaign-0")
         folded = relative_speed(plain("campaign-0"), frozen, 15)
-        table.add_row("live adapter, speed beside the bare backbone", f"{100 * live:.0f} %", "")
-        table.add_row("partially merged adapter, the same", f"{100 * folded:.0f} %", ">= 95 %")
+        rows.append(("live adapter, speed beside the bare backbone", f"{100 * live:.0f} %", ""))
+        rows.append(("partially merged adapter, the same", f"{100 * folded:.0f} %", ">= 95 %"))
 
         for row in cold_start(home, folders[0]):
-            table.add_row(*row)
+            rows.append(row)
     console = Console(width=100)
     console.print(f"torch {torch.__version__}, 2 threads, float32, CPU, full-size backbone")
-    console.print(table)
+    console.print(TextTable(("what", "measured", "goal"), rows))
 
 
 def cold_start(home: Path, adapter: Path) -> list[tuple[str, str, str]]:

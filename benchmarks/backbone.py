@@ -25,11 +25,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from benchmarks.upstream_reference import UpstreamPhaseNO
 from phaseno_peft.backbone import PhaseNO, PhaseNOConfig, StationGraph, load_backbone
+from phaseno_peft.text_tables import TextTable
 
 RIDGECREST = [
     (35.525, -117.365), (35.816, -117.598), (36.271, -117.592), (35.982, -117.809), (35.480, -117.682),
@@ -184,9 +184,8 @@ def main() -> None:
     if arguments.alone:
         alone(*arguments.alone)
         return
-    table = Table(
-        "case", "edges", "ours (s)", "reference (s)", "ratio", "1 thread (s)", "ours (MiB)", "reference (MiB)"
-    )
+    columns = ("case", "edges", "ours (s)", "reference (s)", "ratio", "1 thread (s)", "ours (MiB)", "reference (MiB)")
+    rows: list[list[str]] = []
     console = Console(width=120)
     for name in arguments.cases or (list(CASES) if arguments.all else QUICK):
         case = CASES[name]
@@ -213,10 +212,10 @@ def main() -> None:
         row.append(f"{peak_mib(name, 'ours', arguments.threads) or float('nan'):.0f}")
         if row[3]:
             row.append(f"{peak_mib(name, 'reference', arguments.threads) or float('nan'):.0f}")
-        table.add_row(*row)
+        rows.append(row)
         console.print(f"{name}: {', '.join(row[1:])}", style="dim")
     console.print(f"torch {torch.__version__}, {arguments.threads} threads, float32, CPU")
-    console.print(table)
+    console.print(TextTable(columns, rows))
 
 
 if __name__ == "__main__":

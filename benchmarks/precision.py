@@ -17,13 +17,13 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Table
 
 from phaseno_peft.backbone import PhaseNO, StationGraph, load_backbone
 from phaseno_peft.campaign import normalise
 from phaseno_peft.campaign.grid import highpass
 from phaseno_peft.picks.peaks import find_picks
 from phaseno_peft.simulation import NetworkWindows, simulate_network_windows
+from phaseno_peft.text_tables import TextTable
 
 FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -64,19 +64,15 @@ def main() -> None:
     torch.set_num_threads(2)
     x, weight = torch.randn(3100, 48), torch.randn(48, 192)
     edges = torch.randn(9 * 250, 192)
-    speed = Table("format", "3100x48 @ 48x192 (us)", "GELU of 432,000 (us)", title="speed")
+    speed: list[tuple[str, str, str]] = []
     for name, kind in FORMATS.items():
         a, b, e = x.to(kind), weight.to(kind), edges.to(kind)
         with torch.inference_mode():
-            speed.add_row(
-                name, f"{1e6 * seconds(lambda a=a, b=b: a @ b):.0f}", f"{1e6 * seconds(lambda e=e: F.gelu(e)):.0f}"
-            )
+            product, gelu = seconds(lambda a=a, b=b: a @ b), seconds(lambda e=e: F.gelu(e))
+            speed.append((name, f"{1e6 * product:.0f}", f"{1e6 * gelu:.0f}"))
     made = simulate_network_windows(np.random.default_rng(1), "random", 40, stations=6)
     exact = probabilities(load_backbone(), made)
-    picks = Table(
-        "weights", "largest probability difference", "picks in float32", "lost", "new", "moved 10 ms or more",
-        title="picks at 0.3",
-    )  # fmt: skip
+    picks: list[tuple[str, ...]] = []
     for name, kind in FORMATS.items():
         found = probabilities(rounded(kind), made)
         n = lost = new = moved = 0
@@ -90,11 +86,12 @@ def main() -> None:
                 new += len(mine) - int((nearest <= 50).sum())
                 moved += int(((nearest >= 1) & (nearest <= 50)).sum())
         largest = max(float(np.abs(a - b).max()) for a, b in zip(found, exact, strict=True))
-        picks.add_row(name, f"{largest:.1e}", str(n), str(lost), str(new), str(moved))
+        picks.append((name, f"{largest:.1e}", str(n), str(lost), str(new), str(moved)))
     console = Console(width=110)
     console.print(f"torch {torch.__version__}, 2 threads, {torch.backends.cpu.get_cpu_capability()}")
-    console.print(speed)
-    console.print(picks)
+    console.print(TextTable(("format", "3100x48 @ 48x192 (us)", "GELU of 432,000 (us)"), speed, "speed"))
+    columns = ("weights", "largest probability difference", "picks in float32", "lost", "new", "moved 10 ms or more")
+    console.print(TextTable(columns, picks, "picks at 0.3"))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Table
 
 from phaseno_peft.campaign import Campaign
 from phaseno_peft.campaign.labels import measure_label_offset
@@ -28,6 +27,7 @@ from phaseno_peft.figures.style import legend_outside, new_figure, plain, save, 
 from phaseno_peft.simulation import PRESETS, LayeredModel, Preset, simulate_campaign
 from phaseno_peft.simulation.instruments import Geophone
 from phaseno_peft.simulation.noise import NoiseModel
+from phaseno_peft.text_tables import TextTable
 
 Floats = NDArray[np.float64]
 RATE = 100.0
@@ -221,9 +221,9 @@ def simulated(preset: Preset, events: int, seed: int, own_noise: list[Floats] | 
         return records_of(Campaign.read(made.waveforms, made.stations, made.picks, name=preset.name))
 
 
-def table_of(columns: dict[str, list[Record]]) -> Table:
+def table_of(columns: dict[str, list[Record]]) -> TextTable:
     """Medians with quartiles."""
-    table = Table("median [quartiles] records", *(f"{name} ({len(records)})" for name, records in columns.items()))
+    rows: list[list[str]] = []
     numbers = {name: [numbers_of(r) for r in records] for name, records in columns.items()}
     for row in next(iter(numbers.values()))[0]:
         cells = []
@@ -232,8 +232,9 @@ def table_of(columns: dict[str, list[Record]]) -> Table:
             x = x[np.isfinite(x)]
             low, middle, high = np.quantile(x, [0.25, 0.5, 0.75]) if len(x) else (np.nan,) * 3
             cells.append(f"{middle:.2f} [{low:.2f}, {high:.2f}] {len(x)}")
-        table.add_row(row, *cells)
-    return table
+        rows.append([row, *cells])
+    names = [f"{name} ({len(records)})" for name, records in columns.items()]
+    return TextTable(["median [quartiles] records", *names], rows)
 
 
 def draw_records(left: tuple[str, list[Record]], right: tuple[str, list[Record]], path: Path, seed: int) -> None:

@@ -27,7 +27,6 @@ from typing import Literal, get_args
 import torch
 from peft import get_peft_model
 from rich.console import Console
-from rich.table import Table
 from safetensors.torch import save_file
 
 from benchmarks.adapters import milliseconds
@@ -35,6 +34,7 @@ from phaseno_peft.backbone import PhaseNO, PhaseNOConfig, StationGraph, StemConf
 from phaseno_peft.campaign import Campaign
 from phaseno_peft.comparison.compare import compare
 from phaseno_peft.cr_lora import CRLoraConfig, CRLoraSettings, attach, expected_tensors, fold, selected_adapter
+from phaseno_peft.text_tables import TextTable
 
 Setting = Literal["none", "lora", "last"]
 RECIPES = ("frozen", "cr-lora", "cr-lora+stem", "cr-lora+stem-last")
@@ -59,7 +59,7 @@ def ratios(ours: Callable[[], object], reference: Callable[[], object]) -> tuple
     return statistics.median(found), found[REPEATS // 4], found[-1 - REPEATS // 4]
 
 
-def cost(name: str | None) -> Table:
+def cost(name: str | None) -> TextTable:
     """One row for each setting of `stem`."""
     model, bare = backbone(name), backbone(name)
     generator = torch.Generator().manual_seed(0)
@@ -82,7 +82,7 @@ def cost(name: str | None) -> Table:
         return call
 
     plain_step = step("none")
-    table = Table("stem", "parameters", "file, bytes", "window, live", "window, folded", "training step")
+    rows: list[tuple[str, ...]] = []
     for stem in get_args(Setting):
         settings = CRLoraSettings(stem=stem)
         shapes = expected_tensors(model, settings)
@@ -99,13 +99,14 @@ def cost(name: str | None) -> Table:
             f"{median:.3f} ({low:.3f}-{high:.3f})"
             for median, low, high in (live, folded, ratios(step(stem), plain_step))
         )
-        table.add_row(stem, f"{count:,}", f"{size:,}", *times)
-    return table
+        rows.append((stem, f"{count:,}", f"{size:,}", *times))
+    return TextTable(("stem", "parameters", "file, bytes", "window, live", "window, folded", "training step"), rows)
 
 
-def gain(campaigns: list[Path], name: str, out: Path, splits: int, epochs: int | None) -> Table:
+def gain(campaigns: list[Path], name: str, out: Path, splits: int, epochs: int | None) -> TextTable:
     """Test F1 of every recipe on every campaign, over splits, and what it gains on cr-lora in the same split."""
-    table = Table("campaign", "recipe", "parameters", "F1, 0.5 s", "on cr-lora", "F1, 0.1 s", "on cr-lora")
+    columns = ("campaign", "recipe", "parameters", "F1, 0.5 s", "on cr-lora", "F1, 0.1 s", "on cr-lora")
+    rows: list[tuple[str, ...]] = []
     for folder in campaigns:
         campaign = Campaign.read(folder / "waveforms", folder / "stations.xml", folder / "picks.xml", name=folder.name)
         of_split = [
@@ -130,8 +131,8 @@ def gain(campaigns: list[Path], name: str, out: Path, splits: int, epochs: int |
                 gained = [f1[k] - runs["cr-lora"].test.mean_f1(tolerance_s) for k, runs in enumerate(of_split)]
                 ahead = sum(each > 0 for each in gained)
                 cells += [spread(f1), "" if recipe == "cr-lora" else f"{spread(gained)}, ahead in {ahead}"]
-            table.add_row(folder.name, recipe, f"{of_split[0][recipe].n_trainable:,}", *cells)
-    return table
+            rows.append((folder.name, recipe, f"{of_split[0][recipe].n_trainable:,}", *cells))
+    return TextTable(columns, rows)
 
 
 def spread(values: list[float]) -> str:

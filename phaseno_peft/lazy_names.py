@@ -14,6 +14,7 @@ import ast
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 
@@ -27,9 +28,16 @@ def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[st
         return getattr(import_module(listed[name]), name)
 
     def names() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *listed})
+        there = vars(sys.modules[package])
+        others = {name for name, value in there.items() if name.startswith("__") or _is_room(value)}
+        return sorted({*listed, *there.get("__all__", ()), *others})
 
     return get, names, sorted(listed)
+
+
+def _is_room(value: Any) -> bool:
+    """True for a package that has been imported, which Python makes a name of the package above it."""
+    return isinstance(value, ModuleType) and hasattr(value, "__path__")
 
 
 def _listed(package: str) -> dict[str, str]:

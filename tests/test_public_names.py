@@ -108,6 +108,7 @@ def test_names_are_completed_and_nothing_is_imported_for_them() -> None:
         "import sys, phaseno_peft\n"
         "assert set(phaseno_peft.__all__) <= set(dir(phaseno_peft)) and '__version__' in dir(phaseno_peft)\n"
         "assert not hasattr(phaseno_peft, 'nothing')\n"
+        "assert not {'TYPE_CHECKING', 'lazy_names', 'register_with_peft'} & set(dir(phaseno_peft))\n"
         "print(sorted(m for m in sys.modules if m.split('.')[0] in ('torch', 'numpy', 'obspy', 'peft', 'pydantic')))\n"
         "from phaseno_peft import cr_lora, picking, evaluation\n"
         "for package in (cr_lora, picking, evaluation):\n"

@@ -11,7 +11,7 @@ from typing import Literal
 _OF_STATION = re.compile(r"([^\s:]+\.[^\s:]+\.[^\s:]*): (.+)", re.DOTALL)
 """NET.STA.LOC, and the sentence about it."""
 SEVERITIES = ("error", "warning", "note")
-"""The gravest first."""
+"""The more serious first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from phaseno_peft.campaign import Finding, StationTable
+from phaseno_peft.campaign import Finding, StationTable, read_stations
 from phaseno_peft.campaign.run import OnFindings
 from phaseno_peft.campaign.runs import Runs
 from phaseno_peft.campaign.sources import Source
@@ -23,6 +23,7 @@ from phaseno_peft.picking.annotations import Progress, picks_of
 from phaseno_peft.picks import PickList
 
 if TYPE_CHECKING:
+    from obspy import Inventory
     from obspy.core.event import Catalog
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class PseudoLabels:
 
 def pseudo_label(
     source: Source,
-    stations: StationTable,
+    stations: Inventory | StationTable | str | Path,
     teacher: Teacher,
     *,
     channels: ChannelMap | str | Path | None = None,
@@ -78,6 +79,7 @@ def pseudo_label(
     left: the message says what the teacher found.
     """
     say = on_stage or log.info
+    stations = read_stations(stations)
     k = teacher.preprocessing.time_scale
     rule = rule or Coincidence().for_time_scale(k)
     runs = Runs(

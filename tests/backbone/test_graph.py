@@ -21,7 +21,7 @@ SAME = 2e-5
 quickly = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def scene(n: int, seed: int, share: float = 0.6) -> tuple[Tensor, StationGraph]:
+def network_window(n: int, seed: int, share: float = 0.6) -> tuple[Tensor, StationGraph]:
     """Noise at `n` stations joined by a seeded share of all directed edges, self-loops among them or not."""
     rng = torch.Generator().manual_seed(seed)
     waveforms = torch.randn(n, 3, SMALL.window_samples, generator=rng) * 0.3
@@ -41,7 +41,7 @@ def largest(difference: Tensor) -> float:
 @quickly
 @given(n=st.integers(1, 7), seed=st.integers(0, 10_000))
 def test_order_of_stations_only_reorders_the_logits(network: PhaseNO, n: int, seed: int) -> None:
-    waveforms, graph = scene(n, seed)
+    waveforms, graph = network_window(n, seed)
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     place = order.argsort()
     reordered = StationGraph(graph.coordinates[order], place[graph.source], place[graph.target])
@@ -52,7 +52,7 @@ def test_order_of_stations_only_reorders_the_logits(network: PhaseNO, n: int, se
 @quickly
 @given(n=st.integers(2, 7), seed=st.integers(0, 10_000))
 def test_order_of_edges_is_irrelevant(network: PhaseNO, n: int, seed: int) -> None:
-    waveforms, graph = scene(n, seed)
+    waveforms, graph = network_window(n, seed)
     order = torch.randperm(graph.n_edges, generator=torch.Generator().manual_seed(seed))
     shuffled = StationGraph(graph.coordinates, graph.source[order], graph.target[order])
     assert torch.equal(logits_of(network, waveforms, shuffled), logits_of(network, waveforms, graph))
@@ -61,18 +61,18 @@ def test_order_of_edges_is_irrelevant(network: PhaseNO, n: int, seed: int) -> No
 @quickly
 @given(sizes=st.lists(st.integers(1, 5), min_size=1, max_size=4), seed=st.integers(0, 10_000))
 def test_batch_of_windows_equals_one_by_one(network: PhaseNO, sizes: list[int], seed: int) -> None:
-    scenes = [scene(n, seed + i) for i, n in enumerate(sizes)]
+    windows = [network_window(n, seed + i) for i, n in enumerate(sizes)]
     together = logits_of(
-        network, torch.cat([waveforms for waveforms, _ in scenes]), StationGraph.stack([graph for _, graph in scenes])
+        network, torch.cat([waveforms for waveforms, _ in windows]), StationGraph.stack([graph for _, graph in windows])
     )
-    alone = torch.cat([logits_of(network, *each) for each in scenes])
+    alone = torch.cat([logits_of(network, *each) for each in windows])
     assert largest(together - alone) < SAME
 
 
 @quickly
 @given(n=st.integers(2, 6), seed=st.integers(0, 10_000), edge=st.integers(0, 1000))
 def test_removed_edge_changes_only_stations_downstream(network: PhaseNO, n: int, seed: int, edge: int) -> None:
-    waveforms, graph = scene(n, seed, share=0.25)
+    waveforms, graph = network_window(n, seed, share=0.25)
     if graph.n_edges == 0:
         return
     edge %= graph.n_edges
@@ -92,7 +92,7 @@ def test_removed_edge_changes_only_stations_downstream(network: PhaseNO, n: int,
 
 def test_isolated_station_gets_no_message(network: PhaseNO) -> None:
     """Neither from the others, nor (where it does not even hear itself) the bias of the message layer."""
-    waveforms, _ = scene(3, 5)
+    waveforms, _ = network_window(3, 5)
     places = torch.rand(3, 2, generator=torch.Generator().manual_seed(5))
     pair = torch.tensor([0, 1, 0, 1]), torch.tensor([0, 0, 1, 1])
     deaf = StationGraph(places, *pair)
@@ -107,7 +107,7 @@ def test_isolated_station_gets_no_message(network: PhaseNO) -> None:
 
 
 def test_edges_have_a_direction(network: PhaseNO) -> None:
-    waveforms, _ = scene(2, 8)
+    waveforms, _ = network_window(2, 8)
     graph = StationGraph(torch.tensor([[0.1, 0.2], [0.3, 0.1]]), torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]))
     before = logits_of(network, waveforms, graph)
     for changed, follows in ((0, True), (1, False)):
@@ -119,7 +119,7 @@ def test_edges_have_a_direction(network: PhaseNO) -> None:
 
 def test_coordinates_act_through_edges_only(network: PhaseNO) -> None:
     """As input channels they are inert behind InstanceNorm; as part of a message they are not (golden/README.md)."""
-    waveforms, graph = scene(3, 2, share=1.1)
+    waveforms, graph = network_window(3, 2, share=1.1)
     before = logits_of(network, waveforms, graph)
     other = PhaseNO(SMALL).eval()
     other.load_state_dict(network.state_dict())
@@ -132,7 +132,7 @@ def test_coordinates_act_through_edges_only(network: PhaseNO) -> None:
 
 def test_two_edges_between_two_stations_count_twice(network: PhaseNO) -> None:
     """The mean is over edges, as upstream's."""
-    waveforms, _ = scene(3, 4)
+    waveforms, _ = network_window(3, 4)
     rows = torch.tensor([0, 1, 2]), torch.tensor([0, 0, 0])
     twice = torch.tensor([0, 0, 1, 1, 2, 2]), torch.tensor([0, 0, 0, 0, 0, 0])
     uneven = torch.tensor([0, 1, 1, 2]), torch.tensor([0, 0, 0, 0])
@@ -145,7 +145,7 @@ def test_two_edges_between_two_stations_count_twice(network: PhaseNO) -> None:
 @pytest.mark.parametrize("threads", [1, 3])
 def test_number_of_threads_changes_neither_logits_nor_gradients(network: PhaseNO, threads: int) -> None:
     before = torch.get_num_threads()
-    waveforms, graph = scene(6, 1)
+    waveforms, graph = network_window(6, 1)
     seen = []
     for count in (2, threads):
         torch.set_num_threads(count)
@@ -169,7 +169,7 @@ def test_threads_born_later_keep_torchs_number_of_threads(network: PhaseNO) -> N
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        logits_of(network, *scene(4, 0))
+        logits_of(network, *network_window(4, 0))
         seen: list[int] = []
         thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
         thread.start()
@@ -180,7 +180,7 @@ def test_threads_born_later_keep_torchs_number_of_threads(network: PhaseNO) -> N
 
 
 def test_inference_mode_and_two_callers_at_once_give_the_same_logits(network: PhaseNO) -> None:
-    waveforms, graph = scene(5, 3)
+    waveforms, graph = network_window(5, 3)
     expected = logits_of(network, waveforms, graph)
     with torch.inference_mode():
         assert torch.equal(network(waveforms, graph), expected)

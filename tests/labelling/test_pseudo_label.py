@@ -196,7 +196,7 @@ def test_label_train_label_again(campaign_folder: Path, catalogue: Path, small_b
     # The small backbone's weights are random: thresholds that leave a handful of picks.
     p, s = (float(np.quantile(np.concatenate([x[:, i].ravel() for x in found]), 0.95)) for i in range(2))
     teacher = load_teacher(small_backbone, adapter=folder, P_threshold=p, S_threshold=s)
-    again = pseudo_label(read_waveforms(some), read_stations(stations), teacher)
+    again = pseudo_label(read_waveforms(some), stations, teacher)
     path = write_catalog(tmp_path / "again.xml", again.to_catalog())
     assert {pick.probability for pick in again.picks if pick.probability < min(p, s)} == set()
     assert {pick.method for pick in read_catalogue(path).picks} == {"smi:local/phaseno-peft/second"}
