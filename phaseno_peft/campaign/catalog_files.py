@@ -20,7 +20,7 @@ from phaseno_peft.campaign.scml import read_scml
 from phaseno_peft.campaign.seisbench_files import chunks_of, set_folder
 from phaseno_peft.campaign.station_files import FORMATS as STATION_FORMATS
 from phaseno_peft.campaign.tally import Tally
-from phaseno_peft.campaign.unpack import obspy_format, plain_files
+from phaseno_peft.campaign.unpack import obspy_format, obspy_path, plain_files
 from phaseno_peft.campaign.waveform_files import FORMATS as WAVEFORM_FORMATS
 from phaseno_peft.campaign.xml_files import is_xml, refuse_document_type
 from phaseno_peft.errors import CampaignError
@@ -156,7 +156,7 @@ def _read_file(name: str, path: Path, tally: Tally) -> list[CatalogueEvent] | No
         if format_name == "SCML":
             catalog = read_scml(path)
         else:
-            catalog = read_events(str(path), format=format_name, check_compression=False)
+            catalog = read_events(obspy_path(path), format=format_name, check_compression=False)
     except Exception as error:  # obspy's readers raise whatever their parsers do
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         raise CampaignError(f"{name}: not readable as {format_name} ({first}). {_WHAT_TO_GIVE}") from error

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 ENDINGS = (".yaml", ".yml")
 _KEYS = ("trace", "code", "station", "component", "polarity")
+_DEEPEST = 10
+"""Brackets in each other, of which a map has two; the time that yaml takes grows with the square of them."""
 _EMPTY = ("", "null", "~")
 _EXAMPLE = "{trace: 1, station: XX.AAA.00, component: Z, polarity: 1}"
 _HEAD = """\
@@ -29,7 +31,12 @@ def pairs_of_yaml(path: Path) -> list[tuple[str, str]]:
     import yaml
 
     try:  # BaseLoader makes strings, lists and mappings only: 001 stays 001, NO is no truth value
-        entries = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=yaml.BaseLoader)
+        text, depth = path.read_text(encoding="utf-8-sig"), 0
+        for event in yaml.parse(text, Loader=yaml.BaseLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                raise ValueError(f"line {event.start_mark.line + 1} has more than {_DEEPEST} brackets in each other")
+        entries = yaml.load(text, Loader=yaml.BaseLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         raise CampaignError(f"{path}: cannot be read as YAML ({first}).") from error

@@ -9,7 +9,7 @@ from obspy import UTCDateTime
 
 from phaseno_peft.campaign.catalog import LabelledPick, phase_of
 from phaseno_peft.campaign.tally import Hypocentre, Tally
-from phaseno_peft.campaign.unpack import obspy_format
+from phaseno_peft.campaign.unpack import obspy_format, obspy_path
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.station_ids import station_id_of
 
@@ -31,7 +31,7 @@ def tally_sac_picks(name: str, path: Path, tally: Tally) -> bool:
     from obspy import read
 
     try:
-        (trace,) = read(str(path), format="SAC", headonly=True, check_compression=False)
+        (trace,) = read(obspy_path(path), format="SAC", headonly=True, check_compression=False)
         header = trace.stats.sac
         if header.get("nzyear", UNDEFINED) == UNDEFINED:
             raise ValueError("its header has no reference time")

@@ -16,7 +16,7 @@ from phaseno_peft.campaign.station import Direction, Station
 from phaseno_peft.campaign.station_lines import stations_of_nlloc, stations_of_seisan
 from phaseno_peft.campaign.stations import StationTable
 from phaseno_peft.campaign.table_rows import table_rows
-from phaseno_peft.campaign.unpack import obspy_format, plain_files
+from phaseno_peft.campaign.unpack import obspy_format, obspy_path, plain_files
 from phaseno_peft.campaign.xml_files import is_xml, refuse_document_type
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.station_ids import station_id_of
@@ -123,7 +123,7 @@ def _read_file(name: str, path: Path, *, in_folder: bool) -> tuple[list[Station]
     from obspy import read_inventory
 
     try:
-        inventory = read_inventory(str(path), format=format_name, check_compression=False)
+        inventory = read_inventory(obspy_path(path), format=format_name, check_compression=False)
     except Exception as error:  # obspy's readers raise whatever their parsers do
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         raise CampaignError(f"{name}: not readable as {format_name} ({first}). {_WHAT_TO_GIVE}") from error

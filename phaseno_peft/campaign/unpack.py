@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bz2
 import functools
+import glob
 import gzip
 import io
 import lzma
@@ -211,8 +212,8 @@ def plain_files(path: str | Path) -> Iterator[Iterator[tuple[str, Path]]]:
 def obspy_format(group: Literal["waveform", "event", "inventory"], path: Path, allowed: Collection[str]) -> str | None:
     """First of the allowed formats whose obspy reader recognises a plain file, in obspy's order; None for none.
 
-    Give it to `obspy.read(..., format=, check_compression=False)`, so that obspy neither guesses nor unpacks. Formats
-    that are not in `allowed` (PICKLE) are not even asked.
+    Give it to `obspy.read(obspy_path(path), format=, check_compression=False)`, so that obspy neither guesses nor
+    unpacks. Formats that are not in `allowed` (PICKLE) are not even asked.
     """
     for name, recognises in _recognisers(group):
         if name not in allowed:
@@ -223,6 +224,11 @@ def obspy_format(group: Literal["waveform", "event", "inventory"], path: Path, a
         except Exception:  # obspy's checks raise whatever their parsers do; that is a no
             continue
     return None
+
+
+def obspy_path(path: Path) -> str:
+    """A file's path as obspy's readers take it: they read every file that fits, so picks[1].xml would give picks1.xml."""
+    return glob.escape(str(path))
 
 
 @functools.cache

@@ -5,7 +5,6 @@ obspy's own guess tries every format it has, among them Python pickles (which ru
 
 from __future__ import annotations
 
-import glob
 import io
 import logging
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ import numpy as np
 from phaseno_peft.campaign.channel_files import ENDINGS as YAML_ENDINGS
 from phaseno_peft.campaign.channel_files import pairs_of_yaml
 from phaseno_peft.campaign.seisbench_files import HDF5_HEAD, chunks_of, set_folder, stream_of
-from phaseno_peft.campaign.unpack import is_packed, obspy_format, plain_files
+from phaseno_peft.campaign.unpack import is_packed, obspy_format, obspy_path, plain_files
 from phaseno_peft.errors import CampaignError
 
 if TYPE_CHECKING:
@@ -266,7 +265,7 @@ def _read_plain(path: Path, shown: str, *, headers_only: bool) -> Any:
         return None
     if name in ("GSE1", "GSE2") and (damage := _gse_damage(path)):
         raise CampaignError(f"{shown}: damaged, {damage}. Fetch it again, or leave it out.")
-    source = glob.escape(str(path))
+    source = obspy_path(path)
     if name != "MSEED":  # MiniSEED counts its samples record by record
         headers = _obspy_read(source, shown, name, headers_only=True)
         claimed, size = sum(max(0, trace.stats.npts) for trace in headers), path.stat().st_size

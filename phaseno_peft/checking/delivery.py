@@ -18,7 +18,7 @@ from phaseno_peft.campaign.recording import Recording
 from phaseno_peft.campaign.seisbench_files import set_folder
 from phaseno_peft.campaign.station_files import FORMATS, read_stations
 from phaseno_peft.campaign.stations import StationTable
-from phaseno_peft.campaign.unpack import obspy_format
+from phaseno_peft.campaign.unpack import obspy_format, obspy_path
 from phaseno_peft.campaign.waveform_files import (
     ChannelMap,
     list_files,
@@ -193,6 +193,6 @@ def _inventory(stations: Any) -> Inventory | None:
     from obspy import read_inventory
 
     try:
-        return read_inventory(str(path), format=format_name, check_compression=False)
+        return read_inventory(obspy_path(path), format=format_name, check_compression=False)
     except Exception:  # obspy's readers raise whatever their parsers do; the table itself was read
         return None

@@ -81,6 +81,7 @@ def test_a_code_may_be_turned_round_too(tmp_path) -> None:
         ("- {trace: 1, station: A, component: Z, polarity: 2}", r"entry 1: `polarity` should be 1 or -1 but is '2'"),
         ("- {trace: 1, station: A, component: X}", r"1=A\.X does not say Z, N or E"),
         ("- {trace: [", r"cannot be read as YAML"),
+        ("[" * 100_000, r"line 1 has more than 10 brackets in each other"),
         ("- &a [x]\n- {trace: 1, station: *a, component: Z}", r"entry 1 is not like"),
         ("- !!python/object/apply:os.system ['echo']", r"entry 1 is not like"),
     ],

@@ -6,17 +6,21 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import tarfile
 import zipfile
 from contextlib import suppress
 
 import numpy as np
 import pytest
-from obspy import Stream, Trace
+from obspy import Inventory, Stream, Trace
+from obspy.core.inventory import Network
+from obspy.core.inventory import Station as Site
 
-from phaseno_peft.campaign import unpack
+from phaseno_peft.campaign import read_catalogue, read_stations, read_waveforms, unpack
 from phaseno_peft.campaign.unpack import obspy_format, plain_files, unpacked
 from phaseno_peft.errors import CampaignError
+from tests.campaign.synthetic_network import T0, catalog, pick, trace
 
 TEXT = b"some plain content\n" * 40
 
@@ -159,3 +163,24 @@ def test_a_workbook_is_no_archive_of_files(tmp_path) -> None:
         archive.writestr("xl/worksheets/sheet1.xml", "<?xml version='1.0'?><worksheet/>")
     with pytest.raises(CampaignError, match=r"picks\.xlsx: is an Excel .* Save its table as CSV"):
         list(unpacked(tmp_path / "picks.xlsx"))
+
+
+def test_a_name_that_looks_like_a_pattern_reads_that_file_and_no_other(tmp_path, monkeypatch) -> None:
+    """Browsers call a second download picks[1].xml, and obspy's readers take such a name for a pattern."""
+    monkeypatch.chdir(tmp_path)
+    for name, code in (("right", "S0"), ("wrong", "S1")):
+        catalog([[pick(code, "P", T0)]]).write(f"{name}.xml", "QUAKEML")
+        inventory = Inventory([Network("XX", [Site(code, 10.0, 10.0, 0.0)])])
+        inventory.write(f"{name}.inventory.xml", "STATIONXML")
+        (day := trace(code, "HHZ", np.arange(500, dtype=np.float32))).write(f"{name}.mseed", "MSEED")
+        day.stats.sac = {"b": 0.0, "a": 5.0}
+        day.write(f"{name}.sac", "SAC")
+    for ending in ("xml", "inventory.xml", "mseed", "sac"):
+        os.rename(f"right.{ending}", f"x[1].{ending}")
+        os.rename(f"wrong.{ending}", f"x1.{ending}")
+    (event,) = read_catalogue("x[1].xml").events
+    (of_sac,) = read_catalogue("x[1].sac").events
+    assert [p.station_id for p in (*event.picks, *of_sac.picks)] == ["XX.S0.", "XX.S0."]
+    assert read_stations("x[1].inventory.xml").station_ids == ("XX.S0.",)
+    ((day,),) = read_waveforms("x[1].mseed").values()
+    assert day.stats.station == "S0"
