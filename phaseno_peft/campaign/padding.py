@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from phaseno_peft.campaign.straight_runs import straight_runs
+
 PADDING_S = 2.0
 PADDING_SAMPLES = 100
 """A constant run this long (the longer of the two) is padding, whatever stands beside it."""
@@ -19,12 +21,22 @@ CHANCE = 1e-6
 """Noise may make a run as long as a padding one in so many channels: runs of one value have geometric lengths."""
 ABSURD_SAMPLE = 1e18
 """No count and no ground motion; netCDF, SEG-Y and Fortran programs fill with 1e20, 1e30 or 3.4e38."""
-FILL_VALUES = (-(2**31), -(2**31) + 1, 2**31 - 1, -(2**15), 2**15 - 1, -12345, 999999, -999999, 9999999, -9999999)
+# fmt: off
+FILL_VALUES = (
+    -(2**31), -(2**31) + 1, 2**31 - 1, -(2**15), 2**15 - 1, -12345, 9999, -9999, 99999, -99999, 999999, -999999, 9999999,
+    -9999999,
+)
+# fmt: on
 """What recorders and programs write for a missing sample: integer limits, SAC's undefined, nines. However short,
 such values are padding where nothing else in the trace comes near them."""
+DROPOUT_VALUES = (0, -1)
+"""What telemetry leaves of a lost sample. They are usual values too: however short, they are padding where the trace
+jumps to them, from far away and in one sample, and comes near them nowhere else."""
 
 _USUAL_SIGMAS, _RARE_SIGMAS = 2.0, 8.0
 """Noise has its extremes between these; a level below or above that the trace reaches is where it is clipped."""
+_FAR_STEPS = 10.0
+"""A dropout lies so many of the digitiser's steps away from the trace, and `_RARE_SIGMAS`."""
 _FEW_VISITS = 3
 """Shorter stays at a level that show the trace is clipped there."""
 
@@ -48,8 +60,9 @@ def padding(segments: list[np.ndarray], rates_hz: list[float]) -> list[list[tupl
     count, a crest of a slow wave and clipping stay. At the extreme of the values a run is clipping where the rest of
     the trace reaches towards it.
     """
+    lines = straight_runs(segments, [max(PADDING_SAMPLES, round(PADDING_S * rate_hz)) for rate_hz in rates_hz])
     if not any(_suspicious(x) for x in segments):
-        return [[] for _ in segments]
+        return lines
     runs = [_runs_of(x) for x in segments]
     lengths = np.concatenate([r.length for r in runs])
     total, count = int(lengths.sum()), len(lengths)
@@ -66,7 +79,7 @@ def padding(segments: list[np.ndarray], rates_hz: list[float]) -> list[list[tupl
         steps_in_noise = ~(biggest_step > 2.0 * smallest)
         by_chance = np.where(steps_in_noise, values.longest_by_chance(r), 0.0)
         is_padding = (long | jump) & (r.length >= TYPICAL_RUNS * usual) & (r.length >= by_chance)
-        is_padding |= np.isin(r.value, FILL_VALUES)
+        is_padding |= np.isin(r.value, FILL_VALUES) | values.dropouts(r, smallest)
         found.append(
             [
                 (int(r.first[i]), int(r.first[i] + r.length[i]))
@@ -74,7 +87,7 @@ def padding(segments: list[np.ndarray], rates_hz: list[float]) -> list[list[tupl
                 if not values.reaches(float(r.value[i]), int(r.length[i]), short=not (long[i] or jump[i]))
             ]
         )
-    return [_joined(edges) for edges in found]
+    return [_joined(sorted(edges + others)) for edges, others in zip(found, lines, strict=True)]
 
 
 class _ChannelValues:
@@ -100,6 +113,13 @@ class _ChannelValues:
         mean = np.where(enough, (self._samples_at[own] - runs.length) / np.maximum(others, 1), 0.0)
         return np.asarray(mean * np.log(np.maximum(others, 1) / CHANCE))
 
+    def dropouts(self, runs: _Runs, smallest: float) -> np.ndarray:
+        """Which runs stand at a dropout's value, far from the rest, with a jump at each end that there is."""
+        distance = np.abs(runs.value.astype(np.float64) - self._median)
+        jumps = (np.fmin(runs.step_in, runs.step_out) >= 0.5 * distance) | (np.isnan(runs.step_in) & np.isnan(runs.step_out))
+        far = distance > max(_RARE_SIGMAS * self._sigma, _FAR_STEPS * smallest)
+        return np.asarray(np.isin(runs.value, DROPOUT_VALUES) & jumps & far)
+
     def reaches(self, value: float, length: int, *, short: bool) -> bool:
         """True where the run is clipping: at the extreme of the trace, which comes near it elsewhere too.
 
@@ -123,7 +143,7 @@ class _ChannelValues:
 def _suspicious(x: np.ndarray) -> bool:
     """False where no run of `DROPOUT_SAMPLES` and no fill value can be in x; quick, for the usual case."""
     comb = x[:: DROPOUT_SAMPLES // 2]
-    return bool((comb[1:] == comb[:-1]).any()) or bool(np.isin((x.min(), x.max()), FILL_VALUES).any())
+    return bool((comb[1:] == comb[:-1]).any()) or bool(np.isin((x.min(), x.max()), FILL_VALUES + DROPOUT_VALUES).any())
 
 
 def _runs_of(x: np.ndarray) -> _Runs:
@@ -141,11 +161,11 @@ def _runs_of(x: np.ndarray) -> _Runs:
 
 
 def _joined(edges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Runs of different values that follow each other as one."""
+    """Runs that follow each other or overlap as one."""
     joined: list[tuple[int, int]] = []
     for first, last in edges:
-        if joined and joined[-1][1] == first:
-            joined[-1] = (joined[-1][0], last)
+        if joined and joined[-1][1] >= first:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], last))
         else:
             joined.append((first, last))
     return joined
