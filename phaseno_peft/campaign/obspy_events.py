@@ -172,10 +172,11 @@ def _nordic_weight(pick: Any) -> str:
 def _uncertainty_s(errors: Any) -> float | None:
     if errors is None:
         return None
-    if errors.uncertainty is not None:
-        return float(errors.uncertainty)
-    sides = [float(v) for v in (errors.lower_uncertainty, errors.upper_uncertainty) if v is not None]
-    return sum(sides) / len(sides) if sides else None
+    sides = (
+        [errors.uncertainty] if errors.uncertainty is not None else [errors.lower_uncertainty, errors.upper_uncertainty]
+    )
+    known_s = [float(side) for side in sides if side is not None and 0 <= side < math.inf]
+    return sum(known_s) / len(known_s) if known_s else None
 
 
 def _number(origin: Any, name: str) -> float | None:

@@ -116,7 +116,9 @@ class _ChannelValues:
     def dropouts(self, runs: _Runs, smallest: float) -> np.ndarray:
         """Which runs stand at a dropout's value, far from the rest, with a jump at each end that there is."""
         distance = np.abs(runs.value.astype(np.float64) - self._median)
-        jumps = (np.fmin(runs.step_in, runs.step_out) >= 0.5 * distance) | (np.isnan(runs.step_in) & np.isnan(runs.step_out))
+        jumps = (np.fmin(runs.step_in, runs.step_out) >= 0.5 * distance) | (
+            np.isnan(runs.step_in) & np.isnan(runs.step_out)
+        )
         far = distance > max(_RARE_SIGMAS * self._sigma, _FAR_STEPS * smallest)
         return np.asarray(np.isin(runs.value, DROPOUT_VALUES) & jumps & far)
 

@@ -239,7 +239,9 @@ def _components_of(
     sensor = choose_sensor(sensors)
     slots = sensor.slots if sensor is not None else {}
     used = sorted(slots.values(), key=lambda c: c.seed_id)
-    unknown = [c for found in sensors if sensor is None or found is sensor for c in found.unknown if c in living]
+    # Beside H1 and H2 a channel V alone may be the missing one; beside Z, N and E all others are of other sensors.
+    asked = [found for found in sensors if sensor is None or found is sensor or len(slots) < len(COMPONENTS)]
+    unknown = list(dict.fromkeys(c for found in asked for c in found.unknown if c in living))
     others = [c for c in living if c not in used and c not in unknown]
     if unknown:
         codes = ", ".join(f"{_name(c, station)!r}" for c in unknown)

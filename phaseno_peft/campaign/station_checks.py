@@ -25,6 +25,8 @@ HIGHEST_M, DEEPEST_M = 9000.0, -12000.0
 """The highest mountain and the deepest trench, rounded up."""
 ZERO_DEG = 1e-3
 """Nearer than this to latitude 0, longitude 0 (in the Gulf of Guinea) is a placeholder for unknown coordinates."""
+LANDLESS_DEG = 4.0
+"""Around latitude 0, longitude 0 there is only sea: the nearest land, Cape Three Points, lies at 4.7 N 2.1 W."""
 DEGREES_ADVICE = (
     "If these are local kilometres or metres, or the two columns are exchanged, give latitude and longitude in degrees."
 )
@@ -91,7 +93,17 @@ def check_stations(stations: Sequence[Station], source: str) -> StationCheck:
         for station_id, why in left_out.items()
     ]
     kept = [s for s in stations if s.station_id not in left_out]
-    return StationCheck(left_out, (*findings, *isolated_stations(kept, source), *_elevations(kept, source)))
+    findings += [*isolated_stations(kept, source), *_around_zero(kept, source), *_elevations(kept, source)]
+    return StationCheck(left_out, tuple(findings))
+
+
+def _around_zero(stations: Sequence[Station], source: str) -> list[Finding]:
+    """A warning where a network stands where local coordinates, taken for degrees, put it: in the Gulf of Guinea."""
+    farthest = max((max(abs(s.latitude_deg), abs(s.longitude_deg)) for s in stations), default=0.0)
+    if len(stations) < 2 or not ZERO_DEG < farthest < LANDLESS_DEG:
+        return []
+    text = f"all {len(stations)} stations stand within {LANDLESS_DEG:g} degrees of 0, 0, where there is only sea"
+    return [Finding("warning", f"{source}: {text}. {DEGREES_ADVICE}")]
 
 
 def isolated_stations(stations: Sequence[Station], source: str, edge_limit_km: float = EDGE_LIMIT_KM) -> list[Finding]:

@@ -16,6 +16,7 @@ from phaseno_peft.campaign.catalog import (
     one_per_station_and_phase,
 )
 from phaseno_peft.campaign.findings import Finding
+from phaseno_peft.campaign.years import FIRST_YEAR, LAST_YEAR, is_believable
 
 Hypocentre = tuple[UTCDateTime | None, float | None, float | None, float | None]
 """(origin time, latitude_deg, longitude_deg, depth_m), None where a file does not say."""
@@ -49,6 +50,7 @@ class Tally:
             *(
                 Finding("warning", f"{source}: {n} picks have {what} and are left out.")
                 for what, n in sorted(self.incomplete.items())
+                if n
             ),
             *(Finding("note", f"{source}: {n} picks {text}.") for text, n in sorted(self.counts.items()) if n),
         ]
@@ -74,7 +76,15 @@ class Tally:
 def event_of_picks(
     picks: Sequence[LabelledPick], tally: Tally, event_id: str = "", hypocentre: Hypocentre = NOWHERE
 ) -> CatalogueEvent:
-    """One event of its picks, one a station and phase; without an id of its own it gets one of the content."""
+    """One event of its picks, one a station and phase; without an id of its own it gets one of the content.
+
+    Picks and origins at times that nobody can believe are left out, picks counted.
+    """
+    sound = [pick for pick in picks if is_believable(pick.time.ns)]
+    tally.incomplete[f"a time outside the years {FIRST_YEAR} to {LAST_YEAR}"] += len(picks) - len(sound)
+    picks = sound
+    if hypocentre[0] is not None and not is_believable(hypocentre[0].ns):
+        hypocentre = (None, *hypocentre[1:])
     if not event_id:
         place = " ".join("" if x is None else f"{x:.3f}" for x in hypocentre[1:3])
         event_id = content_id([(p.station_id, p.phase, p.time) for p in picks], hypocentre[0], place)

@@ -195,12 +195,12 @@ def plain_files(path: str | Path) -> Iterator[Iterator[tuple[str, Path]]]:
     that holds nothing else, under a name of ours. Raises what `unpacked` raises.
     """
     path = Path(path)
+    if not is_packed(path):
+        yield iter([(path.name, path)])
+        return
     with tempfile.TemporaryDirectory(prefix="phaseno-peft-") as folder:
 
         def files() -> Iterator[tuple[str, Path]]:
-            if not is_packed(path):
-                yield path.name, path
-                return
             for name, content in unpacked(path):
                 member = Path(folder) / "member"
                 member.write_bytes(content)

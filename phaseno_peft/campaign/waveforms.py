@@ -20,16 +20,12 @@ from phaseno_peft.campaign.plan import Plan, few, make_plan, seed_id_of, station
 from phaseno_peft.campaign.recording import Recording
 from phaseno_peft.campaign.resampling import FASTEST_RATIO
 from phaseno_peft.campaign.stations import StationTable
+from phaseno_peft.campaign.years import is_believable, year_of
 from phaseno_peft.contract import COMPONENTS, Preprocessing
 from phaseno_peft.errors import CampaignError
 
 if TYPE_CHECKING:
     from obspy import Stream
-
-_FIRST_YEAR, _LAST_YEAR = 1900, 2100
-"""A trace that starts outside has a header nobody can believe."""
-_YEAR_NS = 31_556_952 * 10**9
-"""Mean year; obspy cannot name the year of the most absurd times a header holds."""
 
 
 def prepare(
@@ -93,8 +89,8 @@ def traces_with_valid_headers(traces: Iterable[Any], rate_hz: float) -> tuple[li
             reason = f"their sampling rate is {trace_hz:g} Hz. Repair the header, or bring them to less than 1 MHz"
         elif not stats.npts:  # as the header says, so that a header alone will do
             reason = "they hold no samples"
-        elif not _FIRST_YEAR <= (year := 1970 + stats.starttime.ns // _YEAR_NS) <= _LAST_YEAR:
-            reason = f"they start in the year {year}. Repair the header"
+        elif not is_believable(stats.starttime.ns):
+            reason = f"they start in the year {year_of(stats.starttime.ns)}. Repair the header"
         elif dotted:
             reason = f"{dotted[0]!r} is no code, it holds a dot. Write the code of the station file into the header"
         else:

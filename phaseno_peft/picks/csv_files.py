@@ -101,7 +101,7 @@ def read_csv(path: str | Path) -> list[Pick]:
 def _pick_of(row: dict[str, str | None]) -> Pick:
     """One line of a CSV as a pick; raises `ValueError` with a sentence about the first wrong value."""
     trace_id, phase, time, probability, uncertainty = ((row[name] or "").strip() for name in HEADER)
-    if trace_id.count(".") < 2:  # a station code may hold dots itself
+    if trace_id.count(".") < 2 or "\n" in trace_id:  # a station code may hold dots itself
         raise ValueError(
             f"station should be NET.STA.LOC (ending with a dot where the location is empty) but is {trace_id!r}."
         )

@@ -409,3 +409,23 @@ def test_a_first_line_says_what_other_columns_mean(tmp_path) -> None:
         (tmp_path / "a.csv").write_text(f"{line}\n{table}")
         with pytest.raises(CampaignError, match=said):
             read_catalogue(tmp_path / "a.csv")
+
+
+def test_times_that_nobody_can_believe_cost_their_picks_only(tmp_path) -> None:
+    """Nordic's seconds may be -1e39, whose year no calendar names; such a time cannot even be printed."""
+    path = write_nordic(tmp_path / "a.sfile", without_ids(2))
+    text = path.read_text()
+    path.write_text(text.replace(" 3.000 ", " -1e39 ", 1))
+    catalogue = read_catalogue(path)
+    assert len(catalogue.picks) == 3
+    assert all(str(p.time).startswith("2020") for p in catalogue.picks)
+    assert any("1 picks have a time outside the years 1900 to 2100" in f.text for f in catalogue.findings)
+    (tmp_path / "picks.csv").write_text("station,phase,time\nAAA,P,9999-01-01T00:00:00\nAAA,P,2020-01-01T00:00:00\n")
+    (pick,) = read_catalogue(tmp_path / "picks.csv").picks
+    assert pick.time == T0
+
+
+def test_a_stated_uncertainty_below_zero_is_none() -> None:
+    event = catalog([[pick("S0", "P", T0)]])
+    event[0].picks[0].time_errors.uncertainty = -1.0
+    assert read_catalogue(event).picks[0].uncertainty_s is None

@@ -52,6 +52,14 @@ def test_unknown_and_ambiguous_codes_are_asked_for_and_cost_only_their_station(c
     assert [f.severity for f in recording.findings if "--channels" in f.text] == ["warning"]
 
 
+def test_a_missing_component_under_a_code_of_its_own_is_asked_for() -> None:
+    """Geophones with channels V, H1 and H2 (obspy's Syscom reader, GFZ's short codes): V is no second sensor."""
+    recording = prepare(stream_of({"Z": "V", "N": "H1", "E": "H2"}), table())
+    assert recording.components == ("EN",)
+    (finding,) = [f for f in recording.findings if f.severity == "warning"]
+    assert finding.text.startswith("XX.S0.: 'V' left out, not known to be Z, N or E. Say what they are with --channels")
+
+
 def test_a_dead_channel_still_decides_the_component_family() -> None:
     stream = stream_of({"Z": "EH0", "N": "EH1", "E": "EH2"})
     stream[0].data[:] = 3.0

@@ -26,7 +26,7 @@ def texts(stations: StationTable) -> str:
 
 
 def test_a_network_as_it_should_be_gets_no_finding() -> None:
-    for latitude, longitude in ((46.0, 8.0), (-18.0, 179.95), (0.0, 0.0), (89.9, 0.0)):
+    for latitude, longitude in ((46.0, 8.0), (-18.0, 179.95), (0.0, 9.0), (89.9, 0.0)):
         assert StationTable(network(latitude=latitude, longitude=longitude)).findings == ()
 
 
@@ -64,6 +64,12 @@ def test_local_coordinates_as_degrees_are_warned_of_by_table_and_record(unit_per
     assert len(found) == 1
     assert "give latitude and longitude in degrees" in found[0]
     assert not any("no station lies" in f.text for f in prepare(stream, table()).findings)
+
+
+def test_kilometres_of_a_small_array_taken_for_degrees_are_told_by_where_they_lie() -> None:
+    """Some hundred metres become some tens of kilometres, near enough to hear each other."""
+    small = [Station(f"XX.S{i}.", 0.1 * i - 0.2, 0.1 * (i % 3), 0.0) for i in range(5)]
+    assert "all 5 stations stand within 4 degrees of 0, 0, where there is only sea" in texts(StationTable(small))
 
 
 def test_a_sparse_part_of_a_network_is_told_with_numbers() -> None:

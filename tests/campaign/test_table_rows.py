@@ -36,3 +36,15 @@ def test_a_first_line_without_end_is_no_header(tmp_path: Path) -> None:
     (tmp_path / "picks.txt").write_text("x" * 200_000)
     with pytest.raises(CampaignError, match=r"picks\.txt"):
         read_catalogue(tmp_path / "picks.txt")
+
+
+def test_a_quote_that_swallows_rows_is_named_with_the_line_it_opens_on(tmp_path: Path) -> None:
+    rows = ['"AAA,P,2024-01-01T00:00:00', "BBB,P,2024-01-01T00:00:01", '"CCC,P,2024-01-01T00:00:02']
+    (tmp_path / "picks.csv").write_text("\n".join(["station,phase,time", "ZZZ,P,2024-01-01T00:00:00", *rows]))
+    said = r"picks\.csv: line 3: not a table \(a quote opens there and closes 2 lines later\)"
+    with pytest.raises(CampaignError, match=said):
+        read_catalogue(tmp_path / "picks.csv")
+    ours = ['"XX.AAA.,P,2024-01-01T00:00:00,0.9,0.1', 'XX.BBB.",P,2024-01-01T00:00:01,0.9,0.1']
+    (tmp_path / "own.csv").write_text("\n".join(["station,phase,time,probability,uncertainty_s", *ours]))
+    with pytest.raises(PhasenoPeftError, match=r"own\.csv: line 3: station should be NET\.STA\.LOC"):
+        PickList.from_csv(tmp_path / "own.csv")
