@@ -23,8 +23,8 @@ ABSURD_SAMPLE = 1e18
 """No count and no ground motion; netCDF, SEG-Y and Fortran programs fill with 1e20, 1e30 or 3.4e38."""
 # fmt: off
 FILL_VALUES = (
-    -(2**31), -(2**31) + 1, 2**31 - 1, -(2**15), 2**15 - 1, -12345, 9999, -9999, 99999, -99999, 999999, -999999, 9999999,
-    -9999999,
+    -(2**31), -(2**31) + 1, 2**31 - 1, -(2**15), 2**15 - 1, -12345, 9999, -9999, 99999, -99999, 999999, -999999,
+    9999999, -9999999,
 )
 # fmt: on
 """What recorders and programs write for a missing sample: integer limits, SAC's undefined, nines. However short,

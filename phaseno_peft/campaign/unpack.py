@@ -227,7 +227,7 @@ def obspy_format(group: Literal["waveform", "event", "inventory"], path: Path, a
 
 
 def obspy_path(path: Path) -> str:
-    """A file's path as obspy's readers take it: they read every file that fits, so picks[1].xml would give picks1.xml."""
+    """A path for obspy's readers: they read every file that fits, so that picks[1].xml alone would give picks1.xml."""
     return glob.escape(str(path))
 
 

@@ -60,6 +60,10 @@ _TRAINING_KEYS = (
     "n_trainable",
     "forgetting",
 )
+_SHARED_SCORES = ("frozen", "frozen, offset removed", "adapter")
+_SHARED_WORDS = ("P", "S", "cosine", "plateau")
+_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}|\d\.\d{1,3}")
+"""Names of our fields, and tolerances in seconds."""
 _SHARED_VERSIONS = ("phaseno-peft", "peft")
 _NOT_DISCLOSED = (
     "Which events, which stations and where exactly is not told here: the centre is rounded to 0.5 degrees, and "
@@ -101,9 +105,26 @@ def discreet_contract(contract: Contract, name: str) -> Contract:
 
 
 def discreet_evaluation(raw: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """`evaluation.json` with its scores, and of everything else only numbers of the training."""
-    about = {key: value for key, value in raw.get("about", {}).items() if key in _TRAINING_KEYS}
-    return {**raw, "about": {"adapter": name, "campaign": name, "side": "test", **about}}
+    """`evaluation.json` with the numbers of its scores and of the training, and no text but our own."""
+    about = {key: _numbers(value) for key, value in raw.get("about", {}).items() if key in _TRAINING_KEYS}
+    shared = {"evaluation_version": raw["evaluation_version"]} if "evaluation_version" in raw else {}
+    scores = raw.get("scores")
+    if isinstance(scores, dict):
+        shared["scores"] = {model: _numbers(scores[model]) for model in _SHARED_SCORES if model in scores}
+    return {**shared, "about": {"adapter": name, "campaign": name, "side": "test", **about}}
+
+
+def _numbers(value: Any) -> Any:
+    """What is left of JSON without texts: numbers, and words that only say which number is meant."""
+    if isinstance(value, dict):
+        return {key: _numbers(inner) for key, inner in value.items() if _KEY.fullmatch(key) and not _is_text(inner)}
+    if isinstance(value, list):
+        return [_numbers(inner) for inner in value if not _is_text(inner)]
+    return value
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value not in _SHARED_WORDS
 
 
 def discreet_card(card: Card, share: Share) -> Card:

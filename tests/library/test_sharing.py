@@ -64,6 +64,10 @@ def plant(folder: Path) -> None:
     config["contract"]["versions"]["kappa"] = PLANTED["path"]
     evaluation = json.loads((folder / "evaluation.json").read_text())
     evaluation["about"].update(campaign=PLANTED["campaign"], findings=[every], host=socket.gethostname(), path=every)
+    evaluation["remark"] = evaluation["scores"]["adapter"]["remark"] = every
+    evaluation["scores"][PLANTED["campaign"]] = dict(evaluation["scores"]["adapter"])
+    evaluation["about"].update(training={"path": every, "epochs": 3, PLANTED["path"]: 1}, seeds=[every, {every: 1}])
+    evaluation["about"]["history"] = [{"epoch": 0, "file": PLANTED["file"]}, [every, 1.5]]
     card = json.loads((folder / "card.json").read_text())
     card["notes"].append(every)
     card["tables"]["Of our own"] = every
