@@ -105,7 +105,7 @@ class Campaign:
             raise CampaignError(_nothing_in_common(campaign))
         told = {f.text for f in findings}
         findings += [f for f in table.findings if not any(text.startswith(f.text) for text in told)]
-        findings += far_from_events(tuple(recorded), catalogue.epicentres, table.source)
+        findings += far_from_events(tuple(places), catalogue.epicentres, table.source)
         findings += [*catalogue.findings, *dropped]
         findings += check_campaign(table, catalogue, recordings, stretches, preprocessing.rate_hz)
         return dataclasses.replace(campaign, findings=tuple(sorted(findings, key=lambda f: f.severity != "warning")))

@@ -127,7 +127,8 @@ class StationTable:
         if len(candidates) > 1:
             places = ", ".join(f"{s.station_id} at {s.latitude_deg:.5f} {s.longitude_deg:.5f}" for s in candidates[:4])
             more = f" and {len(candidates) - 4} more" if len(candidates) > 4 else ""
-            return f"{self.source} lists several places for it ({places}{more}): the location code must say which"
+            code = "location" if len({station_fields(s.station_id)[0] for s in candidates}) == 1 else "network"
+            return f"{self.source} lists several places for it ({places}{more}): the {code} code must say which"
         if station_id in self._of_time:
             return self._of_time[station_id].text
         for left_out, why in self._left_out.items():

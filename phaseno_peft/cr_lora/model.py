@@ -200,6 +200,24 @@ class CRLoraModel(BaseTuner):  # type: ignore[misc]  # peft ships no types
     tuner_layer_cls = CRLoraTunerLayer
     target_module_mapping: dict[str, Any] = {}  # noqa: RUF012  # PEFT's own declaration
 
+    def __init__(self, model: nn.Module, peft_config: Any, adapter_name: str, *args: Any, **kwargs: Any) -> None:
+        # PEFT leaves `peft_config` on a network that it wrapped, and adds to it before anything is checked.
+        held = getattr(model, "peft_config", None)
+        before = dict(held) if isinstance(held, dict) else {}
+        new = peft_config[adapter_name] if isinstance(peft_config, dict) else peft_config
+        if adapter_name in before and getattr(new, "settings_from_file", False):
+            raise AdapterError(
+                f"this network is wrapped by PEFT already and has an adapter {adapter_name!r}, which the file would "
+                "replace. Load it under another name (adapter_name), or take a fresh network from load_backbone."
+            )
+        try:
+            super().__init__(model, peft_config, adapter_name, *args, **kwargs)
+        except Exception:
+            if isinstance(held, dict):
+                held.clear()
+                held.update(before)
+            raise
+
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
         """Called by PEFT for every new adapter; refuses bad names and foreign backbones before anything changes."""
         settings = self.peft_config[adapter_name]

@@ -43,16 +43,16 @@ def is_own_pattern(pattern: str) -> bool:
 
 Adaptable = nn.Linear | nn.Conv1d | Layer
 LayerKind = Literal["pointwise", "linear", "head", "stem", "stem_rising", "stem_last", "stem_out"]
-PEFT_KEYS = {
-    "peft_type",
-    "task_type",
-    "auto_mapping",
-    "peft_version",
-    "base_model_name_or_path",
-    "revision",
-    "inference_mode",
+PEFT_KEYS: dict[str, tuple[type, ...]] = {
+    "peft_type": (str,),
+    "task_type": (type(None),),
+    "auto_mapping": (dict, type(None)),
+    "peft_version": (str, type(None)),
+    "base_model_name_or_path": (str, type(None)),
+    "revision": (str, type(None)),
+    "inference_mode": (bool,),
 }
-"""What PEFT itself writes into adapter_config.json."""
+"""What PEFT itself writes into adapter_config.json, and the kinds of value that it writes. PhaseNO has no task."""
 
 
 _OwnPattern = Annotated[str, Rule(is_own_pattern, "be a pattern of this library's own, or a list of layers")]
@@ -136,10 +136,14 @@ class CRLoraSettings:
                 "Load other PEFT methods with peft itself."
             )
         own = {field.name for field in dataclasses.fields(CRLoraSettings)}
-        if unknown := sorted(set(raw) - own - PEFT_KEYS):
+        if unknown := sorted(set(raw) - own - set(PEFT_KEYS)):
             raise AdapterError(f"adapter_config.json: unknown key {unknown[0]!r}. A newer phaseno-peft wrote it?")
         if missing := sorted(own - set(raw) - {"stem"}):
             raise AdapterError(f"adapter_config.json: key {missing[0]!r} is missing. Fetch the adapter again.")
+        for key, kinds in PEFT_KEYS.items():
+            if key in raw and not isinstance(raw[key], kinds):
+                kind = " or ".join("null" if kind is type(None) else kind.__name__ for kind in kinds)
+                raise AdapterError(f"adapter_config.json: `{key}` should be {kind} but is {raw[key]!r:.80}.")
         return CRLoraSettings(**{name: raw[name] for name in own & set(raw)})
 
 

@@ -196,6 +196,13 @@ def test_records_of_two_epochs_stand_at_two_places() -> None:
     assert all(len(s.picks) == 8 for s in campaign.stretches())
 
 
+def test_a_station_that_went_far_away_after_the_records_is_not_far_from_the_events() -> None:
+    went = [Station("XX.S0.", 0.0, 10.0, 0.0, None, (T0 + 9e6).ns), Station("XX.S0.", 60.0, 7.0, 0.0, (T0 + 9e6).ns)]
+    stations = StationTable([*went, *(s for s in table(2) if s.station_id != "XX.S0.")])
+    campaign = Campaign.read(streams(), stations, catalog(events()), skip_unknown=True)
+    assert not [f.text for f in campaign.findings if "epicentres" in f.text]
+
+
 def test_picks_and_records_without_location_code_belong_to_a_site_of_two_and_far_ones_are_ambiguous() -> None:
     site = StationTable([Station(f"XX.S0.{c}", 0.0, 10.0, 0.0) for c in ("00", "10")], source="stations.xml")
     rng = np.random.default_rng(0)

@@ -175,6 +175,39 @@ def test_an_adapter_of_another_backbone_is_refused(saved: Path) -> None:
         PeftModel.from_pretrained(small_phaseno(1), saved)
 
 
+def test_a_refusal_leaves_a_network_that_peft_wrapped_before_as_it_was(saved: Path, network_input: Input) -> None:
+    """PEFT keeps `peft_config` on the network, and adds a new adapter's settings before it is checked."""
+    path = saved / "adapter_config.json"
+    good = path.read_text()
+    path.write_text(json.dumps({**json.loads(good), "contract": None}))
+    used = small_phaseno(1)
+    used = PeftModel.from_pretrained(used, saved, adapter_name="first").unload()
+    left = dict(getattr(used, "peft_config", {}))
+    path.write_text(json.dumps({**json.loads(good), "contract": contract()}))
+    with pytest.raises(AdapterError, match="was trained on backbone 'small-0'"):
+        PeftModel.from_pretrained(used, saved, adapter_name="second")
+    assert dict(getattr(used, "peft_config", {})) == left
+
+    path.write_text(good)
+    first = PeftModel.from_pretrained(small_phaseno(1), saved)
+    right, settings = logits(first, network_input), dict(first.peft_config)
+    with pytest.raises(AdapterError, match="has an adapter 'default', which the file would replace"):
+        PeftModel.from_pretrained(first.base_model.model, saved)
+    assert first.peft_config == settings
+    assert torch.equal(logits(first, network_input), right)
+
+
+@pytest.mark.parametrize("key", ["task_type", "revision", "inference_mode", "auto_mapping", "base_model_name_or_path"])
+def test_what_peft_writes_into_a_config_is_checked_at_both_doors(key: str, saved: Path) -> None:
+    path = saved / "adapter_config.json"
+    raw = json.loads(path.read_text()) | {key: 7}
+    with pytest.raises(AdapterError, match=rf"`{key}` should be .* but is 7"):
+        CRLoraSettings.from_adapter_config(raw)
+    path.write_text(json.dumps(raw))
+    with pytest.raises(AdapterError, match=rf"`{key}` should be .* but is 7"):
+        PeftModel.from_pretrained(small_phaseno(), saved)
+
+
 @pytest.mark.parametrize(
     "name", ["conv", "fno0", "edge", "weight", "model", "a.b", "a/b", "/tmp/x", "", "c", "__base__", "x" * 64, "keys"]
 )
