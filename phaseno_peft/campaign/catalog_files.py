@@ -11,6 +11,7 @@ from phaseno_peft.campaign.catalog import Catalogue, CatalogueEvent
 from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.campaign.fixed_columns import events_of_archive, events_of_velest
 from phaseno_peft.campaign.foreign import foreign_kind
+from phaseno_peft.campaign.hypodd_phases import events_of_hypodd
 from phaseno_peft.campaign.markers import events_of_markers
 from phaseno_peft.campaign.nlloc_observations import events_of_observations
 from phaseno_peft.campaign.obspy_events import labelled_events, stored_uuids
@@ -26,10 +27,11 @@ from phaseno_peft.campaign.xml_files import is_xml, refuse_document_type
 from phaseno_peft.errors import CampaignError
 
 XML_FORMATS = ("QUAKEML", "SCML")
-TEXT_FORMATS = ("NORDIC", "NLLOC_HYP", "IMS10BULLETIN", "GSE2", "HYPODDPHA", "MCHEDR", "EVT")
+TEXT_FORMATS = ("NORDIC", "NLLOC_HYP", "IMS10BULLETIN", "GSE2", "MCHEDR", "EVT")
 """obspy's readers of picks, all of text. What holds no picks (NDK, ZMAP, CMTSOLUTION, ...) is no catalogue here."""
 TEXT_READERS: tuple[Callable[[str, str, Tally], list[CatalogueEvent] | None], ...] = (
     events_of_markers,
+    events_of_hypodd,
     events_of_observations,
     events_of_archive,
     events_of_velest,

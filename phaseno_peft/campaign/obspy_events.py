@@ -120,7 +120,7 @@ def _picks_of(
             tally.incomplete["a dot in its network or location code"] += 1
             continue
         status, mode = str(pick.evaluation_status or ""), str(pick.evaluation_mode or "")
-        weight = _weight(arrival, format_name)
+        weight = _weight(arrival)
         unused = [
             ("are rejected by the catalogue; nothing is learnt within 1 s of them", status == "rejected"),
             ("are of events the catalogue rejects; nothing is learnt within 1 s of them", is_rejected_event),
@@ -156,12 +156,9 @@ def _picks_of(
     return picks
 
 
-def _weight(arrival: Any, format_name: str) -> float:
+def _weight(arrival: Any) -> float:
     weight = arrival.time_weight if arrival is not None else None
-    if weight is None or math.isnan(weight):
-        return 1.0
-    # In HypoDD's phase files a negative weight marks a pick that must be kept.
-    return abs(float(weight)) if format_name == "HYPODDPHA" else float(weight)
+    return 1.0 if weight is None or math.isnan(weight) else float(weight)
 
 
 def _nordic_weight(pick: Any) -> str:

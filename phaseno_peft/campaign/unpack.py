@@ -192,9 +192,12 @@ def plain_files(path: str | Path) -> Iterator[Iterator[tuple[str, Path]]]:
     """(name, real path) of every plain file inside a file, for readers that need one on disk.
 
     A file that is no archive gives its own path; members of an archive are written, one at a time, to a private folder
-    that holds nothing else, under a name of ours. Raises what `unpacked` raises.
+    that holds nothing else, under a name of ours. Raises what `unpacked` raises, and `CampaignError` for a pipe, which
+    can be read only once.
     """
     path = Path(path)
+    if not path.is_file():
+        raise CampaignError(f"{path}: is no regular file (a pipe, say). Write its content into one first.")
     if not is_packed(path):
         yield iter([(path.name, path)])
         return

@@ -292,9 +292,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _check_size(path: Path, largest_bytes: int) -> None:
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise AdapterError(f"{path}: no such file. Fetch or train the adapter again.") from error
+    if not path.is_file():  # a pipe would be waited for
+        raise AdapterError(f"{path}: no such file. Fetch or train the adapter again.")
+    size = path.stat().st_size
     if size > largest_bytes:
         raise AdapterError(f"{path}: {size} bytes, more than the {largest_bytes} an adapter may have.")

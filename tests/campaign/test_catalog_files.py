@@ -211,6 +211,32 @@ def test_hypodd_weights_below_zero_are_picks_that_count(tmp_path) -> None:
     assert {p.station_id: p.usable for p in picks} == {".UBR.": True, ".FUR.": True, ".WET.": False}
 
 
+def test_hypodd_phases_are_read_as_obspy_reads_them_and_a_broken_line_is_named(tmp_path) -> None:
+    """Ours read a hundred thousand picks in seconds, obspy's in a minute."""
+    path = tmp_path / "a.pha"
+    path.write_text(
+        "# 2020 12 31 23 59 60.5 -40.0 10.0 9.0 nan 0.0 0.0 0.0 7\nFUR 3.25 1.0 P\nFUR 5.5 0.25 S\nFUR 6 1 Lg\n"
+        "#2021 1 2 3 4 5.0 40.0 -10.0 -0.5 3.5 0.1 0.2 0.3 8\n\nUBR -2.4 0.5 P\n"
+    )
+    ours = read_catalogue(path)
+    path.write_text(path.read_text().replace("#2021", "# 2021"))
+    theirs = read_catalogue(read_events(str(path), format="HYPODDPHA"))
+    facts = [
+        [
+            (e.event_id, e.origin_time, e.latitude_deg, e.longitude_deg, e.depth_m)
+            + tuple((p.station_id, p.phase, p.phase_name, p.time.ns, p.usable, p.weight) for p in e.picks)
+            for e in catalogue.events
+        ]
+        for catalogue in (ours, theirs)
+    ]
+    assert facts[0] == facts[1]
+    assert [f.text for f in ours.findings] == ["a.pha: 1 picks of phase 'Lg' are neither P nor S and are left out."]
+    for broken in ("UBR 2.4 0.5", "UBR x 0.5 P", "UBR 2.4 nan P", "UBR 1e999 1 P", "# 2021 1 2 3 4 5.0 40.0"):
+        path.write_text(f"# 2020 1 1 0 0 10.0 40.0 10.0 9.0 3.5 0.0 0.0 0.0 202\n{broken}\n")
+        with pytest.raises(CampaignError, match=r"a\.pha: line 2: .* is not in the columns of a HypoDD phase file"):
+            read_catalogue(path)
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_seisan_weight_four_is_unusable(tmp_path) -> None:
     events = without_ids(1)

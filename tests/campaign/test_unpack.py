@@ -184,3 +184,11 @@ def test_a_name_that_looks_like_a_pattern_reads_that_file_and_no_other(tmp_path,
     assert read_stations("x[1].inventory.xml").station_ids == ("XX.S0.",)
     ((day,),) = read_waveforms("x[1].mseed").values()
     assert day.stats.station == "S0"
+
+
+def test_a_pipe_is_refused_instead_of_read_from_its_middle_on(tmp_path) -> None:
+    """`--picks <(zcat picks.gz)`: what tells the format would be gone when the picks are read."""
+    os.mkfifo(tmp_path / "pipe")
+    for read in (read_catalogue, read_stations, read_waveforms):
+        with pytest.raises(CampaignError, match="pipe"):
+            read(tmp_path / "pipe")

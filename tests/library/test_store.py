@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -76,6 +77,9 @@ def test_damaged_files_are_refused_by_name(unlisted: Path) -> None:
     with pytest.raises(AdapterError, match=r"adapter_model\.safetensors: not a readable safetensors"):
         read_adapter(unlisted)
     (unlisted / "adapter_model.safetensors").unlink()
+    with pytest.raises(AdapterError, match="no such file"):
+        read_adapter(unlisted)
+    os.mkfifo(unlisted / "adapter_model.safetensors")  # nobody will ever write into it
     with pytest.raises(AdapterError, match="no such file"):
         read_adapter(unlisted)
     (unlisted / "adapter_config.json").write_text("{")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import obspy
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from obspy import UTCDateTime
 
@@ -101,6 +101,7 @@ def test_empty_list_gives_a_header_only_and_reads_back_empty(tmp_path: Path) -> 
     assert PickList.from_csv(path) == []
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.builds(
