@@ -17,7 +17,7 @@ from phaseno_peft.campaign.catalog_files import read_catalogue
 from phaseno_peft.campaign.check import check_campaign, picks_in_record_time
 from phaseno_peft.campaign.findings import Finding, gather
 from phaseno_peft.campaign.recording import Recording
-from phaseno_peft.campaign.runs import TOUCHING_S, recording_names
+from phaseno_peft.campaign.runs import TOUCHING_S, recording_names, years_apart
 from phaseno_peft.campaign.seisbench_files import set_folder
 from phaseno_peft.campaign.station_checks import far_from_events
 from phaseno_peft.campaign.station_files import read_stations
@@ -169,6 +169,7 @@ def prepare_recordings(
         text = f"sampling rates of {listed} Hz are brought to {preprocessing.rate_hz:g} Hz."
         findings.append(Finding("note", text, kind="rates differ" if len(rates) > 1 else "", value=f"{listed} Hz"))
     recordings.sort(key=lambda r: r.start)
+    findings += years_apart([(r.start.ns, r.end.ns) for r in recordings])
     return tuple(recordings), findings
 
 

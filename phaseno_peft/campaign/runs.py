@@ -28,6 +28,10 @@ TOUCHING_S = 1.0
 """Records that follow each other within this gap belong to one run, so that no window is cut at a file's end."""
 
 
+FAR_APART_S = 5 * 31_556_952.0
+"""Five years: records so far apart are seldom of one campaign. A clock without GPS begins at 1970 or 1980."""
+
+
 class Runs:
     """The runs of a source, in time order: each is prepared when the iteration comes to it.
 
@@ -102,7 +106,9 @@ class Runs:
         if rates != [rate_hz]:
             listed = ", ".join(f"{rate:g}" for rate in rates)
             findings.append(Finding("note", f"sampling rates of {listed} Hz are brought to {rate_hz:g} Hz."))
-        return findings
+        findings += years_apart([(group[0].start_ns, max(h.end_ns for h in group)) for group in self._groups])
+        told = [finding.text for run in self.prepared for finding in run.findings]
+        return findings + [f for f in self._stations.findings if not any(text.startswith(f.text) for text in told)]
 
     def _tell(self, findings: Sequence[Finding]) -> None:
         new = [finding for finding in findings if finding not in self._told]
@@ -127,6 +133,19 @@ class Runs:
                 start = UTCDateTime(ns=header.start_ns + round(at * 1e9 / header.rate_hz))
                 traces.append(Trace(samples, {**codes, "sampling_rate": header.rate_hz, "starttime": start}))
         return Stream(traces)
+
+
+def years_apart(spans_ns: Sequence[tuple[int, int]]) -> list[Finding]:
+    """A warning for each two spans (start, end) in time order that follow each other after `FAR_APART_S`."""
+    return [
+        Finding(
+            "warning",
+            f"the records up to {UTCDateTime(ns=end)} lie {(start - end) * 5e-9 / FAR_APART_S:.0f} years before those "
+            f"from {UTCDateTime(ns=start)}. If a clock was reset, correct the start times, or leave the files out.",
+        )
+        for (_, end), (start, _) in itertools.pairwise(spans_ns)
+        if (start - end) * 1e-9 > FAR_APART_S
+    ]
 
 
 def _span_s(group: Sequence[Header]) -> float:

@@ -79,11 +79,13 @@ def traces_with_valid_headers(traces: Iterable[Any], rate_hz: float) -> tuple[li
     reasons: dict[str, list[str]] = {}
     for trace in traces:
         stats = trace.stats
-        if trace.data.dtype.kind not in "iuf" or stats.get("mseed", {}).get("encoding") == "ASCII":
+        if trace.data.dtype.kind in "SU" or stats.get("mseed", {}).get("encoding") == "ASCII":
             continue
         trace_hz = float(stats.sampling_rate)
         dotted = [code for code in (stats.network, stats.station, stats.location, stats.channel) if "." in code]
-        if not (np.isfinite(trace_hz) and trace_hz > 0):
+        if trace.data.dtype.kind not in "iuf":
+            reason = f"their samples are of the kind {trace.data.dtype}. Give whole or real numbers"
+        elif not (np.isfinite(trace_hz) and trace_hz > 0):
             reason = f"their sampling rate is {trace_hz} Hz. Repair the header"
         elif trace_hz > FASTEST_RATIO * rate_hz:
             reason = f"their sampling rate is {trace_hz:g} Hz. Repair the header, or bring them to less than 1 MHz"

@@ -219,12 +219,14 @@ def test_hypodd_phases_are_read_as_obspy_reads_them_and_a_broken_line_is_named(t
         "#2021 1 2 3 4 5.0 40.0 -10.0 -0.5 3.5 0.1 0.2 0.3 8\n\nUBR -2.4 0.5 P\n"
     )
     ours = read_catalogue(path)
-    path.write_text(path.read_text().replace("#2021", "# 2021"))
+    path.write_text(path.read_text().replace("#2021", "# 2021").replace("\n\n", "\n"))  # more than obspy takes
     theirs = read_catalogue(read_events(str(path), format="HYPODDPHA"))
     facts = [
         [
-            (e.event_id, e.origin_time, e.latitude_deg, e.longitude_deg, e.depth_m)
-            + tuple((p.station_id, p.phase, p.phase_name, p.time.ns, p.usable, p.weight) for p in e.picks)
+            (
+                *(e.event_id, e.origin_time, e.latitude_deg, e.longitude_deg, e.depth_m),
+                *((p.station_id, p.phase, p.phase_name, p.time.ns, p.usable, p.weight) for p in e.picks),
+            )
             for e in catalogue.events
         ]
         for catalogue in (ours, theirs)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from obspy import Stream, UTCDateTime
 
+from phaseno_peft.campaign import Station, StationTable, prepare
 from phaseno_peft.campaign import long_run as long_run_module
-from phaseno_peft.campaign import prepare
 from phaseno_peft.campaign import runs as runs_module
 from phaseno_peft.campaign import sources as sources_module
 from phaseno_peft.campaign.runs import Runs
@@ -242,3 +242,17 @@ def test_temporary_files_of_chunks_are_gone_afterwards(tmp_path: Path, monkeypat
     for run in runs:
         next(run.pieces())
     assert not list(tmp_path.iterdir())
+
+
+def test_doubtful_stations_clocks_that_were_reset_and_complex_samples_are_told() -> None:
+    rng = np.random.default_rng(0)
+    noise = [rng.standard_normal(3000) for _ in range(4)]
+    stream = Stream([trace("S0", "HHZ", noise[0]), trace("S1", "HHZ", noise[1].astype(np.complex64))])
+    stream += Stream([trace("S2", "HHZ", noise[2]), trace("S3", "HHZ", noise[3], start=UTCDateTime(1970, 1, 1))])
+    absurd = Station("XX.S9.", 0.2, 10.0, -99_999.0)
+    runs = Runs(stream, StationTable([*table(), absurd], source="stations.csv"), Preprocessing())
+    assert [run.station_ids for run in runs] == [("XX.S3.",), ("XX.S0.", "XX.S2.")]
+    told = [f.text for f in runs.findings if f.severity == "warning"]
+    assert any("traces XX.S1..HHZ are left out: their samples are of the kind complex64" in text for text in told)
+    assert any("lie 50 years before those from 2020-01-01" in text and "clock was reset" in text for text in told)
+    assert any(text.startswith("stations.csv: station XX.S9. has an elevation of -99999 m") for text in told)
