@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 HDF5_HEAD = b"\x89HDF\r\n\x1a\n"
 FIT_FOR_CODES = "ENZ12345UVWRTXY"
 """Component letters of ground motion; others (H, a hydrophone's pressure) are left out of streams."""
+_MAX_SAMPLES_PER_BYTE, _FREE_SAMPLES = 8, 100_000_000
+"""More samples than so many a byte of the file, beyond the free ones, are a lie of its header."""
+_LONGEST_WORD = 1000
 _GIVE_THE_SET = "Give the folder of a set in SeisBench's format, with metadata.csv and waveforms.hdf5."
 
 
@@ -179,7 +182,7 @@ class SetWaveforms:
         data_format = self.data_format(path)
         block, _, place = name.partition("$")
         try:
-            found = self._files[path]["data"][block]
+            found = _inside(self._files[path], self._files[path]["data"][block])
             row: tuple[int, ...] = ()
             pieces: tuple[slice, ...] = (slice(None), slice(None))
             if place:
@@ -195,6 +198,19 @@ class SetWaveforms:
             ) from error
         declared = str(data_format.get("dimension_order", "")).upper().replace("N", "")
         return declared, _Stored(found, row, pieces, len(row))
+
+
+def _inside(file: Any, found: Any) -> Any:
+    """`found`, a data set that lies in this file alone. Raises `ValueError` for others, and for sizes it cannot have.
+
+    HDF5 knows links to other files and data sets whose samples are any file's bytes: somebody else's set could name
+    yours.
+    """
+    if found.file.filename != file.filename or getattr(found, "external", None) or getattr(found, "is_virtual", False):
+        raise ValueError("it takes its samples from another file, which could be any file of yours")
+    if found.size > max(_FREE_SAMPLES, _MAX_SAMPLES_PER_BYTE * Path(file.filename).stat().st_size):
+        raise ValueError(f"it announces {found.size} samples, which this file cannot hold")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +332,11 @@ def _start(row: Row, where: str) -> Any:
 
 def _words(path: Path, file: Any) -> dict[str, Any]:
     try:
-        found = {key: group[()] for key, group in file.get("data_format", {}).items()}
+        found = {}
+        for key, word in file.get("data_format", {}).items():
+            if _inside(file, word).size > _LONGEST_WORD:
+                raise ValueError(f"{key} has {word.size} values")
+            found[key] = word[()]
     except (OSError, RuntimeError, AttributeError, TypeError, ValueError) as error:
         raise CampaignError(f"{path}: its data_format cannot be read ({error}). Fetch the set again.") from error
     for key, value in found.items():

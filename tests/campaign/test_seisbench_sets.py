@@ -303,3 +303,31 @@ def test_the_commands_take_a_set_alone_and_write_one(exported: tuple[ExportedSet
     assert (told["records"], told["events"]) == (made.records, made.events)
     with pytest.raises(PhasenoPeftError, match="exists already"):
         export_dataset(tmp_path / "again", made.folder)
+
+
+@pytest.mark.parametrize("kind", ["external link", "external file", "virtual", "huge", "huge word"])
+def test_a_set_whose_samples_lie_in_another_file_or_nowhere_is_refused(tmp_path: Path, kind: str) -> None:
+    """HDF5 knows links to other files, and data sets made of any file's bytes: a stranger's set could name yours."""
+    secret = write_set(tmp_path / "secret", rows={}) / "waveforms.hdf5"
+    (tmp_path / "diary.txt").write_bytes(bytes(range(256)) * 600)
+    folder = write_set(tmp_path / "set")
+    with h5py.File(folder / "waveforms.hdf5", "r+") as file:
+        name = next(iter(file["data"]))
+        del file[f"data/{name}"]
+        if kind == "external link":
+            file[f"data/{name}"] = h5py.ExternalLink(str(secret), f"data/{name}")
+        elif kind == "external file":
+            where = [(str(tmp_path / "diary.txt"), 0, 36_000)]
+            file["data"].create_dataset(name, (3, SAMPLES), "f4", external=where)
+        elif kind == "virtual":
+            layout = h5py.VirtualLayout((3, SAMPLES), "f4")
+            layout[:] = h5py.VirtualSource(str(secret), f"data/{name}", (3, SAMPLES))
+            file["data"].create_virtual_dataset(name, layout)
+        elif kind == "huge":
+            file["data"].create_dataset(name, (3, 10**12), "f4", chunks=(3, 1000))
+        else:
+            del file["data_format/component_order"]
+            file["data_format"].create_dataset("component_order", (10**12,), "f4", chunks=(1000,))
+    said = "another file, which could be any file of yours" if "huge" not in kind else r"announces|values"
+    with pytest.raises(CampaignError, match=said):
+        read_waveforms(folder)
