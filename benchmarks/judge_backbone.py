@@ -143,7 +143,7 @@ def ridgecrest(data: Path) -> tuple[list[Window], str]:
         picks.append(
             LabelledPick(name, name, station.station_id, raw["type"].upper(), UTCDateTime(raw["timestamp"]), None, True)
         )
-    stretch = make_stretch(recording, sorted(picks, key=lambda pick: pick.time), complete=True)
+    stretch = make_stretch(recording, sorted(picks, key=lambda pick: pick.time), complete="event")
     starts = range(0, recording.n_samples - 2999, 3000)
     frame = table.frame(EDGE_LIMIT_KM)
     windows = [cut_window(stretch, start, frame, Preprocessing()) for start in starts]

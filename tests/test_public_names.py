@@ -41,7 +41,17 @@ COMMANDS = {
     "backbone push": "push_backbone",
 }
 OF_THE_TERMINAL = {"as_json", "quiet", "dry_run", "yes"}
-OF_THE_CAMPAIGN = {"waveforms", "stations", "picks", "time_scale", "edge_limit_km", "skip_unknown", "channels"}
+OF_THE_CAMPAIGN = {
+    "waveforms",
+    "stations",
+    "picks",
+    "time_scale",
+    "edge_limit_km",
+    "skip_unknown",
+    "channels",
+    "complete",
+    "noise",
+}
 """What `Campaign.read` takes."""
 OTHER_WORDS = {
     "train-adapter": {"out": "folder", "epochs": "training", "max_minutes": "training"},

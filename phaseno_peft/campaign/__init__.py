@@ -15,7 +15,7 @@ from phaseno_peft.campaign.splits import Split, split_campaign
 from phaseno_peft.campaign.station import Station
 from phaseno_peft.campaign.station_files import read_stations
 from phaseno_peft.campaign.stations import StationTable
-from phaseno_peft.campaign.stretch import Stretch
+from phaseno_peft.campaign.stretch import Complete, Stretch
 from phaseno_peft.campaign.upstream import UpstreamWindows, merge_upstream, upstream_windows
 from phaseno_peft.campaign.waveform_files import read_waveforms
 from phaseno_peft.campaign.waveforms import prepare
@@ -33,6 +33,7 @@ __all__ = [
     "Campaign",
     "Catalogue",
     "CatalogueEvent",
+    "Complete",
     "Finding",
     "LabelledPick",
     "Recording",

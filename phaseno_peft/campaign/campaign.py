@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from obspy import Stream, UTCDateTime
 
@@ -16,13 +16,14 @@ from phaseno_peft.campaign.catalog import Catalogue, one_per_station_and_phase
 from phaseno_peft.campaign.catalog_files import read_catalogue
 from phaseno_peft.campaign.check import check_campaign, picks_in_record_time
 from phaseno_peft.campaign.findings import Finding, gather
+from phaseno_peft.campaign.noise_times import BETWEEN, noise_times
 from phaseno_peft.campaign.recording import Recording
 from phaseno_peft.campaign.runs import TOUCHING_S, recording_names, years_apart
 from phaseno_peft.campaign.seisbench_files import set_folder
 from phaseno_peft.campaign.station_checks import far_from_events
 from phaseno_peft.campaign.station_files import read_stations
 from phaseno_peft.campaign.stations import StationTable
-from phaseno_peft.campaign.stretch import Stretch, make_stretch
+from phaseno_peft.campaign.stretch import Complete, Stretch, Times, make_stretch
 from phaseno_peft.campaign.waveform_files import ChannelMap, read_waveforms
 from phaseno_peft.campaign.waveforms import prepare, traces_with_valid_headers
 from phaseno_peft.contract import EDGE_LIMIT_KM, Frame, Preprocessing
@@ -50,8 +51,10 @@ class Campaign:
     frame: Frame
     """Centred on the stations that recorded."""
     findings: tuple[Finding, ...] = ()
-    complete: bool = False
-    """True where the catalogue lists every arrival (simulations)."""
+    complete: Complete = "no"
+    """What a missing pick of a catalogued event means."""
+    noise_times: Times | None = None
+    """Where noise windows may be cut, if not everywhere between the events."""
 
     @classmethod
     def read(
@@ -65,19 +68,22 @@ class Campaign:
         edge_limit_km: float = EDGE_LIMIT_KM,
         skip_unknown: bool = False,
         channels: ChannelMap | str | Path | None = None,
-        complete: bool = False,
+        complete: Complete = "no",
+        noise: Any = BETWEEN,
         progress: Callable[[int, int], None] | None = None,
     ) -> Campaign:
         """Read, prepare and check a campaign.
 
         `waveforms` is a folder, a file, several files, or obspy streams; `stations` and `picks` are whatever
         `read_stations` and `read_catalogue` take, or None where `waveforms` is a set in SeisBench's format, whose
-        metadata hold both. Picks go to recordings by their time. `skip_unknown` drops picks of
-        stations that are not listed; `channels` says what unknown codes of files mean, see `read_channels`; `complete`
-        says that the catalogue misses no arrival. `progress(done, all)` is called after each recording. Raises
-        `CampaignError` where a file cannot be used, and where no pick lies in
-        any record.
+        metadata hold both. Picks go to recordings by their time. `skip_unknown` drops picks of stations that are not
+        listed; `channels` says what unknown codes of files mean, see `read_channels`; `complete` says what a missing
+        pick means, see `Complete`; `noise` where noise windows come from, see `noise_times`. `progress(done, all)` is
+        called after each recording. Raises `CampaignError` where a file cannot be used, and where no pick lies in any
+        record.
         """
+        if complete not in get_args(Complete):
+            raise CampaignError(f"`complete` should be one of {', '.join(get_args(Complete))} but is {complete!r}.")
         preprocessing = preprocessing or Preprocessing()
         table = read_stations(own_metadata(waveforms, "stations") if stations is None else stations)
         catalogue = read_catalogue(own_metadata(waveforms, "picks") if picks is None else picks)
@@ -99,6 +105,7 @@ class Campaign:
             preprocessing=preprocessing,
             frame=places.frame(edge_limit_km),
             complete=complete,
+            noise_times=noise_times(noise, catalogue.events),
         )
         stretches = campaign.stretches()
         if not any(stretch.picks for stretch in stretches):
@@ -116,7 +123,10 @@ class Campaign:
         times_ns = [p.time.ns for p in picks]
         return tuple(
             make_stretch(
-                r, picks[bisect_left(times_ns, r.start.ns) : bisect_right(times_ns, r.end.ns)], complete=self.complete
+                r,
+                picks[bisect_left(times_ns, r.start.ns) : bisect_right(times_ns, r.end.ns)],
+                complete=self.complete,
+                noise_times=self.noise_times,
             )
             for r in self.recordings
         )

@@ -168,7 +168,9 @@ def _cut(stretch: Stretch, largest: float) -> list[Stretch]:
     piece_of = {e: int(np.searchsorted(bounds, first, side="right")) - 1 for e, (first, _) in _cores(stretch).items()}
     pieces = []
     for i, (a, b) in enumerate(pairwise(bounds)):
-        piece = make_stretch(recording.slice(a, b), stretch.picks, complete=stretch.complete)
+        piece = make_stretch(
+            recording.slice(a, b), stretch.picks, complete=stretch.complete, noise_times=stretch.noise_times
+        )
         pieces.append(dataclasses.replace(piece, event_ids=tuple(e for e in stretch.event_ids if piece_of[e] == i)))
     return pieces
 

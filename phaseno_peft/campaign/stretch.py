@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from phaseno_peft.campaign.catalog import LabelledPick
 from phaseno_peft.campaign.recording import Recording
+
+Complete = Literal["no", "station", "event"]
+"""What a missing pick of a catalogued event means. "no": the arrival is unknown (analysts pick what they need).
+"station": at a station with a pick of the event, the other phase is absent. "event": at every station that recorded the
+event, what is not picked is absent (simulations; every trace was looked at)."""
+
+Times: TypeAlias = tuple[tuple[int, int], ...]
+"""(begin, end) of pieces of time in nanoseconds since 1970, in their order."""
 
 
 @dataclass(frozen=True)
@@ -16,14 +25,21 @@ class Stretch:
     recording: Recording
     picks: tuple[LabelledPick, ...]
     event_ids: tuple[str, ...]
-    complete: bool = False
-    """True where the catalogue lists every arrival (simulations): an absent label is an absent arrival."""
+    complete: Complete = "no"
+    noise_times: Times | None = None
+    """Where noise windows may be cut, if not everywhere between the events."""
 
 
-def make_stretch(recording: Recording, picks: Sequence[LabelledPick], *, complete: bool = False) -> Stretch:
+def make_stretch(
+    recording: Recording,
+    picks: Sequence[LabelledPick],
+    *,
+    complete: Complete = "no",
+    noise_times: Times | None = None,
+) -> Stretch:
     """The recording with those of the picks that lie in it on a station it has."""
     stations = set(recording.station_ids)
     inside = tuple(
         p for p in picks if p.station_id in stations and 0 <= recording.index_of(p.time) <= recording.n_samples - 1
     )
-    return Stretch(recording, inside, tuple(dict.fromkeys(p.event_id for p in inside)), complete)
+    return Stretch(recording, inside, tuple(dict.fromkeys(p.event_id for p in inside)), complete, noise_times)

@@ -13,7 +13,7 @@ from phaseno_peft.campaign.catalog import LabelledPick
 from phaseno_peft.campaign.coordinates import scaled_coordinates
 from phaseno_peft.campaign.labels import event_end, known_samples, triangles
 from phaseno_peft.campaign.recording import Recording
-from phaseno_peft.campaign.stretch import Stretch
+from phaseno_peft.campaign.stretch import Stretch, Times
 from phaseno_peft.contract import PHASES, Frame, Preprocessing
 
 LIVING_SAMPLES = 100
@@ -236,13 +236,30 @@ class WindowSampler:
 
 
 def noise_intervals(stretch: Stretch, preprocessing: Preprocessing) -> list[tuple[int, int]]:
-    """Half-open sample intervals without events, long enough for a noise window, in time order."""
+    """Half-open sample intervals without events, long enough for a noise window, in time order.
+
+    Where the stretch says which times may be noise, inside of these.
+    """
     recording = stretch.recording
     busy = [
         (first - NOISE_BEFORE_S * recording.rate_hz, last + NOISE_AFTER_S * recording.rate_hz)
         for first, last in _event_extents(stretch).values()
     ]
+    if stretch.noise_times is not None:
+        busy += _outside(stretch.noise_times, recording)
     return free_intervals(busy, recording.n_samples, SHORTEST_NOISE * preprocessing.window_samples)
+
+
+def _outside(times: Times, recording: Recording) -> list[tuple[float, float]]:
+    """(first, last) sample of what lies between the times."""
+    per_ns = 1e-9 * recording.rate_hz
+    edges = [round((x - recording.start.ns) * per_ns, 3) for pair in sorted(times) for x in pair]
+    bounds = [-math.inf, *edges, math.inf]
+    return [
+        (max(0.0, first), min(float(recording.n_samples), last))
+        for first, last in zip(bounds[::2], bounds[1::2], strict=True)
+        if last > max(0.0, first) and first < recording.n_samples
+    ]
 
 
 def free_intervals(busy: Iterable[tuple[float, float]], n_samples: int, shortest: float) -> list[tuple[int, int]]:
@@ -267,6 +284,7 @@ def _labels(
     arrivals: dict[tuple[int, int], list[float]] = {}
     doubtful: dict[tuple[int, int], list[float]] = {}
     labelled: dict[tuple[int, int], set[str]] = {}
+    heard: dict[int, set[str]] = {}
     for pick in stretch.picks:
         station = index.get(pick.station_id)
         if station is None:
@@ -281,6 +299,7 @@ def _labels(
         else:
             doubtful.setdefault(key, []).append(sample)
         labelled.setdefault(key, set()).add(pick.event_id)
+        heard.setdefault(station, set()).add(pick.event_id)
     targets = np.zeros((len(station_ids), len(PHASES), n), np.float32)
     known = np.ones((len(station_ids), len(PHASES), n), bool)
     for i in range(len(station_ids)):
@@ -288,7 +307,8 @@ def _labels(
             key = (i, phase)
             here = arrivals.get(key, [])
             targets[key] = triangles([a for a in here if 0 <= a <= n - 1], n)
-            silent = [] if stretch.complete else [x for e, x in extents.items() if e not in labelled.get(key, ())]
+            answered = {"no": labelled.get(key), "station": heard.get(i), "event": extents}[stretch.complete] or ()
+            silent = [x for e, x in extents.items() if e not in answered]
             known[key] = known_samples(n, here, doubtful.get(key, []), silent)
     is_noise = not any(first < n and event_end(first, last) > 0 for first, last in extents.values())
     return tuple(sorted(labels, key=lambda x: (x.station, x.phase, x.sample))), targets, known, is_noise

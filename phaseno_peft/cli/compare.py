@@ -12,11 +12,13 @@ from phaseno_peft.cli.options import (
     BackboneOption,
     CampaignStationsOption,
     ChannelsOption,
+    CompleteOption,
     DeviceOption,
     EdgeLimitOption,
     EpochsOption,
     JsonOption,
     MaxMinutesOption,
+    NoiseOption,
     PicksOption,
     QuietOption,
     SeedOption,
@@ -63,6 +65,8 @@ def compare(
     seed: SeedOption = 0,
     skip_unknown: SkipUnknownOption = False,
     channels: ChannelsOption = None,
+    complete: CompleteOption = "no",
+    noise: NoiseOption = "between",
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -97,6 +101,8 @@ def compare(
         edge_limit_km=edge_limit_km,
         skip_unknown=skip_unknown,
         channels=channels,
+        complete=complete,
+        noise=noise,
     )
     with terminal.bar("training") as update:
         comparison = run(

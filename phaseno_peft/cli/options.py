@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -41,6 +41,22 @@ ChannelsOption = Annotated[
         "--channels",
         help="What codes mean: EH0=Z,EH1=N,EH2=E, or STATION.EH0=Z; SEG-Y by trace number, 1=STATION.Z. Or a file of "
         "such lines.",
+    ),
+]
+CompleteOption = Annotated[
+    Literal["no", "station", "event"],
+    typer.Option(
+        "--complete",
+        help="What a missing pick of a listed event means. no: unknown; station: absent where the station has its "
+        "other phase; event: absent at every station that recorded.",
+    ),
+]
+NoiseOption = Annotated[
+    str,
+    typer.Option(
+        "--noise",
+        help="Where noise windows come from: between the events, before (the minute before each), or a CSV of "
+        "start,end.",
     ),
 ]
 SkipUnknownOption = Annotated[

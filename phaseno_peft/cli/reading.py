@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from phaseno_peft.cli.console import Terminal
 
 if TYPE_CHECKING:
-    from phaseno_peft.campaign import Campaign
+    from phaseno_peft.campaign import Campaign, Complete
 
 
 def read_campaign(
@@ -22,6 +22,8 @@ def read_campaign(
     skip_unknown: bool,
     channels: str | None,
     edge_limit_km: float | None = None,
+    complete: Complete = "no",
+    noise: str = "between",
 ) -> Campaign:
     """The campaign, its findings told; without `edge_limit_km` that of upstream."""
     from phaseno_peft.campaign import Campaign
@@ -37,6 +39,8 @@ def read_campaign(
             edge_limit_km=EDGE_LIMIT_KM if edge_limit_km is None else edge_limit_km,
             skip_unknown=skip_unknown,
             channels=channels,
+            complete=complete,
+            noise=noise,
             progress=update,
         )
     terminal.tell(campaign.findings)

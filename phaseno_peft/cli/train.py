@@ -13,6 +13,7 @@ from phaseno_peft.cli.options import (
     BackboneOption,
     CampaignStationsOption,
     ChannelsOption,
+    CompleteOption,
     DeviceOption,
     EdgeLimitOption,
     EpochsOption,
@@ -71,6 +72,23 @@ def train_adapter(
     ] = 1,
     edge_limit_km: EdgeLimitOption = 30.0,
     time_scale: TimeScaleOption = 1.0,
+    complete: CompleteOption = "no",
+    noise: Annotated[
+        str,
+        typer.Option(
+            "--noise",
+            help="Where noise windows come from: between the events, before (the minute before each), quiet "
+            "(training's from where the frozen backbone sees nothing), or a CSV of start,end.",
+        ),
+    ] = "between",
+    validate_on: Annotated[
+        Path | None,
+        typer.Option(
+            "--validate-on",
+            help="Choose epoch and thresholds on another network: a folder with waveforms/, stations.* and picks.*, or "
+            "a set in SeisBench's format.",
+        ),
+    ] = None,
     backbone: BackboneOption = None,
     device: DeviceOption = "cpu",
     seed: SeedOption = 0,
@@ -88,6 +106,7 @@ def train_adapter(
     Example: phaseno-peft train-adapter samba-nz --waveforms waveforms --stations stations.xml --picks picks.xml
     """
     from phaseno_peft.backbone import EMBEDDED
+    from phaseno_peft.campaign.campaign_folder import parts_of_campaign
     from phaseno_peft.library import check_name, library_folder
     from phaseno_peft.library.store import refuse_existing
     from phaseno_peft.training import QUICK, find_recipe
@@ -109,7 +128,21 @@ def train_adapter(
         edge_limit_km=edge_limit_km,
         skip_unknown=skip_unknown,
         channels=channels,
+        complete=complete,
+        noise="between" if noise == "quiet" else noise,
     )
+    other = None
+    if validate_on is not None:
+        other = read_campaign(
+            terminal,
+            validate_on.name,
+            *parts_of_campaign(validate_on),
+            time_scale=time_scale,
+            edge_limit_km=edge_limit_km,
+            skip_unknown=skip_unknown,
+            channels=None,
+            complete=complete,
+        )
     with terminal.bar("training") as update:
         trained = train(
             name,
@@ -122,6 +155,8 @@ def train_adapter(
             labels=labels,
             seeds=seeds,
             label_source=label_source,
+            validate_on=other,
+            quiet_noise=noise == "quiet",
             seed=seed,
             device=device,
             confidential=confidential,

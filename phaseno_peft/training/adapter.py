@@ -19,7 +19,7 @@ from typing import Any, ParamSpec
 import numpy as np
 import torch
 
-from phaseno_peft.backbone import EMBEDDED, fingerprint, load_backbone
+from phaseno_peft.backbone import EMBEDDED, backbone_info, fingerprint, load_backbone
 from phaseno_peft.campaign import Campaign, measure_label_offset, with_moved_labels
 from phaseno_peft.contract import BackboneDefaults, Contract, LabelConvention, LabelOffset, tensors_sha256
 from phaseno_peft.errors import AdapterError
@@ -30,6 +30,7 @@ from phaseno_peft.library.card import write_card
 from phaseno_peft.library.sharing import SCORE_FIGURES, discreet_card, discreet_contract, discreet_evaluation
 from phaseno_peft.library.store import EVALUATION, refuse_existing
 from phaseno_peft.picking.inference import window_probabilities
+from phaseno_peft.picking.quiet import quiet_times
 from phaseno_peft.training import provenance
 from phaseno_peft.training.checkpoint import FOLDER
 from phaseno_peft.training.dataset import CampaignDataset
@@ -104,6 +105,8 @@ def train_adapter(
     seeds: int = 1,
     label_source: LabelSource = "unknown",
     label_convention: LabelConvention | None = None,
+    validate_on: Campaign | None = None,
+    quiet_noise: bool = False,
     seed: int = 0,
     device: str | torch.device = "cpu",
     confidential: bool = False,
@@ -120,11 +123,13 @@ def train_adapter(
     test events, where the frozen backbone stands beside the adapter with thresholds from the same validation.
 
     `label_source` goes onto the card; where it is unknown and the catalogue marks every pick as automatic, the card
-    says automatic. `labels` uses so many of the training events, drawn with the seed. Each epoch is kept in
-    `folder`/.training: called again with the same arguments, a training that was stopped goes on and ends with the same
-    adapter; `restart` begins anew. `quick` gives a usable adapter within five minutes on two cores and notes on the
-    card what it gave up. A `confidential` adapter's folder tells no station, event, time or exact place and has no
-    figure of waveforms; its scores stay, but `evaluate` cannot recognise its test events again.
+    says automatic. `labels` uses so many of the training events, drawn with the seed. `validate_on` is another
+    network's campaign to choose epoch and thresholds on, see `CampaignDataset.of`; `quiet_noise` takes training's noise
+    from where the frozen backbone sees nothing. Each epoch is kept in `folder`/.training: called again with the same
+    arguments, a training that was stopped goes on and ends with the same adapter; `restart` begins anew. `quick` gives
+    a usable adapter within five minutes on two cores and notes on the card what it gave up. A `confidential` adapter's
+    folder tells no station, event, time or exact place and has no figure of waveforms; its scores stay, but `evaluate`
+    cannot recognise its test events again.
 
     Raises `AdapterError` for a bad or taken name, a recipe that makes no adapter or another stopped training of this
     name, and `CampaignError` for data that cannot be trained on, before anything is written.
@@ -146,12 +151,14 @@ def train_adapter(
     callbacks = TrainingCallbacks(on_stage or log.info, on_epoch, on_step)
     say = callbacks.on_stage
 
-    dataset = CampaignDataset.of(campaign, seed)
+    dataset = CampaignDataset.of(campaign, seed, validate_on=validate_on)
     stretches = dataset.train(labels, seed)  # also refuses more labels than there are
     say(dataset.split.how)
     offset = measure_label_offset(stretches)
-    _describe(dataset, training, offset, say)
     frozen_model = load_backbone(backbone, device)
+    if quiet_noise:
+        dataset = _with_quiet_noise(dataset, frozen_model, backbone, say)
+    _describe(dataset, training, offset, say)
     recipe.check_fits(frozen_model)
     backbone_fingerprint, backbone_name = fingerprint(frozen_model), str(frozen_model.name_or_path)
     frozen = judge_model(frozen_model, dataset)
@@ -235,6 +242,15 @@ def train_adapter(
     _write(trained, fitted, dataset, frozen, adapter, labels, confidential=confidential, overwrite=overwrite)
     _remove_checkpoints(target)
     return trained
+
+
+def _with_quiet_noise(
+    dataset: CampaignDataset, model: torch.nn.Module, backbone: str | Path, say: Callable[[str], None]
+) -> CampaignDataset:
+    times = quiet_times(model, dataset.campaign, backbone_info(backbone).thresholds)
+    seconds = sum(end - begin for begin, end in times) * 1e-9
+    say(f"quiet stretches: the frozen backbone sees nothing in {seconds:.0f} s between the events")
+    return dataclasses.replace(dataset, training_noise=times)
 
 
 def was_stopped_after_writing(target: Path) -> bool:
@@ -339,7 +355,7 @@ def _write(
         "findings": [f"{finding.severity}: {finding.text}" for finding in campaign.findings],
     }
     sentences = [
-        *provenance.notes(campaign, frozen, adapter, fitted, trained.forgetting),
+        *provenance.notes(dataset, frozen, adapter, fitted, trained.forgetting),
         *describe(fitted.pick_shift),
     ]
     if trained.quick:

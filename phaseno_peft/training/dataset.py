@@ -11,6 +11,9 @@ from functools import cached_property
 import numpy as np
 
 from phaseno_peft.campaign import Campaign, Split, Stretch, Window, WindowSampler, fixed_windows, split_campaign
+from phaseno_peft.campaign.noise_times import common_times
+from phaseno_peft.campaign.stretch import Times
+from phaseno_peft.contract import Preprocessing
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.evaluation.judge import validation_windows
 
@@ -27,14 +30,34 @@ class CampaignDataset:
     """Nothing is chosen on these."""
     seed: int
     """Of the split and of these windows; trainings have seeds of their own."""
+    other: Campaign | None = None
+    """The campaign whose events are the validation events, if not its own."""
+    training_noise: Times | None = None
+    """Where training's noise windows are cut, if not where the campaign's are."""
 
     @classmethod
-    def of(cls, campaign: Campaign, seed: int) -> CampaignDataset:
-        """Split a campaign. Raises `CampaignError` where it has too few events."""
+    def of(
+        cls, campaign: Campaign, seed: int, *, validate_on: Campaign | None = None, training_noise: Times | None = None
+    ) -> CampaignDataset:
+        """Split a campaign.
+
+        With `validate_on`, validation is across networks (arXiv 2512.13197, section 3): the events of that campaign,
+        and noise of this one's validation side, each window regrouped to as many random stations as that network has.
+        The events of this one's validation side then stay unused. Raises `CampaignError` where it has too few events,
+        and where the other campaign was prepared in another way.
+        """
         split = split_campaign(campaign, seed)
         frame, preprocessing = campaign.frame, campaign.preprocessing
         validation = validation_windows(split, frame, preprocessing, seed)
-        return cls(campaign, split, validation, fixed_windows(split.test, frame, preprocessing, seed), seed)
+        if validate_on is not None:
+            validation = cross_network_windows(validation, validate_on, preprocessing, seed)
+        test = fixed_windows(split.test, frame, preprocessing, seed)
+        return cls(campaign, split, validation, test, seed, validate_on, training_noise)
+
+    @property
+    def validation_events(self) -> int:
+        """Events with a label in the validation windows."""
+        return len({label.event_id for window in self.validation for label in window.labels})
 
     @property
     def edge_limit_km(self) -> float:
@@ -53,7 +76,7 @@ class CampaignDataset:
         places where nothing is known, never as noise. Raises `CampaignError` for more events than there are.
         """
         if labels is None:
-            return self.split.train
+            return self._with_noise(self.split.train)
         events = training_events(self.split.train)
         if not 1 <= labels <= len(events):
             raise CampaignError(
@@ -62,7 +85,14 @@ class CampaignDataset:
             )
         order = np.random.default_rng([seed, 2]).permutation(len(events))
         chosen = {events[i] for i in order[:labels]}
-        return tuple(_with_labels_of(stretch, chosen) for stretch in self.split.train)
+        return self._with_noise(tuple(_with_labels_of(stretch, chosen) for stretch in self.split.train))
+
+    def _with_noise(self, stretches: tuple[Stretch, ...]) -> tuple[Stretch, ...]:
+        if self.training_noise is None:
+            return stretches
+        return tuple(
+            dataclasses.replace(s, noise_times=common_times(s.noise_times, self.training_noise)) for s in stretches
+        )
 
     def sampler(self, stretches: Sequence[Stretch], seed: int) -> WindowSampler:
         """Training windows of these stretches."""
@@ -76,7 +106,13 @@ class CampaignDataset:
         def note(*values: object) -> None:
             digest.update((repr(values) + "\n").encode())
 
-        note(campaign.preprocessing, campaign.frame, campaign.complete, self.seed, self.split.how)
+        complete = {"no": False, "event": True}.get(campaign.complete, campaign.complete)  # runs kept before say so
+        note(campaign.preprocessing, campaign.frame, complete, self.seed, self.split.how)
+        if campaign.noise_times is not None or self.training_noise is not None:
+            note(campaign.noise_times, self.training_noise)
+        for window in self.validation if self.other is not None else ():
+            note(window.name, window.station_ids, window.labels)
+            digest.update(np.ascontiguousarray(window.waveforms).data)
         for side in (self.split.train, self.split.validation, self.split.test):
             for stretch in side:
                 recording = stretch.recording
@@ -88,6 +124,41 @@ class CampaignDataset:
                 digest.update(np.ascontiguousarray(recording.samples).data)
                 digest.update(np.ascontiguousarray(recording.recorded).data)
         return digest.hexdigest()
+
+
+def cross_network_windows(
+    own: Sequence[Window], other: Campaign, preprocessing: Preprocessing, seed: int
+) -> list[Window]:
+    """Event windows of another campaign, and this one's noise windows with as many random stations each.
+
+    Raises `CampaignError` where the other campaign was prepared in another way or has no usable pick.
+    """
+    if other.preprocessing != preprocessing:
+        raise CampaignError(
+            f"{other.name}: was read with {other.preprocessing}, the training campaign with {preprocessing}. Read both "
+            "with the same --time-scale."
+        )
+    windows = [w for w in fixed_windows(other.stretches(), other.frame, preprocessing, seed, 0.0) if w.labels]
+    if not windows:
+        raise CampaignError(f"{other.name}: no usable pick lies in a record; nothing to validate on.")
+    n_stations = round(float(np.median([len(w.station_ids) for w in windows])))
+    rng = np.random.default_rng([seed, 3])
+    noise = [w for w in own if w.is_noise][: len(windows)]
+    return windows + [_regrouped(w, n_stations, rng) for w in noise]
+
+
+def _regrouped(window: Window, n_stations: int, rng: np.random.Generator) -> Window:
+    """A noise window with some of its stations, drawn at random."""
+    n = len(window.station_ids)
+    rows = np.sort(rng.permutation(n)[: min(n, n_stations)])
+    return dataclasses.replace(
+        window,
+        station_ids=tuple(window.station_ids[i] for i in rows),
+        waveforms=window.waveforms[rows],
+        coordinates=window.coordinates[rows],
+        targets=window.targets[rows],
+        known=window.known[rows],
+    )
 
 
 def training_events(stretches: Sequence[Stretch]) -> list[str]:

@@ -52,12 +52,19 @@ def provenance(
     how = split.how
     if labels is not None:
         how += f" Of the training events the labels of {labels} were used, drawn with seed {training.seed}."
+    if dataset.other is not None:
+        how += (
+            f" Validation is across networks: all {dataset.validation_events} events of {dataset.other.name}, and "
+            "noise of this campaign on as many stations; the validation events of this campaign are not used."
+        )
     return Provenance(
         campaign=campaign.name,
         label_source=label_source,
         seed=dataset.seed,
         train_events=len(training_events(used)),
-        validation_events=len({e for stretch in split.validation for e in stretch.event_ids}),
+        validation_events=len({e for stretch in split.validation for e in stretch.event_ids})
+        if dataset.other is None
+        else dataset.validation_events,
         test_events=len({e for stretch in split.test for e in stretch.event_ids}),
         train_windows=n_windows,
         train_noise_windows=n_windows // 2 if dataset.sampler(used, training.seed).noise_s else 0,
@@ -150,11 +157,21 @@ def _moved_curves(
     return moved
 
 
+_MISSING_PICK = {
+    "station": "At a station with a pick of an event, a phase without one was taken as absent, in training and scores.",
+    "event": "The catalogue was taken as complete: what it does not list was taken as absent, in training and scores.",
+}
+
+
 def notes(
-    campaign: Campaign, frozen: ModelScores, adapter: ModelScores, fitted: Fitted, forgetting: Mapping[str, Scores]
+    dataset: CampaignDataset,
+    frozen: ModelScores,
+    adapter: ModelScores,
+    fitted: Fitted,
+    forgetting: Mapping[str, Scores],
 ) -> list[str]:
     """Sentences for the card."""
-    lines = []
+    campaign, lines = dataset.campaign, []
     for phase in PHASES:
         gain, low, high = f1_gain(frozen.test, adapter.test, phase)
         lines.append(
@@ -170,6 +187,15 @@ def notes(
         lines.append(
             "Training never beat the frozen backbone on validation: this adapter is the frozen backbone"
             f"{', its picks moved as said above' if is_moved else ''}."
+        )
+    if campaign.complete in _MISSING_PICK:
+        lines.append(_MISSING_PICK[campaign.complete])
+    if campaign.noise_times is not None:
+        lines.append("Noise windows come from times that were chosen, not from everywhere between the events.")
+    if dataset.training_noise is not None:
+        lines.append(
+            "Training's noise windows come from stretches in which the frozen network saw nothing; those of the scores "
+            "from everywhere between the events."
         )
     labels = _labels(campaign)
     automatic = [pick for pick in labels if pick.is_automatic]

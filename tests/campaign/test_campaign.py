@@ -145,9 +145,11 @@ def test_one_component_stations_rates_and_doublets_are_told() -> None:
 
 
 def test_completeness_is_handed_to_the_stretches() -> None:
-    campaign = Campaign.read(streams(), table(), catalog(events()), complete=True)
-    assert all(s.complete for s in campaign.stretches())
-    assert not any(s.complete for s in dataclasses.replace(campaign, complete=False).stretches())
+    campaign = Campaign.read(streams(), table(), catalog(events()), complete="event")
+    assert all(s.complete == "event" for s in campaign.stretches())
+    assert not any(s.complete == "event" for s in dataclasses.replace(campaign, complete="no").stretches())
+    with pytest.raises(CampaignError, match="`complete` should be one of no, station, event but is 'all'"):
+        Campaign.read(streams(), table(), catalog(events()), complete="all")  # type: ignore[arg-type]
 
 
 def test_the_alpine_fault_campaign_is_read_whole(shared) -> None:

@@ -149,8 +149,36 @@ def test_unlabelled_station_phases_are_unknown_unless_the_catalogue_is_complete(
     window = cut_window(dataclasses.replace(ONE, picks=picks), 9000, FRAME, PREPROCESSING)
     assert window.known[:3].all()
     np.testing.assert_array_equal(np.flatnonzero(~window.known[3, 0]), np.arange(900, 3000))
-    complete = cut_window(dataclasses.replace(ONE, picks=picks, complete=True), 9000, FRAME, PREPROCESSING)
+    complete = cut_window(dataclasses.replace(ONE, picks=picks, complete="event"), 9000, FRAME, PREPROCESSING)
     assert complete.known.all()
+
+
+def test_a_missing_phase_is_absent_where_the_station_is_complete_and_its_other_phase_is_picked() -> None:
+    """XX.S3. has no pick of the event, XX.S2. only its P."""
+    picks = tuple(p for p in ONE.picks if p.station_id != "XX.S3." and (p.station_id, p.phase) != ("XX.S2.", "S"))
+    known = {
+        complete: cut_window(
+            dataclasses.replace(ONE, picks=picks, complete=complete), 9000, FRAME, PREPROCESSING
+        ).known.all(axis=-1)
+        for complete in ("no", "station", "event")
+    }
+    assert known["no"].tolist() == [[True, True], [True, True], [True, False], [False, False]]
+    assert known["station"].tolist() == [[True, True], [True, True], [True, True], [False, False]]
+    assert known["event"].all()
+
+
+def test_noise_comes_from_the_times_that_are_given() -> None:
+    # picks of ONE run from 100.0 to 101.6 s; without times its noise is 0 to 95 and 121.6 to 200 s
+    def piece(begin_s: float, end_s: float) -> tuple[int, int]:
+        return ((T0 + begin_s).ns, (T0 + end_s).ns)
+
+    times = (piece(-50, 20), piece(60, 130), piece(150, 160), piece(170, 400))
+    given = dataclasses.replace(ONE, noise_times=times)
+    assert noise_intervals(given, PREPROCESSING) == [(0, 2000), (6000, 9500), (17000, 20000)]  # 150 to 160 s is short
+    assert noise_intervals(dataclasses.replace(ONE, noise_times=()), PREPROCESSING) == []
+    starts = [int(w.name.split("@")[1]) for w in fixed_windows([given], FRAME, PREPROCESSING, 0, 100) if w.is_noise]
+    assert len(starts) == 3
+    assert all(s == 0 or 6000 <= s <= 6500 or s == 17000 for s in starts)
 
 
 def test_noise_intervals_keep_five_seconds_before_and_twenty_after_the_picks() -> None:

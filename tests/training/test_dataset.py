@@ -8,7 +8,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from phaseno_peft.campaign import Campaign
+from phaseno_peft.campaign import Campaign, Recording
+from phaseno_peft.contract import Preprocessing
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.training.dataset import CampaignDataset, training_events
 
@@ -72,3 +73,47 @@ def test_the_digest_sees_samples_picks_stations_and_seeds(campaign: Campaign, da
     other = dataclasses.replace(campaign, catalogue=dataclasses.replace(campaign.catalogue, events=events))
     assert CampaignDataset.of(other, 0).sha256 != digest
     assert CampaignDataset.of(campaign, 1).sha256 != digest
+
+
+def other_network(campaign: Campaign, n_stations: int) -> Campaign:
+    """The same campaign as a network of its first stations: what else a network would be, `of` cannot tell."""
+    kept = campaign.recordings[0].station_ids[:n_stations]
+
+    def fewer(recording: Recording) -> Recording:
+        rows = [recording.station_ids.index(i) for i in kept if i in recording.station_ids]
+        return dataclasses.replace(
+            recording,
+            stations=tuple(recording.stations[i] for i in rows),
+            samples=recording.samples[rows],
+            recorded=recording.recorded[rows],
+            components=tuple(recording.components[i] for i in rows),
+        )
+
+    return dataclasses.replace(campaign, name="other", recordings=tuple(fewer(r) for r in campaign.recordings))
+
+
+def test_validation_on_another_network_has_its_events_and_own_noise_on_as_many_stations(campaign: Campaign) -> None:
+    own, other = CampaignDataset.of(campaign, 0), other_network(campaign, 3)
+    across = CampaignDataset.of(campaign, 0, validate_on=other)
+    events, noise = ([w for w in across.validation if w.is_noise == wanted] for wanted in (False, True))
+    assert across.validation_events == len({e for s in other.stretches() for e in s.event_ids if e})
+    assert {len(w.station_ids) for w in events} <= {1, 2, 3}
+    assert len(noise) == min(len(events), sum(w.is_noise for w in own.validation)) > 0
+    for window in noise:
+        whole = next(w for w in own.validation if w.name == window.name)
+        assert len(window.station_ids) == 3
+        for row, station_id in enumerate(window.station_ids):
+            np.testing.assert_array_equal(window.waveforms[row], whole.waveforms[whole.station_ids.index(station_id)])
+    assert [w.name for w in across.test] == [w.name for w in own.test]
+    assert across.sha256 != own.sha256
+    with pytest.raises(CampaignError, match="Read both with the same --time-scale"):
+        CampaignDataset.of(campaign, 0, validate_on=dataclasses.replace(other, preprocessing=Preprocessing(2.0)))
+
+
+def test_quiet_times_bind_training_alone(campaign: Campaign) -> None:
+    own = CampaignDataset.of(campaign, 0)
+    quiet = dataclasses.replace(own, training_noise=())
+    assert own.sampler(own.train(), 0).noise_s > 0
+    assert quiet.sampler(quiet.train(), 0).noise_s == 0
+    assert any(w.is_noise for w in quiet.test)
+    assert quiet.sha256 != own.sha256
