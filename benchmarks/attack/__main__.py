@@ -2,6 +2,7 @@
 
     python -m benchmarks.attack --seed 1
     python -m benchmarks.attack --only adapters --count 500
+    python -m benchmarks.attack --only inputs --files ../shared/data/formats
     python -m benchmarks.attack --only inputs --seed 1 --number 1234    # one attack again, with what it did and saw
 
 Everything follows from the seed. Nothing outside a scratch folder is written, but with --write RESULT.md beside this.
@@ -10,6 +11,7 @@ Everything follows from the seed. Nothing outside a scratch folder is written, b
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
 import time
@@ -78,6 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--minutes", type=float, default=60.0, help="for all parts together (%(default)s)")
     parser.add_argument("--number", type=int, help="one attack of adapters or inputs again")
+    parser.add_argument("--files", type=Path, help="folder of real files whose copies are altered too (inputs)")
     parser.add_argument("--write", action="store_true", help="write RESULT.md beside this program")
     chosen = parser.parse_args(arguments)
     parts = chosen.only.split(",")
@@ -87,7 +90,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     torch.set_num_threads(1)
     tallies, stop_at = [], time.monotonic() + 60 * chosen.minutes
-    with subject(chosen.seed) as here:
+    with subject(chosen.seed) as made:
+        here = dataclasses.replace(made, files=chosen.files)
         for done, part in enumerate(parts):
             left = stop_at - time.monotonic()
             until = time.monotonic() + left / (len(parts) - done)  # what a part does not use is left to the next

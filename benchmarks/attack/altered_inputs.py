@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
 import io
 import lzma
@@ -16,6 +17,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import h5py
 import numpy as np
 from obspy import Catalog, Stream
 from obspy.core.event import Arrival, Event, Origin, ResourceIdentifier, WaveformStreamID
@@ -25,17 +27,38 @@ from obspy.core.inventory import Channel, Inventory, Network, Site, Station
 from benchmarks.attack.altered_adapters import Bomb
 from benchmarks.attack.odd_values import damaged, odd_number, odd_text
 from benchmarks.attack.subject import START, Subject
+from phaseno_peft.campaign import read_catalogue, read_stations, read_waveforms
+from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.picks import Pick, PickList
 from phaseno_peft.picks.pick_list import FORMATS
 
 WAVEFORMS, STATIONS, CATALOGUES = "waveforms", "stations", "catalogues"
+SET_WAVEFORMS = "waveforms.hdf5"
+LARGEST_BYTES = 400_000
+"""Of an altered file: obspy reads some 300 kB of a catalogue in a second, and a long reading is no hang."""
 BOMB_BYTES = 2560 << 20
 """What a bomb unpacks to; the limit on memory is below."""
 
 
 def good_files(subject: Subject) -> dict[str, dict[str, bytes]]:
-    """Kind -> file name -> content, of everything the library is meant to read."""
-    return {WAVEFORMS: _waveforms(subject), STATIONS: _stations(subject), CATALOGUES: _catalogues(subject)}
+    """Kind -> file name -> content, of everything the library is meant to read, and of the real files given to it."""
+    made = {WAVEFORMS: _waveforms(subject), STATIONS: _stations(subject), CATALOGUES: _catalogues(subject)}
+    for file in sorted(subject.files.rglob("*")) if subject.files is not None else ():
+        if file.is_file() and file.stat().st_size <= LARGEST_BYTES:
+            for kind in _kinds(file):
+                made[kind][f"real-{file.name}"] = file.read_bytes()
+    return made
+
+
+def _kinds(file: Path) -> list[str]:
+    """What a real file is read as; one that is not read as anything is altered as a catalogue."""
+    kinds = []
+    readers = {WAVEFORMS: read_waveforms, STATIONS: read_stations, CATALOGUES: read_catalogue}
+    for kind, reader in readers.items():
+        with contextlib.suppress(PhasenoPeftError):
+            reader(file)
+            kinds.append(kind)
+    return kinds or [CATALOGUES]
 
 
 def _waveforms(subject: Subject) -> dict[str, bytes]:
@@ -55,7 +78,26 @@ def _waveforms(subject: Subject) -> dict[str, bytes]:
     for trace in floats[:3]:
         files[f"{trace.id}.sac"] = _written(Stream([trace]), format="SAC")
     files["ascii.sac"] = _written(floats[:1], format="SACXY")
+    files[SET_WAVEFORMS] = _hdf5(floats)
     return files
+
+
+def _hdf5(stream: Stream) -> bytes:
+    """The waveforms of a set in SeisBench's format; `set_metadata` goes beside."""
+    with tempfile.TemporaryDirectory() as folder:
+        with h5py.File(f"{folder}/{SET_WAVEFORMS}", "w") as file:
+            for station in sorted({trace.stats.station for trace in stream}):
+                traces = [stream.select(station=station, component=c)[0].data for c in "ZNE"]
+                file.create_dataset(f"data/{station}", data=np.stack(traces), compression="gzip")
+            file["data_format/dimension_order"], file["data_format/component_order"] = "CW", "ZNE"
+        return (Path(folder) / SET_WAVEFORMS).read_bytes()
+
+
+def set_metadata(subject: Subject) -> str:
+    """The metadata of `_hdf5`."""
+    lines = ["trace_name,trace_start_time,trace_sampling_rate_hz,station_network_code,station_code,trace_channel"]
+    lines += [f"{code},{START},100.0,XX,{code},HH" for code in sorted({t.stats.station for t in subject.stream})]
+    return "\n".join(lines) + "\n"
 
 
 def _written(stream: Stream, **options: object) -> bytes:

@@ -10,12 +10,15 @@ import numpy as np
 
 from benchmarks.attack.altered_inputs import (
     CATALOGUES,
+    LARGEST_BYTES,
+    SET_WAVEFORMS,
     STATIONS,
     WAVEFORMS,
     altered,
     bombs,
     good_files,
     pickled,
+    set_metadata,
     wrapped,
 )
 from benchmarks.attack.report import AttackResult, Outcome
@@ -35,8 +38,6 @@ from phaseno_peft.errors import PhasenoPeftError
 
 _BOMB_EVERY = 50
 """A bomb takes as long as a hundred other files."""
-_LARGEST_BYTES = 400_000
-"""Of an altered file: obspy reads some 300 kB of a catalogue in a second, and a long reading is no hang."""
 
 
 class InputAttack:
@@ -65,6 +66,8 @@ class InputAttack:
         shutil.rmtree(self.folder / folder, ignore_errors=True)
         (self.folder / folder).mkdir(parents=True)
         (self.folder / folder / name).write_bytes(content)
+        if name == SET_WAVEFORMS:
+            (self.folder / folder / "metadata.csv").write_text(set_metadata(self.subject))
         return self.folder / folder / name
 
     def _read(self, kind: str, path: Path) -> Any:
@@ -87,7 +90,7 @@ class InputAttack:
             for _ in range(int(rng.choice([1, 1, 2, 3]))):
                 content, how = altered(content, name, rng)
                 what += f"; {how}"
-            content = content[:_LARGEST_BYTES]
+            content = content[:LARGEST_BYTES]
         if rng.random() < (0.7 if "is a pickle" in what else 0.3) and stored == name:
             content, stored, how = wrapped(content, name, rng)
             what += f"; in {how}"

@@ -48,6 +48,8 @@ class Subject:
     waveforms: torch.Tensor
     """[station, component, sample], the stream as the network sees it."""
     graph: StationGraph
+    files: Path | None = None
+    """Real files, any number of folders deep, whose copies are altered too."""
 
     @property
     def doing(self) -> Path:

@@ -17,8 +17,8 @@ from pathlib import Path
 from benchmarks.attack.report import AttackResult
 
 Attempt = Callable[[int], AttackResult]
-_START_S = 180.0
-"""For imports and the first, compiling run of the network."""
+_START_S = 900.0
+"""For imports, the first, compiling run of the network, and the reading of all real files, on a busy machine."""
 _WAITS = 6.0
 """On a busy machine much is waiting: a process is killed after so many limits, others are judged by their CPU time."""
 

@@ -81,6 +81,14 @@ TimeScaleOption = Annotated[
         help="k: treat the data as k times slower and larger, for small arrays and short S-P times.",
     ),
 ]
+TimeScaleOrAutoOption = Annotated[
+    str,
+    typer.Option(
+        "--time-scale",
+        help="k: treat the data as k times slower and larger, for small arrays and short S-P times. auto: from S-P "
+        "times, aperture and spectra, checked on the validation events.",
+    ),
+]
 EdgeLimitOption = Annotated[
     float, typer.Option("--edge-limit-km", min=0, help="Stations farther apart do not hear each other.")
 ]
@@ -96,6 +104,19 @@ SkipUnreadableOption = Annotated[
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the output file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No messages, only results and errors.")]
+
+
+def time_scale_of(text: str) -> float | None:
+    """The scale that was given; None for "auto". Raises `PhasenoPeftError` for anything else."""
+    if text.strip().lower() == "auto":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.1 <= value <= 100:
+        raise PhasenoPeftError(f"--time-scale should be a number from 0.1 to 100, or auto, but is {text!r}.")
+    return value
 
 
 def check_output(out: Path, endings: Collection[str] | None, advice: str, *, overwrite: bool) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from phaseno_peft.cli.console import Terminal
 
@@ -18,30 +19,40 @@ def read_campaign(
     stations: Path | None,
     picks: Path | None,
     *,
-    time_scale: float,
+    time_scale: float | None,
     skip_unknown: bool,
     channels: str | None,
     edge_limit_km: float | None = None,
     complete: Complete = "no",
     noise: str = "between",
+    auto: Mapping[str, Any] | None = None,
 ) -> Campaign:
-    """The campaign, its findings told; without `edge_limit_km` that of upstream."""
+    """The campaign, its findings told; without `edge_limit_km` that of upstream.
+
+    Without `time_scale` that of the data; `auto` says with which backbone, seed and device it is checked.
+    """
     from phaseno_peft.campaign import Campaign
     from phaseno_peft.contract import EDGE_LIMIT_KM, Preprocessing
 
+    options: dict[str, Any] = {
+        "name": name,
+        "edge_limit_km": EDGE_LIMIT_KM if edge_limit_km is None else edge_limit_km,
+        "skip_unknown": skip_unknown,
+        "channels": channels,
+        "complete": complete,
+        "noise": noise,
+    }
     with terminal.bar("reading") as update:
-        campaign = Campaign.read(
-            waveforms,
-            stations,
-            picks,
-            name=name,
-            preprocessing=Preprocessing(time_scale=time_scale),
-            edge_limit_km=EDGE_LIMIT_KM if edge_limit_km is None else edge_limit_km,
-            skip_unknown=skip_unknown,
-            channels=channels,
-            complete=complete,
-            noise=noise,
-            progress=update,
-        )
+        if time_scale is not None:
+            preprocessing = Preprocessing(time_scale=time_scale)
+            campaign = Campaign.read(
+                waveforms, stations, picks, preprocessing=preprocessing, progress=update, **options
+            )
+        else:
+            from phaseno_peft.training.time_scale import read_at_best_scale
+
+            campaign = read_at_best_scale(
+                waveforms, stations, picks, progress=update, say=terminal.say, **options, **(auto or {})
+            )
     terminal.tell(campaign.findings)
     return campaign

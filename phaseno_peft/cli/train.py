@@ -23,8 +23,9 @@ from phaseno_peft.cli.options import (
     QuietOption,
     SeedOption,
     SkipUnknownOption,
-    TimeScaleOption,
+    TimeScaleOrAutoOption,
     WaveformsOption,
+    time_scale_of,
 )
 from phaseno_peft.cli.reading import read_campaign
 
@@ -71,7 +72,7 @@ def train_adapter(
         int, typer.Option("--seeds", min=1, help="Train so many times and keep the best on validation.")
     ] = 1,
     edge_limit_km: EdgeLimitOption = 30.0,
-    time_scale: TimeScaleOption = 1.0,
+    time_scale: TimeScaleOrAutoOption = "1",
     complete: CompleteOption = "no",
     noise: Annotated[
         str,
@@ -124,12 +125,13 @@ def train_adapter(
         waveforms,
         stations,
         picks,
-        time_scale=time_scale,
+        time_scale=time_scale_of(time_scale),
         edge_limit_km=edge_limit_km,
         skip_unknown=skip_unknown,
         channels=channels,
         complete=complete,
         noise="between" if noise == "quiet" else noise,
+        auto={"backbone": backbone or EMBEDDED, "seed": seed, "device": device},
     )
     other = None
     if validate_on is not None:
@@ -137,7 +139,7 @@ def train_adapter(
             terminal,
             validate_on.name,
             *parts_of_campaign(validate_on),
-            time_scale=time_scale,
+            time_scale=campaign.preprocessing.time_scale,
             edge_limit_km=edge_limit_km,
             skip_unknown=skip_unknown,
             channels=None,
