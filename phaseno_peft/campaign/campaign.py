@@ -15,6 +15,7 @@ from obspy import Stream, UTCDateTime
 from phaseno_peft.campaign.catalog import Catalogue, one_per_station_and_phase
 from phaseno_peft.campaign.catalog_files import read_catalogue
 from phaseno_peft.campaign.check import check_campaign, picks_in_record_time
+from phaseno_peft.campaign.conventions import Target, moved_catalogue
 from phaseno_peft.campaign.findings import Finding, gather
 from phaseno_peft.campaign.noise_times import BETWEEN, noise_times
 from phaseno_peft.campaign.recording import Recording
@@ -55,6 +56,8 @@ class Campaign:
     """What a missing pick of a catalogued event means."""
     noise_times: Times | None = None
     """Where noise windows may be cut, if not everywhere between the events."""
+    picks_on: Target | None = None
+    """Where the picks were moved to; None where they are the catalogue's own."""
 
     @classmethod
     def read(
@@ -70,6 +73,7 @@ class Campaign:
         channels: ChannelMap | str | Path | None = None,
         complete: Complete = "no",
         noise: Any = BETWEEN,
+        picks_on: Target | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Campaign:
         """Read, prepare and check a campaign.
@@ -78,9 +82,10 @@ class Campaign:
         `read_stations` and `read_catalogue` take, or None where `waveforms` is a set in SeisBench's format, whose
         metadata hold both. Picks go to recordings by their time. `skip_unknown` drops picks of stations that are not
         listed; `channels` says what unknown codes of files mean, see `read_channels`; `complete` says what a missing
-        pick means, see `Complete`; `noise` where noise windows come from, see `noise_times`. `progress(done, all)` is
-        called after each recording. Raises `CampaignError` where a file cannot be used, and where no pick lies in any
-        record.
+        pick means, see `Complete`; `noise` where noise windows come from, see `noise_times`; `picks_on` moves the picks
+        to the onset, or from the onset to the next peak or trough. `progress(done, all)` is called after each
+        recording. Raises `CampaignError` where a file cannot be used, where no pick lies in any record, and where picks
+        cannot be moved.
         """
         if complete not in get_args(Complete):
             raise CampaignError(f"`complete` should be one of {', '.join(get_args(Complete))} but is {complete!r}.")
@@ -110,6 +115,11 @@ class Campaign:
         stretches = campaign.stretches()
         if not any(stretch.picks for stretch in stretches):
             raise CampaignError(_nothing_in_common(campaign))
+        if picks_on is not None:
+            catalogue, moved = moved_catalogue(catalogue, stretches, picks_on)
+            dropped = [*dropped, *moved]
+            campaign = dataclasses.replace(campaign, catalogue=catalogue, picks_on=picks_on)
+            stretches = campaign.stretches()
         told = {f.text for f in findings}
         findings += [f for f in table.findings if not any(text.startswith(f.text) for text in told)]
         findings += far_from_events(tuple(places), catalogue.epicentres, table.source)

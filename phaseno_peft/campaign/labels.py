@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from phaseno_peft.contract import PHASES, LabelConvention, LabelOffset
 
 if TYPE_CHECKING:
+    from phaseno_peft.campaign.catalog import LabelledPick
     from phaseno_peft.campaign.stretch import Stretch
 
 HALF_BASE_SAMPLES = 20
@@ -25,6 +27,8 @@ ONSET_EDGE_SAMPLES = 5
 ONSET_SNR = 3.0
 """Standard deviation of the 0.3 s after the onset over that before it, from which an arrival counts as clear."""
 ONSET_SIGNAL_SAMPLES = 30
+ONSET_LATER_SAMPLES = 300
+"""What follows an arrival, for a filter that runs backwards to settle."""
 ONSET_TOLERANCE_S = 0.02
 """Picks whose median lies this near to the onset are onset picks."""
 
@@ -86,6 +90,26 @@ def measure_label_offset(stretches: Iterable[Stretch]) -> dict[str, LabelOffset]
     clearer horizontal for S. Arrivals whose amplitude does not rise threefold there are left out.
     """
     offsets: dict[str, list[float]] = {phase: [] for phase in PHASES}
+    for pick, arrival in clear_arrivals(stretches):
+        offsets[pick.phase].append((arrival.onset_sample - arrival.pick_sample) / arrival.rate_hz)
+    return {phase: _summary(values) for phase, values in offsets.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class ClearArrival:
+    """A piece of record around a usable pick, on the component that shows its phase best, and the onset in it."""
+
+    samples: np.ndarray
+    """[sample], `ONSET_REACH_SAMPLES` on both sides of the pick."""
+    pick_sample: float
+    onset_sample: float
+    rate_hz: float
+    later: np.ndarray
+    """[sample]: the piece and up to `ONSET_LATER_SAMPLES` behind it."""
+
+
+def clear_arrivals(stretches: Iterable[Stretch]) -> Iterator[tuple[LabelledPick, ClearArrival]]:
+    """Usable picks of arrivals whose amplitude rises threefold, as `measure_label_offset` finds them."""
     for stretch in stretches:
         recording = stretch.recording
         stations = {station_id: i for i, station_id in enumerate(recording.station_ids)}
@@ -99,11 +123,12 @@ def measure_label_offset(stretches: Iterable[Stretch]) -> dict[str, LabelOffset]
                 continue
             recorded: np.ndarray = np.all(recording.recorded[station, :, first:last], axis=-1)
             fit = [c for c in ((2,) if pick.phase == "P" else (0, 1)) if recorded[c]] or [2] * bool(recorded[2])
-            onsets = [_onset(recording.samples[station, c, first:last].astype(float)) for c in fit]
-            snr, onset = max(onsets, default=(0.0, 0.0))
+            pieces = [recording.samples[station, c, first:last].astype(float) for c in fit]
+            onsets = [(*_onset(piece), i) for i, piece in enumerate(pieces)]
+            snr, onset, i = max(onsets, default=(0.0, 0.0, 0))
             if snr > ONSET_SNR:
-                offsets[pick.phase].append((first + onset - sample) / recording.rate_hz)
-    return {phase: _summary(values) for phase, values in offsets.items()}
+                later = recording.samples[station, fit[i], first : last + ONSET_LATER_SAMPLES]
+                yield pick, ClearArrival(pieces[i], sample - first, onset, recording.rate_hz, later)
 
 
 def suggest_convention(offset: LabelOffset) -> LabelConvention:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from phaseno_peft.campaign.conventions import convention_findings, measure_conventions
 from phaseno_peft.campaign.findings import Finding, warnings_first
 from phaseno_peft.campaign.labels import measure_label_offset
 from phaseno_peft.campaign.waveform_files import ChannelMap
@@ -107,6 +108,7 @@ def _look(delivery: Delivery, preprocessing: Preprocessing, seed: int) -> CheckR
         own += component_findings(polarisation, "waveforms")
         own += hidden_event_findings(find_hidden_events(stretches, preprocessing.window_samples))
         offsets = measure_label_offset(stretches)
+        own += convention_findings(measure_conventions(stretches), campaign.catalogue.source)
         split, cannot = split_or_error(campaign, seed)
         own += cannot
         if split is not None:

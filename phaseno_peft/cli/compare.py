@@ -19,6 +19,7 @@ from phaseno_peft.cli.options import (
     JsonOption,
     MaxMinutesOption,
     NoiseOption,
+    PicksOnOption,
     PicksOption,
     QuietOption,
     SeedOption,
@@ -65,6 +66,7 @@ def compare(
     seed: SeedOption = 0,
     skip_unknown: SkipUnknownOption = False,
     channels: ChannelsOption = None,
+    picks_on: PicksOnOption = None,
     complete: CompleteOption = "no",
     noise: NoiseOption = "between",
     as_json: JsonOption = False,
@@ -101,6 +103,7 @@ def compare(
         edge_limit_km=edge_limit_km,
         skip_unknown=skip_unknown,
         channels=channels,
+        picks_on=picks_on,
         complete=complete,
         noise=noise,
     )

@@ -51,6 +51,14 @@ CompleteOption = Annotated[
         "other phase; event: absent at every station that recorded.",
     ),
 ]
+PicksOnOption = Annotated[
+    Literal["onset", "peak", "trough"] | None,
+    typer.Option(
+        "--picks-on",
+        help="Move the picks first: to the onset, or from the onset to the next clear peak or trough. Default: as they "
+        "are.",
+    ),
+]
 NoiseOption = Annotated[
     str,
     typer.Option(

@@ -10,6 +10,7 @@ from phaseno_peft.cli.console import Terminal
 
 if TYPE_CHECKING:
     from phaseno_peft.campaign import Campaign, Complete
+    from phaseno_peft.campaign.conventions import Target
 
 
 def read_campaign(
@@ -25,6 +26,7 @@ def read_campaign(
     edge_limit_km: float | None = None,
     complete: Complete = "no",
     noise: str = "between",
+    picks_on: Target | None = None,
     auto: Mapping[str, Any] | None = None,
 ) -> Campaign:
     """The campaign, its findings told; without `edge_limit_km` that of upstream.
@@ -41,6 +43,7 @@ def read_campaign(
         "channels": channels,
         "complete": complete,
         "noise": noise,
+        "picks_on": picks_on,
     }
     with terminal.bar("reading") as update:
         if time_scale is not None:

@@ -19,6 +19,7 @@ from phaseno_peft.cli.options import (
     EpochsOption,
     JsonOption,
     MaxMinutesOption,
+    PicksOnOption,
     PicksOption,
     QuietOption,
     SeedOption,
@@ -73,6 +74,7 @@ def train_adapter(
     ] = 1,
     edge_limit_km: EdgeLimitOption = 30.0,
     time_scale: TimeScaleOrAutoOption = "1",
+    picks_on: PicksOnOption = None,
     complete: CompleteOption = "no",
     noise: Annotated[
         str,
@@ -129,6 +131,7 @@ def train_adapter(
         edge_limit_km=edge_limit_km,
         skip_unknown=skip_unknown,
         channels=channels,
+        picks_on=picks_on,
         complete=complete,
         noise="between" if noise == "quiet" else noise,
         auto={"backbone": backbone or EMBEDDED, "seed": seed, "device": device},

@@ -9,6 +9,7 @@ from typing import Any
 
 from phaseno_peft.baselines import load_rivals
 from phaseno_peft.campaign import Campaign, Complete, Finding
+from phaseno_peft.campaign.conventions import Target
 from phaseno_peft.campaign.noise_times import BETWEEN
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.evaluation.judge import judge
@@ -29,16 +30,17 @@ def evaluate(
     channels: Mapping[str, str] | str | Path | None = None,
     complete: Complete = "no",
     noise: Any = BETWEEN,
+    picks_on: Target | None = None,
     on_stage: Callable[[str], None] | None = None,
     on_findings: Callable[[Sequence[Finding]], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Score an adapter on labelled records, prepared as its contract says, beside the frozen backbone and `rivals`.
 
-    `waveforms`, `stations`, `picks`, `skip_unknown`, `channels`, `complete` and `noise` are those of `Campaign.read`;
-    `rivals` are names that `load_rivals` takes, such as "stalta,phasenet". On the campaign the adapter was trained on
-    only the held-out test events are used, on another one all events; `about["events"]` says which. Raises
-    `AdapterError`, `CampaignError`, and `PhasenoPeftError` for weights of a rival that is not asked for.
+    `waveforms`, `stations`, `picks`, `skip_unknown`, `channels`, `complete`, `noise` and `picks_on` are those of
+    `Campaign.read`; `rivals` are names that `load_rivals` takes, such as "stalta,phasenet". On the campaign the adapter
+    was trained on only the held-out test events are used, on another one all events; `about["events"]` says which.
+    Raises `AdapterError`, `CampaignError`, and `PhasenoPeftError` for weights of a rival that is not asked for.
     """
     if rivals is None and phasenet_weights is not None:
         raise PhasenoPeftError("--phasenet-weights goes with a rival. Add --rivals phasenet.")
@@ -56,6 +58,7 @@ def evaluate(
         channels=channels,
         complete=complete,
         noise=noise,
+        picks_on=picks_on,
         progress=progress,
     )
     if on_findings is not None:

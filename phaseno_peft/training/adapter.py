@@ -209,7 +209,7 @@ def train_adapter(
         backbone_fingerprint=backbone_fingerprint,
         preprocessing=campaign.preprocessing,
         frame=campaign.frame,
-        label_convention=label_convention or provenance.convention(offset),
+        label_convention=label_convention or provenance.convention(campaign, stretches),
         label_offset=offset,
         thresholds=adapter.thresholds,
         min_distance_s=BackboneDefaults().min_distance_s,

@@ -12,8 +12,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from phaseno_peft.campaign import Campaign, LabelledPick, Window, suggest_convention, with_moved_labels
-from phaseno_peft.contract import PHASES, LabelConvention, LabelOffset, Provenance
+from phaseno_peft.campaign import Campaign, LabelledPick, Stretch, Window, with_moved_labels
+from phaseno_peft.campaign.conventions import CERTAIN, measure_conventions
+from phaseno_peft.contract import PHASES, LabelConvention, Provenance
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.evaluation import Scores, WindowPick, f1_gain, pick_window, score
 from phaseno_peft.figures.scores import f1_against_tolerance, residual_histograms, score_bars, training_curves
@@ -84,10 +85,13 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
-def convention(offset: Mapping[str, LabelOffset]) -> LabelConvention:
-    """The convention that the measured offsets suggest."""
-    found = {suggest_convention(o) for o in offset.values() if o.median_s is not None}
-    return found.pop() if len(found) == 1 else "unknown"
+def convention(campaign: Campaign, stretches: Sequence[Stretch]) -> LabelConvention:
+    """Where the picks were moved to, or what those of both phases follow with certainty; else "unknown"."""
+    if campaign.picks_on is not None:
+        return campaign.picks_on
+    found = measure_conventions(stretches).values()
+    agreed: set[LabelConvention] = {each.convention if each.certainty >= CERTAIN else "unknown" for each in found}
+    return agreed.pop() if len(agreed) == 1 else "unknown"
 
 
 def score_without_offset(dataset: CampaignDataset, frozen: ModelScores) -> Scores:
