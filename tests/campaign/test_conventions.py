@@ -59,15 +59,15 @@ def test_extrema_of_either_sign_are_peaks_and_no_place_is_unknown() -> None:
 
 def test_onsets_move_to_the_next_peak_or_trough_and_back() -> None:
     """To 5 ms, half a sample."""
-    onsets = {p.pick_id: p.time for p in delivery(0.0, 0.0).catalogue.picks}
+    onsets = {(p.event_id, p.station_id): p.time for p in delivery(0.0, 0.0).catalogue.picks}
     for target in ("peak", "trough"):
         moved = Campaign.read(*files(0.0, 0.0), picks_on=target)  # type: ignore[arg-type]
-        shifts = [p.time - onsets[p.pick_id] for p in moved.catalogue.picks]
+        shifts = [p.time - onsets[p.event_id, p.station_id] for p in moved.catalogue.picks]
         assert np.median(shifts) == pytest.approx(PLACES_S[target], abs=0.005)
         assert moved.picks_on == target
         assert f"36 P picks are moved to the {target}" in "".join(f.text for f in moved.findings)
     back = Campaign.read(*files(QUARTER_S, 0.0), picks_on="onset")
-    offsets = [p.time - onsets[p.pick_id] for p in back.catalogue.picks]
+    offsets = [p.time - onsets[p.event_id, p.station_id] for p in back.catalogue.picks]
     assert np.median(offsets) == pytest.approx(0.0, abs=0.02)
 
 
