@@ -20,6 +20,7 @@ ORDER = (
     "comparison",
     "training",
     "labelling",
+    "judging",
     "checking",
     "figures",
     "report",

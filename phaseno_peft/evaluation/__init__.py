@@ -25,7 +25,6 @@ from phaseno_peft.evaluation.scores import PhaseScore, PhaseTally, Scores, f1_ga
 from phaseno_peft.lazy_names import lazy_names
 
 if TYPE_CHECKING:
-    from phaseno_peft.evaluation.campaign_evaluation import evaluate
     from phaseno_peft.evaluation.suggest import suggest_adapters
 else:
     __getattr__, __dir__, _ = lazy_names(__name__)
@@ -44,7 +43,6 @@ __all__ = [
     "comparison_table",
     "cross_entropy",
     "cross_fitted_scores",
-    "evaluate",
     "f1_gain",
     "joined_scores",
     "match",

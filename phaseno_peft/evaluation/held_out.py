@@ -100,4 +100,8 @@ def joined_scores(parts: Sequence[Scores]) -> Scores:
             **columns,
         )
     noise_windows = sum((part.noise_windows for part in parts), ())
-    return dataclasses.replace(parts[0], tallies=tallies, noise_windows=noise_windows)
+    groups: tuple[int, ...] = ()
+    for part in parts:
+        before = max(groups, default=-1) + 1
+        groups += tuple(before + group for group in part.window_groups or range(part.n_windows))
+    return dataclasses.replace(parts[0], tallies=tallies, noise_windows=noise_windows, window_groups=groups)

@@ -29,10 +29,18 @@ VALIDATION_DRAWS = 2
 
 @dataclass(frozen=True)
 class Judgement:
-    """Scores of all models on the same windows, and which events those were."""
+    """Scores of all models on the same windows, what the scores were made of, and which events those were."""
 
     scores: dict[str, Scores]
+    """Model ("adapter", "frozen", the name of a rival) -> its scores."""
     events: str
+    predictions: dict[str, Predictions]
+    """Model -> the windows it was scored on and its probabilities there; in the order of `scores`."""
+    n_events: int
+    is_own: bool
+    """The campaign is the one the adapter was trained on, and these are its held-out test events."""
+    may_flatter: bool
+    """Events that trained the adapter may be among those it is scored on."""
 
 
 def judge(
@@ -56,6 +64,7 @@ def judge(
         is_own = split.sha256() == made.split_sha256
     except CampaignError:  # too few events for a split: certainly not the training campaign
         is_own = False
+    shares_stations = bool(set(made.stations) & set(campaign.stations.station_ids))
     if is_own:
         windows = fixed_windows(split.test, contract.frame, preprocessing, made.seed)
         validation = validation_windows(split, contract.frame, preprocessing, made.seed)
@@ -75,31 +84,36 @@ def judge(
             f"all {n_events} events of {which}; the frozen backbone uses its default thresholds"
             f"{', and so do the rivals' if rivals else ''}"
         )
-        if set(made.stations) & set(campaign.stations.station_ids):
+        if shares_stations:
             events += ". It shares stations with the training campaign: if it shares events too, these scores flatter"
+    if not any(window.labels for window in windows):
+        raise CampaignError(
+            f"{campaign.catalogue.source}: none of its usable picks lies in a record that is to be judged ({events}). "
+            "Give picks for these records, or records for these picks."
+        )
     say(f"scoring {len(windows)} windows: {events}")
+    predictions: dict[str, Predictions] = {}
 
-    def scored(probabilities_of: ProbabilitiesOf, default_thresholds: Mapping[str, float]) -> Scores:
-        found = Predictions(windows, probabilities_of(windows))
+    def scored(
+        model: str, probabilities_of: ProbabilitiesOf, default_thresholds: Mapping[str, float]
+    ) -> Scores:
+        found = predictions[model] = Predictions(windows, probabilities_of(windows))
         if not validation:
             return score(*found, default_thresholds, min_distance_s=contract.min_distance_s)
         chosen_on = Predictions(validation, probabilities_of(validation))
         return score_at_thresholds_of(chosen_on, found, min_distance_s=contract.min_distance_s)
 
-    adapted = _probabilities(picker, picker.active_adapter, windows)
-    scores = {
-        "frozen": scored(partial(_probabilities, picker, None), picker.backbone_thresholds),
-        "adapter": score(
-            with_moved_labels(windows, contract.pick_shift_s),
-            adapted,
-            contract.thresholds,
-            min_distance_s=contract.min_distance_s,
-        ),
-    }
+    scores = {"frozen": scored("frozen", partial(_probabilities, picker, None), picker.backbone_thresholds)}
+    labelled = with_moved_labels(windows, contract.pick_shift_s)
+    adapted = Predictions(labelled, _probabilities(picker, picker.active_adapter, windows))
+    predictions["adapter"] = adapted
+    scores["adapter"] = score(*adapted, contract.thresholds, min_distance_s=contract.min_distance_s)
     for rival in rivals:
         say(f"scoring {rival.name}")
-        scores[rival.name] = scored(rival.probabilities, rival.thresholds)
-    return Judgement(scores, events)
+        scores[rival.name] = scored(rival.name, rival.probabilities, rival.thresholds)
+    return Judgement(
+        scores, events, predictions, n_events, is_own, may_flatter=not is_own and (shares_stations or not made.split_sha256)
+    )
 
 
 def validation_windows(split: Split, frame: Frame, preprocessing: Preprocessing, seed: int) -> list[Window]:

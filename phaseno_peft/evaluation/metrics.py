@@ -77,7 +77,7 @@ def pick_window(
     """
     return [
         WindowPick(curve.station, curve.phase, float(sample), float(height), float(half_width))
-        for curve in _curves([window], [probability], thresholds, min_distance_s)
+        for curve in phase_curves([window], [probability], thresholds, min_distance_s)
         for sample, height, half_width in zip(curve.samples, curve.heights, curve.half_widths, strict=True)
     ]
 
@@ -100,7 +100,7 @@ def score(
     widest_s = max(WIDEST_TOLERANCE_S, *tolerances_s)
     counts = {phase: np.zeros((3, len(windows)), dtype=np.int64) for phase in PHASES}  # labels, judged picks, quiet
     matches: dict[str, list[tuple[int, float, float, float]]] = {phase: [] for phase in PHASES}
-    for curve in _curves(windows, probabilities, thresholds, min_distance_s, widest_s):
+    for curve in phase_curves(windows, probabilities, thresholds, min_distance_s, widest_s):
         phase = PHASES[curve.phase]
         counts[phase][0, curve.window] += len(curve.labels)
         counts[phase][1, curve.window] += int(curve.is_judged.sum())
@@ -122,7 +122,63 @@ def score(
         time_scale=_time_scale(windows),
         noise_windows=tuple(bool(window.is_noise) for window in windows),
         seed=seed,
+        window_groups=event_groups(windows),
     )
+
+
+def event_groups(windows: Sequence[Window]) -> tuple[int, ...]:
+    """Return the number of its group [window], in order of first appearance: windows that share an event are one."""
+    group_of_event: dict[str, int] = {}
+    merged: list[int] = []  # group -> the earlier group it became part of, or itself
+    first: list[int] = []
+
+    def root(group: int) -> int:
+        while merged[group] != group:
+            group = merged[group]
+        return group
+
+    for window in windows:
+        events = {label.event_id for label in window.labels}
+        known = sorted({root(group_of_event[event]) for event in events & set(group_of_event)})
+        if not known:
+            merged.append(len(merged))
+            known = [merged[-1]]
+        for other in known[1:]:
+            merged[other] = known[0]
+        group_of_event |= dict.fromkeys(events, known[0])
+        first.append(known[0])
+    number: dict[int, int] = {}
+    return tuple(number.setdefault(root(group), len(number)) for group in first)
+
+
+def threshold_counts(
+    windows: Sequence[Window],
+    probabilities: Sequence[NDArray[np.floating]],
+    thresholds: Sequence[float] | NDArray[np.floating],
+    *,
+    tolerance_s: float = 0.5,
+    min_distance_s: float = 0.5,
+) -> NDArray[np.int64]:
+    """Return [phase, window, 3 (true positives, judged picks, labels), threshold] over ascending thresholds.
+
+    Picks are found once, at the lowest threshold: dropping the lower ones is the same as picking higher (see `peaks`).
+    """
+    grid = np.asarray(thresholds, dtype=np.float64)
+    widest_s = max(WIDEST_TOLERANCE_S, tolerance_s)
+    counts = np.zeros((len(PHASES), len(windows), 3, len(grid)), dtype=np.int64)
+    for curve in phase_curves(windows, probabilities, dict.fromkeys(PHASES, float(grid[0])), min_distance_s, widest_s):
+        highest_first = np.argsort(-curve.heights, kind="stable")
+        # Only as many different outcomes as picks: the curve's k highest picks for k = 0, 1, ..., all.
+        tp_of_k = np.zeros(len(highest_first) + 1, dtype=np.int64)
+        if len(curve.labels):
+            for k in range(1, len(tp_of_k)):
+                tp_of_k[k] = len(curve.match(tolerance_s, highest_first[:k]).pairs)
+        judged_of_k = np.concatenate([[0], np.cumsum(curve.is_judged[highest_first])])
+        k_of_threshold = len(highest_first) - np.searchsorted(np.sort(curve.heights), grid, side="left")
+        counts[curve.phase, curve.window, 0] += tp_of_k[k_of_threshold]
+        counts[curve.phase, curve.window, 1] += judged_of_k[k_of_threshold]
+        counts[curve.phase, curve.window, 2] += len(curve.labels)
+    return counts
 
 
 def choose_thresholds(
@@ -138,26 +194,14 @@ def choose_thresholds(
 
     As good: less than `spare_picks` picks worse (of 20 at least, where there are fewer labels). Of some tens of labels
     the very best threshold is often a lucky one at the edge of a plateau; the plateau's middle serves other windows.
-    Picks are found once, at the lowest candidate: dropping the lower ones is the same as picking higher (see `peaks`).
     A phase that reaches no true positive at any candidate gets the backbone's default, with a warning in the log.
     """
     grid = np.sort(np.asarray(candidates, dtype=np.float64))
     if len(grid) == 0:
         raise PhasenoPeftError("`candidates` should hold at least one threshold but is empty.")
-    widest_s = max(WIDEST_TOLERANCE_S, tolerance_s)
-    counts = np.zeros((len(PHASES), 3, len(grid)), dtype=np.int64)  # tp, judged picks, labels
-    for curve in _curves(windows, probabilities, dict.fromkeys(PHASES, float(grid[0])), min_distance_s, widest_s):
-        highest_first = np.argsort(-curve.heights, kind="stable")
-        # Only as many different outcomes as picks: the curve's k highest picks for k = 0, 1, ..., all.
-        tp_of_k = np.zeros(len(highest_first) + 1, dtype=np.int64)
-        if len(curve.labels):
-            for k in range(1, len(tp_of_k)):
-                tp_of_k[k] = len(curve.match(tolerance_s, highest_first[:k]).pairs)
-        judged_of_k = np.concatenate([[0], np.cumsum(curve.is_judged[highest_first])])
-        k_of_candidate = len(highest_first) - np.searchsorted(np.sort(curve.heights), grid, side="left")
-        counts[curve.phase, 0] += tp_of_k[k_of_candidate]
-        counts[curve.phase, 1] += judged_of_k[k_of_candidate]
-        counts[curve.phase, 2] += len(curve.labels)
+    counts = threshold_counts(
+        windows, probabilities, grid, tolerance_s=tolerance_s, min_distance_s=min_distance_s
+    ).sum(axis=1)
     chosen = {}
     for index, phase in enumerate(PHASES):
         tp, judged, labels = counts[index]
@@ -204,7 +248,7 @@ def calibrate_uncertainty(
 
 
 @dataclass(frozen=True, slots=True)
-class _Curve:
+class PhaseCurve:
     """One phase at one station of one window: its picks, its labels, and how picks without a label count."""
 
     window: int
@@ -221,13 +265,13 @@ class _Curve:
         return match(self.samples[picks] / NETWORK_RATE_HZ, self.labels / NETWORK_RATE_HZ, tolerance_s)
 
 
-def _curves(
+def phase_curves(
     windows: Sequence[Window],
     probabilities: Sequence[NDArray[np.floating]],
     thresholds: Mapping[str, float],
     min_distance_s: float,
     widest_s: float = WIDEST_TOLERANCE_S,
-) -> Iterator[_Curve]:
+) -> Iterator[PhaseCurve]:
     """Every station and phase of every window, in order."""
     missing = [phase for phase in PHASES if phase not in thresholds]
     if missing:
@@ -257,7 +301,7 @@ def _curves(
             if len(here):
                 distance_s = np.abs(samples[:, None] - here[None, :]).min(axis=1) / NETWORK_RATE_HZ
                 is_judged |= distance_s <= widest_s + ROUNDING_S  # whatever may match a label is judged
-            yield _Curve(
+            yield PhaseCurve(
                 window=number,
                 station=station,
                 phase=phase,

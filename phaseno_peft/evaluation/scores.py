@@ -69,7 +69,7 @@ class PhaseScore:
     half_widths_s: tuple[float, ...]
     """Half width of the probability at half height around each true positive, real seconds."""
     f1_95: tuple[float, float]
-    """95 % interval of F1, by bootstrap over windows."""
+    """95 % interval of F1, by bootstrap over events: windows that share one are drawn together, noise one by one."""
 
     @property
     def precision(self) -> float:
@@ -166,6 +166,8 @@ class Scores:
     """[window] whether it holds no event."""
     seed: int
     """Of the bootstrap."""
+    window_groups: tuple[int, ...] = ()
+    """[window] number of its group: windows that share an event are drawn together. Empty: each is drawn alone."""
 
     @property
     def n_windows(self) -> int:
@@ -226,6 +228,7 @@ class Scores:
             "time_scale": self.time_scale,
             "seed": self.seed,
             "noise_windows": list(self.noise_windows),
+            "window_groups": list(self.window_groups),
             "tallies": {
                 phase: {
                     name: list(value) if isinstance(value, tuple) else value
@@ -253,6 +256,7 @@ class Scores:
                 time_scale=raw["time_scale"],
                 noise_windows=tuple(raw["noise_windows"]),
                 seed=raw["seed"],
+                window_groups=tuple(raw.get("window_groups", ())),  # none in files of before there were groups
             )
             scores._check()
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -260,6 +264,8 @@ class Scores:
         return scores
 
     def _check(self) -> None:
+        if len(self.window_groups) not in (0, self.n_windows) or not all(g >= 0 for g in self.window_groups):
+            raise ValueError(f"`window_groups` names {len(self.window_groups)} windows, not {self.n_windows}")
         for tally in self.tallies.values():
             for name in ("labels", "judged_picks", "quiet"):
                 if len(getattr(tally, name)) != self.n_windows:
@@ -299,15 +305,27 @@ class Scores:
         tally = self._tally(phase)
         return float(_f1(*self._window_counts(tally, self._hits(tally, tolerance_s)).sum(axis=1)))
 
+    def drawn(self, counts: NDArray[Any]) -> NDArray[np.float64]:
+        """Return counts [draw, ...] of groups of windows drawn with replacement, from counts [window, ...].
+
+        The same seed and groups draw the same windows for every model, so that differences are paired. This is the
+        bootstrap behind every interval.
+        """
+        groups = np.array(self.window_groups or range(self.n_windows), dtype=np.int64)
+        n_groups = int(groups.max(initial=-1)) + 1
+        if n_groups == 0:
+            return np.zeros((BOOTSTRAP_DRAWS, *counts.shape[1:]))
+        of_group = np.zeros((n_groups, *counts.shape[1:]))
+        np.add.at(of_group, groups, counts)
+        rng = np.random.default_rng(self.seed)
+        draws = rng.multinomial(n_groups, np.full(n_groups, 1.0 / n_groups), size=BOOTSTRAP_DRAWS)
+        return np.tensordot(draws.astype(np.float64), of_group, axes=1)
+
     def _f1_draws(self, phase: str, tolerance_s: float) -> NDArray[np.float64]:
-        """[draw] F1 of windows drawn with replacement; the same seed draws the same windows for every model."""
+        """[draw] F1 of windows drawn with replacement."""
         tally = self._tally(phase)
         counts = self._window_counts(tally, self._hits(tally, tolerance_s))
-        if self.n_windows == 0:
-            return np.zeros(BOOTSTRAP_DRAWS)
-        rng = np.random.default_rng(self.seed)
-        draws = rng.multinomial(self.n_windows, np.full(self.n_windows, 1.0 / self.n_windows), size=BOOTSTRAP_DRAWS)
-        return _f1(*(draws @ counts.T).T)
+        return _f1(*self.drawn(counts.T).T)
 
 
 def f1_gain(before: Scores, after: Scores, phase: str, tolerance_s: float = 0.5) -> tuple[float, float, float]:
@@ -316,9 +334,10 @@ def f1_gain(before: Scores, after: Scores, phase: str, tolerance_s: float = 0.5)
     Both are drawn on the same windows. The paired interval is narrower than the two single ones suggest: hard windows
     are hard for both. Raises `PhasenoPeftError` where the two were not scored on the same windows.
     """
-    if (before.tallies[phase].labels, before.noise_windows, before.seed) != (
+    if (before.tallies[phase].labels, before.noise_windows, before.window_groups, before.seed) != (
         after.tallies[phase].labels,
         after.noise_windows,
+        after.window_groups,
         after.seed,
     ):
         raise PhasenoPeftError(

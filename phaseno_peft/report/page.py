@@ -15,7 +15,20 @@ if TYPE_CHECKING:
 
 OPEN_FINDINGS = 4
 """Of one kind, so many are shown at once; the others unfold."""
-MARKS = {"error": "✕", "warning": "!", "note": "i"}
+MARKS = {"error": "✕", "warning": "!", "note": "i", "good": "✓"}
+PRINTED_ROWS = 60
+"""Of a long table; on paper the rest is left out."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """A cell of a table that leads to another place of the page."""
+
+    text: str
+    anchor: str
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True)
@@ -38,6 +51,20 @@ class Table:
     caption: str = ""
     numeric: Sequence[int] = ()
     """Positions of the columns that hold numbers."""
+    is_long: bool = False
+    """Scrolls in a box of its own, and is cut short on paper."""
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One of many pictures that are looked at one at a time."""
+
+    anchor: str
+    title: str
+    svg: str
+    caption: str = ""
+    is_printed: bool = False
+    """Also on paper, where one cannot leaf."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +76,10 @@ class Section:
     """Paragraphs."""
     pictures: Sequence[Picture] = ()
     tables: Sequence[Table] = ()
+    links: Sequence[Link] = ()
+    """Shown in a row above the leaves."""
+    leaves: Sequence[Leaf] = ()
+    """The first one is open; each leads to the one before and the one after."""
 
     @property
     def anchor(self) -> str:
@@ -72,7 +103,11 @@ class Page:
     verdict: str
     """One sentence: what the reader should do."""
     severity: str
-    """Of the verdict: "error", "warning" or "note"."""
+    """Of the verdict: "error", "warning", "note" or "good"."""
+    lead: str = ""
+    """What the verdict is about, above it."""
+    remarks: Sequence[str] = ()
+    """Sentences below the verdict."""
     tiles: Sequence[Tile] = ()
     findings: Sequence[Finding] = ()
     sections: Sequence[Section] = ()
@@ -95,7 +130,7 @@ def render_page(page: Page) -> str:
     return (
         _environment()
         .get_template("page.html.j2")
-        .render(page=page, groups=ordered, marks=MARKS, most_open=OPEN_FINDINGS)
+        .render(page=page, groups=ordered, marks=MARKS, most_open=OPEN_FINDINGS, printed_rows=PRINTED_ROWS)
     )
 
 

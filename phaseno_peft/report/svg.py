@@ -28,11 +28,13 @@ _COLOUR = re.compile("|".join(VARIABLES), re.IGNORECASE)
 _ID = re.compile(r'(\bid="|href="#|url\(#)')
 
 
-def inline_svg(figure: Figure, name: str, description: str) -> str:
-    """The figure as an SVG element: no fixed size, no fonts of its own, ids that begin with `name`.
+def paint(svg: str) -> str:
+    """The SVG with the colours of `VARIABLES` given over to the page."""
+    return _COLOUR.sub(lambda found: f"var({VARIABLES[found[0].lower()]})", svg)
 
-    `description` is what someone who cannot see the figure is told.
-    """
+
+def figure_svg(figure: Figure, name: str) -> str:
+    """The figure as an SVG file, the same text for the same figure; texts stay texts."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
@@ -40,12 +42,19 @@ def inline_svg(figure: Figure, name: str, description: str) -> str:
     text = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    svg = text.getvalue()
+    return text.getvalue()
+
+
+def inline_svg(figure: Figure | str, name: str, description: str) -> str:
+    """The figure, or its `figure_svg`, as an SVG element: no fixed size, no fonts of its own, ids that begin with `name`.
+
+    `description` is what someone who cannot see the figure is told.
+    """
+    svg = figure if isinstance(figure, str) else figure_svg(figure, name)
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     opening, rest = svg.split(">", 1)
     opening = re.sub(r'\s(width|height|xmlns|xmlns:xlink|version)="[^"]*"', "", opening)
     rest = _ID.sub(rf"\g<1>{name}-", rest).replace("xlink:href", "href")
     rest = re.sub(r"font: ([0-9.]+px) [^;\"]*", r"font-size: \1", rest)
-    rest = _COLOUR.sub(lambda found: f"var({VARIABLES[found[0].lower()]})", rest)
-    return f'{opening} role="img" aria-label="{escape(description)}">{rest}'.strip()
+    return f'{opening} role="img" aria-label="{escape(description)}">{paint(rest)}'.strip()

@@ -179,7 +179,7 @@ def notes(
     for phase in PHASES:
         gain, low, high = f1_gain(frozen.test, adapter.test, phase)
         lines.append(
-            f"{phase}: F1 at 0.5 s changes by {gain:+.3f} (95 % {low:+.3f} to {high:+.3f}, bootstrap over windows)."
+            f"{phase}: F1 at 0.5 s changes by {gain:+.3f} (95 % {low:+.3f} to {high:+.3f}, bootstrap over events)."
         )
     before, after = forgetting["frozen"].mean_f1(0.5), forgetting["adapter"].mean_f1(0.5)
     lines.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ from phaseno_peft.contract import PHASES
 SAMPLES = 1000
 Arrivals = Mapping[tuple[int, str], Sequence[float]]
 """(station, phase) -> samples"""
+_NUMBERS = itertools.count()
 
 
 def window(
@@ -23,8 +25,10 @@ def window(
     known: np.ndarray | bool = True,
     rate_hz: float = 100.0,
     name: str = "w",
+    event_id: str | None = None,
 ) -> Window:
-    """A window of silence with these labels."""
+    """A window of silence with these labels, all of one event, which no other window has unless it is named."""
+    event = event_id if event_id is not None else f"event {next(_NUMBERS)}"
     return Window(
         name=name,
         start=UTCDateTime(0),
@@ -33,7 +37,7 @@ def window(
         waveforms=np.zeros((stations, 3, SAMPLES), np.float32),
         coordinates=np.zeros((stations, 2), np.float32),
         labels=tuple(
-            WindowLabel(station, PHASES.index(phase), float(sample), "event", f"{station}{phase}{sample}")
+            WindowLabel(station, PHASES.index(phase), float(sample), event, f"{station}{phase}{sample}")
             for (station, phase), samples in (labels or {}).items()
             for sample in samples
         ),

@@ -1,0 +1,179 @@
+"""The verdict on an adapter: written rules on what was measured, and one sentence that says which of them decided.
+
+The rules, first match first (numbers are the constants below):
+
+1. *not enough evidence*: labels are simulated, or fewer than 5 test events, or fewer than 20 labels.
+2. *do not deploy*: F1 (mean over P and S within 0.5 s and 0.1 s) is below the frozen network's with the whole 95 %
+   interval; or F1 of one phase within 0.5 s is; or a rival is better with the whole interval; or false picks on noise
+   more than double and their interval lies above the frozen network's rate.
+3. *not enough evidence*: the interval of the gain over the frozen network holds zero.
+4. *deploy with care*: something speaks for care, see `cautions`. Otherwise *deploy*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from phaseno_peft.contract import PHASES
+
+Word = Literal["deploy", "deploy with care", "do not deploy", "not enough evidence"]
+
+FEWEST_EVENTS = 5
+"""With fewer test events a bootstrap over events says nothing: the sample has almost no other draws."""
+MANY_EVENTS = 20
+"""From here on 95 % intervals of F1 by bootstrap over events are about as wide as they claim."""
+FEWEST_LABELS = 20
+"""As for choosing thresholds: one pick of fewer is no small difference."""
+LARGEST_FORGETTING = 0.05
+"""Loss of F1 within 0.5 s away from the campaign that is passed over: about three of the 59 forgetting P labels."""
+ANOTHER_CONVENTION_S = 0.05
+"""Label offsets farther apart (network's time) put half of a closeness of 0.1 s at stake."""
+FEWEST_OFFSET_PICKS = 10
+"""Clear arrivals that a measured label offset needs."""
+FEWEST_NOISE_HOURS = 0.5
+"""One false pick in less noise than this is two an hour, or none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A value and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the rules look at."""
+
+    n_events: int
+    """Test events."""
+    n_labels: Mapping[str, int]
+    """Phase -> labels in their windows."""
+    gain: Interval
+    """F1 of the adapter minus the frozen network's, mean over labelled phases and tolerances of 0.5 s and 0.1 s."""
+    phase_gains: Mapping[str, Interval]
+    """The same of each labelled phase within 0.5 s."""
+    rival_gains: Mapping[str, Interval]
+    """Rival -> F1 of the adapter minus the rival's, as `gain`."""
+    noise_hours: float
+    """Real hours of noise in which false picks were counted."""
+    false_per_hour: Interval
+    """False picks of the adapter per hour of noise, whole network."""
+    frozen_false_per_hour: float
+    label_source: str = "analyst"
+    """Of the labels: "analyst", "automatic", "simulated" or "unknown"."""
+    may_flatter: bool = False
+    """Events that trained the adapter may be among those it was scored on."""
+    forgetting: Mapping[str, float] | None = None
+    """Phase -> F1 within 0.5 s lost on records unlike the campaign's; None where it was not measured."""
+    offset_change_s: Mapping[str, float] | None = None
+    """Phase -> label offset measured here minus the contract's, network's time; None on the adapter's own campaign."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What to do, why, and what else to mind."""
+
+    word: Word
+    reason: str
+    """One sentence."""
+    cautions: tuple[str, ...] = ()
+    """One sentence each; the first of them is the reason of "deploy with care"."""
+
+    @property
+    def severity(self) -> str:
+        """As of findings: "good" where it may be deployed, "warning", "error", or "note" where nothing is known."""
+        return {"deploy": "good", "deploy with care": "warning", "do not deploy": "error"}.get(self.word, "note")
+
+    def __str__(self) -> str:
+        return f"{self.word[0].upper()}{self.word[1:]}: {self.reason}"
+
+
+def verdict(evidence: Evidence) -> Verdict:
+    """Return the verdict by the rules of this module."""
+    care = tuple(cautions(evidence))
+    rules: tuple[tuple[Word, Iterator[str]], ...] = (
+        ("not enough evidence", _too_little(evidence)),
+        ("do not deploy", _against(evidence)),
+        ("not enough evidence", _not_told_apart(evidence)),
+        ("deploy with care", iter(care)),
+    )
+    for word, reasons in rules:
+        reason = next(reasons, None)
+        if reason is not None:
+            return Verdict(word, reason, tuple(c for c in care if c != reason))
+    return Verdict("deploy", f"F1 changes by {evidence.gain} against the frozen network on {evidence.n_events} events.")
+
+
+def _too_little(e: Evidence) -> Iterator[str]:
+    if e.label_source == "simulated":
+        yield "the labels are simulated, so that the scores say nothing of real records."
+    if e.n_events < FEWEST_EVENTS:
+        yield f"there are {e.n_events} test events, and fewer than {FEWEST_EVENTS} decide nothing."
+    labels = sum(e.n_labels.values())
+    if labels < FEWEST_LABELS:
+        yield f"there are {labels} labels, and fewer than {FEWEST_LABELS} decide nothing."
+
+
+def _against(e: Evidence) -> Iterator[str]:
+    if e.gain.high < 0:
+        yield f"the frozen network is better without it: F1 changes by {e.gain}."
+    for phase, gain in e.phase_gains.items():
+        if gain.high < 0:
+            yield f"the adapter loses {phase}: its F1 within 0.5 s changes by {gain} against the frozen network."
+    for rival, gain in e.rival_gains.items():
+        if gain.high < 0:
+            yield f"{rival} is better on the same windows: the adapter's F1 minus its F1 is {gain}."
+    rate, before = e.false_per_hour, e.frozen_false_per_hour
+    if e.noise_hours > 0 and rate.low > before and rate.value > 2 * before:
+        yield (
+            f"false picks on noise more than double, from {before:.1f} to {rate.value:.1f} an hour "
+            f"(95 % {rate.low:.1f} to {rate.high:.1f})."
+        )
+
+
+def _not_told_apart(e: Evidence) -> Iterator[str]:
+    if e.gain.low <= 0:
+        yield (
+            f"{e.n_events} test events do not tell the adapter from the frozen network: F1 changes by {e.gain}, and "
+            "the 95 % interval holds zero."
+        )
+
+
+def cautions(e: Evidence) -> Iterator[str]:
+    """What speaks for care, one sentence each, the weightiest first."""
+    if e.may_flatter:
+        yield "the adapter may have been trained on some of these events, so that the scores may flatter it."
+    for phase in PHASES:
+        change_s = (e.offset_change_s or {}).get(phase, 0.0)
+        if abs(change_s) > ANOTHER_CONVENTION_S:
+            yield (
+                f"the {phase} picks here follow another convention than the adapter's: they lie "
+                f"{1000 * abs(change_s):.0f} ms {'earlier' if change_s > 0 else 'later'} against the onsets."
+            )
+    if e.n_events < MANY_EVENTS:
+        yield f"there are only {e.n_events} test events: one event more can move the scores (F1 changes by {e.gain})."
+    if e.label_source == "automatic":
+        yield "the labels are automatic: the scores tell agreement with a program, not with an analyst."
+    if e.noise_hours < FEWEST_NOISE_HOURS:
+        yield (
+            f"false picks were counted in {60 * e.noise_hours:.0f} minutes of noise only; look at an hour of quiet "
+            "record before you trust the rate."
+        )
+    elif e.false_per_hour.value > e.frozen_false_per_hour:
+        yield (
+            f"false picks on noise rise from {e.frozen_false_per_hour:.1f} to {e.false_per_hour.value:.1f} an hour."
+        )
+    forgotten = {phase: loss for phase, loss in (e.forgetting or {}).items() if loss > LARGEST_FORGETTING}
+    if forgotten:
+        losses = " and ".join(f"{phase} by {loss:.2f}" for phase, loss in forgotten.items())
+        yield f"away from its campaign it forgets: F1 within 0.5 s falls for {losses}. Use it on its campaign only."
+    elif e.forgetting is None:
+        yield "what it forgets away from its campaign was not measured."
