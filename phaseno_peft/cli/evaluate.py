@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +16,7 @@ from phaseno_peft.cli.options import (
     CompleteOption,
     JsonOption,
     NoiseOption,
+    OverwriteOption,
     PhasenetWeightsOption,
     PicksOnOption,
     PicksOption,
@@ -43,17 +45,24 @@ def evaluate(
     picks_on: PicksOnOption = None,
     complete: CompleteOption = "no",
     noise: NoiseOption = "between",
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", help="Folder for index.html, one page whole in itself, with its tables and figures."),
+    ] = None,
+    overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Score an adapter on labelled records, beside the frozen backbone.
 
-    On the campaign it was trained on, only the held-out test events are used; on another one, all events.
+    On the campaign it was trained on, only the held-out test events are used; on another one, all events. The verdict
+    is by written rules: deploy, deploy with care, do not deploy, or not enough evidence.
 
     Example: phaseno-peft evaluate samba-nz --waveforms waveforms --stations stations.xml --picks picks.xml
+    --report judged
     """
     from phaseno_peft.evaluation import comparison_table
-    from phaseno_peft.evaluation import evaluate as score
+    from phaseno_peft.judging import evaluate as score
 
     terminal = Terminal(quiet=quiet)
     with terminal.bar("reading") as update:
@@ -70,6 +79,8 @@ def evaluate(
             picks_on=picks_on,
             complete=complete,
             noise=noise,
+            report=report,
+            overwrite=overwrite,
             on_stage=terminal.say,
             on_findings=terminal.tell,
             progress=update,
@@ -80,3 +91,9 @@ def evaluate(
         return
     terminal.show(comparison_table(made.scores))
     terminal.show(made.about["events"])
+    decided = made.about["verdict"]
+    terminal.show(f"{decided['verdict']}: {decided['reason']}")
+    for text in decided["also"]:
+        terminal.show(f"  {text}")
+    if made.about["report"]:
+        terminal.show(f"{made.about['report']}: open it in a browser.")

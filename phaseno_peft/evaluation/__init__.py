@@ -21,7 +21,7 @@ from phaseno_peft.evaluation.report import (
     read_evaluation,
     write_evaluation,
 )
-from phaseno_peft.evaluation.scores import PhaseScore, PhaseTally, Scores, f1_gain
+from phaseno_peft.evaluation.scores import PhaseScore, PhaseTally, Scores, f1_gain, mean_f1_gain
 from phaseno_peft.lazy_names import lazy_names
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ __all__ = [
     "f1_gain",
     "joined_scores",
     "match",
+    "mean_f1_gain",
     "pick_window",
     "read_evaluation",
     "score",

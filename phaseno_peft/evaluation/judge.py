@@ -94,9 +94,7 @@ def judge(
     say(f"scoring {len(windows)} windows: {events}")
     predictions: dict[str, Predictions] = {}
 
-    def scored(
-        model: str, probabilities_of: ProbabilitiesOf, default_thresholds: Mapping[str, float]
-    ) -> Scores:
+    def scored(model: str, probabilities_of: ProbabilitiesOf, default_thresholds: Mapping[str, float]) -> Scores:
         found = predictions[model] = Predictions(windows, probabilities_of(windows))
         if not validation:
             return score(*found, default_thresholds, min_distance_s=contract.min_distance_s)
@@ -112,7 +110,12 @@ def judge(
         say(f"scoring {rival.name}")
         scores[rival.name] = scored(rival.name, rival.probabilities, rival.thresholds)
     return Judgement(
-        scores, events, predictions, n_events, is_own, may_flatter=not is_own and (shares_stations or not made.split_sha256)
+        scores,
+        events,
+        predictions,
+        n_events,
+        is_own,
+        may_flatter=not is_own and (shares_stations or not made.split_sha256),
     )
 
 

@@ -199,9 +199,9 @@ def choose_thresholds(
     grid = np.sort(np.asarray(candidates, dtype=np.float64))
     if len(grid) == 0:
         raise PhasenoPeftError("`candidates` should hold at least one threshold but is empty.")
-    counts = threshold_counts(
-        windows, probabilities, grid, tolerance_s=tolerance_s, min_distance_s=min_distance_s
-    ).sum(axis=1)
+    counts = threshold_counts(windows, probabilities, grid, tolerance_s=tolerance_s, min_distance_s=min_distance_s).sum(
+        axis=1
+    )
     chosen = {}
     for index, phase in enumerate(PHASES):
         tp, judged, labels = counts[index]

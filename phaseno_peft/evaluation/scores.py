@@ -348,6 +348,19 @@ def f1_gain(before: Scores, after: Scores, phase: str, tolerance_s: float = 0.5)
     return after._f1_at(phase, tolerance_s) - before._f1_at(phase, tolerance_s), low, high
 
 
+def mean_f1_gain(
+    before: Scores, after: Scores, tolerances_s: Sequence[float] = (0.5, 0.1)
+) -> tuple[float, float, float]:
+    """Return the mean of `f1_gain` over labelled phases and tolerances, and its paired 95 % interval."""
+    phases = [phase for phase in after.tallies if after.n_labels(phase)]
+    pairs = [(phase, tolerance_s) for phase in phases for tolerance_s in tolerances_s]
+    if not pairs:
+        raise PhasenoPeftError("there is no label to score. Give windows with labels.")
+    gain = float(np.mean([f1_gain(before, after, *pair)[0] for pair in pairs]))
+    draws = np.mean([after._f1_draws(*pair) - before._f1_draws(*pair) for pair in pairs], axis=0)
+    return gain, *_interval(draws)
+
+
 def _tally_from_json(fields: dict[str, Any]) -> PhaseTally:
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
     return PhaseTally(**values)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from phaseno_peft.figures.delivery import short, themed, themed_figure
-from phaseno_peft.figures.style import style
+from phaseno_peft.figures.style import short, style, themed, themed_figure
 from phaseno_peft.report import INK, MUTED, P_INK, S_INK, WARN_INK
 
 if TYPE_CHECKING:

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from phaseno_peft.figures.style import new_figure, style
-from phaseno_peft.report import FAINT, INK, MUTED, P_INK, PAPER, S_INK, WARN_INK
+from phaseno_peft.figures.style import short, style, themed, themed_figure
+from phaseno_peft.report import INK, MUTED, P_INK, PAPER, S_INK, WARN_INK
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MOST_RAYS = 3000
@@ -139,28 +138,3 @@ def noise_levels(levels_db: Mapping[str, Sequence[float]], limit_db: float) -> F
         figure.legend(loc="outside lower center", ncols=3, frameon=False, labelcolor=INK)
         themed(axes)
         return figure
-
-
-def themed_figure(width_in: float, height_in: float) -> Figure:
-    """An empty figure without background: the page has one."""
-    figure = new_figure(width_in, height_in)
-    figure.patch.set_alpha(0.0)
-    return figure
-
-
-def themed(axes: Axes, *, grid: bool = False) -> None:
-    """Lines and texts in the page's ink."""
-    axes.patch.set_alpha(0.0)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(MUTED)
-    axes.tick_params(colors=MUTED, labelcolor=INK, which="both")
-    axes.xaxis.label.set_color(INK)
-    axes.yaxis.label.set_color(INK)
-    if grid:
-        axes.grid(color=FAINT, linewidth=0.8)
-        axes.set_axisbelow(True)
-
-
-def short(station_id: str) -> str:
-    """NET.STA.LOC without an empty location's dot."""
-    return station_id.rstrip(".")

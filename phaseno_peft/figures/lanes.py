@@ -24,7 +24,7 @@ BEFORE_S, AFTER_S, SHORTEST_S = 1.5, 2.0, 6.0
 """What is shown around arrivals and picks, and at least (network's time)."""
 MOST_POINTS = 640
 PHASE_INKS = {"P": P_INK, "S": S_INK}
-FAINTEST = 0.02
+FAINTEST = 0.05
 """Probabilities below this are not drawn."""
 
 
@@ -84,8 +84,8 @@ def draw_lanes(lanes: Lanes) -> Drawing:
             shown = shown - shown.mean()
             largest = float(np.abs(shown).max(initial=0.0))
             if largest > 0:
-                at, value = _thinned(np.arange(first, last), shown / largest)
-                drawing.line(np.stack([x(at), y - 0.44 * LANE * value], axis=1), INK, 0.8)
+                samples, value = _thinned(np.arange(first, last), shown / largest)
+                drawing.line(np.stack([x(samples), y - 0.44 * LANE * value], axis=1), INK, 0.8)
             else:
                 drawing.line([(LEFT, y), (WIDTH - RIGHT, y)], FAINT, 1.0, "2 3")
             for probability, ink, dashes in (
@@ -95,9 +95,9 @@ def draw_lanes(lanes: Lanes) -> Drawing:
                 if probability is not None:
                     moved = lanes.shift_samples.get(phase, 0.0) if not dashes else 0.0
                     curve = np.asarray(probability[row, k, first:last], np.float64)
-                    at, value = _thinned(np.arange(first, last), np.where(curve > FAINTEST, curve, 0.0))
+                    samples, value = _thinned(np.arange(first, last), np.where(curve > FAINTEST, curve, 0.0))
                     height_y = np.where(value > 0, y + 0.48 * LANE - 0.8 * LANE * value, np.nan)
-                    drawing.line(np.stack([x(at + moved), height_y], axis=1), ink, 1.3, dashes)
+                    drawing.line(np.stack([x(samples + moved), height_y], axis=1), ink, 1.3, dashes)
             for mark in lanes.marks:
                 if (mark.station, mark.phase) == (row, phase) and first <= mark.sample <= last:
                     _draw_mark(drawing, mark, float(x(mark.sample)), y)

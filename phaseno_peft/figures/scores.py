@@ -25,9 +25,14 @@ from phaseno_peft.figures.style import (
     plain,
     save,
     style,
+    themed,
+    themed_figure,
 )
+from phaseno_peft.report import FAINT, INK, MUTED
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from phaseno_peft.evaluation.scores import Scores
 
 
@@ -77,17 +82,28 @@ def residual_histograms(
     tolerance_s: float = 0.5,
     names: tuple[str, str] = ("frozen", "adapter"),
 ) -> Path:
+    """Write `residuals` as PNG and return its path."""
+    return save(residuals(before, after, tolerance_s=tolerance_s, names=names), path)
+
+
+def residuals(
+    before: Scores,
+    after: Scores,
+    *,
+    tolerance_s: float = 0.5,
+    names: tuple[str, str] = ("frozen", "adapter"),
+) -> Figure:
     """Draw the residuals (pick - label, real milliseconds) of the true positives of two models, P and S side by side.
 
     The text gives their number, median and 1.4826 * MAD. `tolerance_s` is in the network's time.
     """
     with style():
-        figure = new_figure(8.2, 3.6)
+        figure = themed_figure(8.2, 3.6)
         panels = figure.subplots(1, len(PHASES), sharex=True, squeeze=False)[0]
         limit_ms = 1000.0 * tolerance_s / after.time_scale
         bins = np.linspace(-limit_ms, limit_ms, 51)
         for axes, phase in zip(panels, PHASES, strict=True):
-            axes.axvline(0.0, color="0.8", linewidth=1.0, zorder=0)
+            axes.axvline(0.0, color=FAINT, linewidth=1.0, zorder=0)
             for k, scores in enumerate((before, after)):
                 found = scores.phase(phase, tolerance_s)
                 values = 1000.0 * np.array(found.residuals_s)
@@ -107,7 +123,7 @@ def residual_histograms(
                     transform=axes.transAxes,
                     ha="left" if k == 0 else "right",
                     va="top",
-                    color="0.35" if k == 0 else colour,
+                    color=MUTED if k == 0 else colour,
                     fontsize=8.0,
                     linespacing=1.35,
                 )
@@ -115,12 +131,12 @@ def residual_histograms(
             axes.set_xlim(-limit_ms, limit_ms)
             axes.set_ylim(0.0, max(axes.get_ylim()[1], 1.0) * 1.35)  # room for the text above the bars
             axes.set_xlabel("pick $-$ label (ms)")
-            plain(axes)
+            themed(axes)
         panels[0].set_ylabel("picks")
         for panel in panels:
             panel.yaxis.get_major_locator().set_params(integer=True)
         legend_outside(figure, *panels[0].get_legend_handles_labels())
-        return save(figure, path)
+        return figure
 
 
 def score_bars(
@@ -131,13 +147,24 @@ def score_bars(
     tolerances_s: Sequence[float] = (0.5, 0.1),
     names: tuple[str, str] = ("frozen", "adapter"),
 ) -> Path:
+    """Write `bars` as PNG and return its path."""
+    return save(bars(before, after, tolerances_s=tolerances_s, names=names), path)
+
+
+def bars(
+    before: Scores,
+    after: Scores,
+    *,
+    tolerances_s: Sequence[float] = (0.5, 0.1),
+    names: tuple[str, str] = ("frozen", "adapter"),
+) -> Figure:
     """Draw precision, recall and F1 of two models as bars, a row per phase and a column per tolerance (network's time).
 
     F1 carries its 95 % bootstrap interval. A ratio that is undefined has no bar.
     """
     measures = ("precision", "recall", "F1")
     with style():
-        figure = new_figure(3.6 * len(tolerances_s) + 0.4, 4.8)
+        figure = themed_figure(3.6 * len(tolerances_s) + 0.4, 4.8)
         grid = figure.subplots(len(PHASES), len(tolerances_s), sharex=True, sharey=True, squeeze=False)
         for row, phase in enumerate(PHASES):
             for column, tolerance_s in enumerate(tolerances_s):
@@ -153,13 +180,13 @@ def score_bars(
                         at[2],
                         found.f1,
                         yerr=[[max(found.f1 - low, 0.0)], [max(high - found.f1, 0.0)]],
-                        color="0.15",
+                        color=INK,
                         capsize=2.5,
                         linewidth=1.0,
                     )
                     for x, value, above in zip(at, values, (*shown[:2], max(high, found.f1)), strict=True):
                         label = f"{value:.2f}" if math.isfinite(value) else "none"
-                        axes.text(x, above + 0.02, label, ha="center", va="bottom", fontsize=7.5, color="0.25")
+                        axes.text(x, above + 0.02, label, ha="center", va="bottom", fontsize=7.5, color=INK)
                 axes.set_xticks(range(3), measures)
                 axes.tick_params(axis="x", length=0)
                 axes.set_ylim(0.0, 1.14)
@@ -168,9 +195,9 @@ def score_bars(
                     axes.set_title(f"within {tolerance_s:g} s", loc="center")
                 if column == 0:
                     axes.set_ylabel(phase, color=PHASE_COLOURS[phase], fontweight="bold", rotation=0, labelpad=10)
-                plain(axes)
+                themed(axes)
         legend_outside(figure, *grid[0, 0].get_legend_handles_labels())
-        return save(figure, path)
+        return figure
 
 
 def f1_against_tolerance(

@@ -1,7 +1,7 @@
 """Drawings of lines, marks and texts that are written as a small SVG element for a page, or as a PNG file.
 
-matplotlib's SVG gives a point of a line 24 characters; here it takes about five, so that a page holds hundreds of record
-sections.
+matplotlib's SVG gives a point of a line 24 characters; here it takes about five, so that a page holds hundreds of
+record sections.
 """
 
 from __future__ import annotations
@@ -42,7 +42,13 @@ class Drawing:
     texts: list[tuple[float, float, str, float, str, Anchor]] = field(default_factory=list)
     """(x, y of the middle, text, size, colour, anchor)."""
 
-    def line(self, points: Sequence[tuple[float, float]] | np.ndarray, colour: str = INK, width: float = 1.0, dashes: str = "") -> None:
+    def line(
+        self,
+        points: Sequence[tuple[float, float]] | np.ndarray,
+        colour: str = INK,
+        width: float = 1.0,
+        dashes: str = "",
+    ) -> None:
         """Add a line through points; NaN breaks it."""
         self.lines.append((np.asarray(points, np.float64), colour, width, dashes))
 
@@ -50,7 +56,9 @@ class Drawing:
         """Add a mark of `MARKS`, a "ring" or a "cross"."""
         self.marks.append((kind, x, y, radius, colour, is_filled))
 
-    def text(self, x: float, y: float, text: str, size: float = 12.0, colour: str = INK, anchor: Anchor = "start") -> None:
+    def text(
+        self, x: float, y: float, text: str, size: float = 12.0, colour: str = INK, anchor: Anchor = "start"
+    ) -> None:
         """Add a text, its middle line at y."""
         self.texts.append((x, y, text, size, colour, anchor))
 
@@ -94,7 +102,7 @@ class Drawing:
                 axes.add_collection(LineCollection(paths, colors=colour, linewidths=width * point, linestyles=[line]))
             for kind, x, y, radius, colour, is_filled in self.marks:
                 corners = np.array([x, y]) + radius * _corners(kind)
-                face = colour if is_filled else PAPER if kind in MARKS else "none"
+                face = "none" if kind == "ring" else colour if is_filled else PAPER
                 if kind == "cross":
                     axes.add_collection(LineCollection([corners[:2], corners[2:]], colors=colour, linewidths=2 * point))
                 else:

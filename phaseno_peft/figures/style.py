@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phaseno_peft.files import write_file
+from phaseno_peft.report import FAINT, INK, MUTED, P_INK, S_INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-P_COLOUR, S_COLOUR = "#0072B2", "#D55E00"
-PHASE_COLOURS = {"P": P_COLOUR, "S": S_COLOUR}
+PHASE_COLOURS = {"P": P_INK, "S": S_INK}
 FROZEN_COLOUR, ADAPTER_COLOUR = "#9A9A9A", "#009E73"
-OTHER_COLOURS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")
+OTHER_COLOURS = ("#CC79A7", "#E69F00", "#56B4E9", INK)
 DPI = 140
 FONT = {"font.family": "sans-serif", "font.size": 9.0, "axes.titlesize": 10.0, "axes.labelsize": 9.0}
 
@@ -41,6 +41,31 @@ def new_figure(width_in: float, height_in: float) -> Figure:
     return Figure(figsize=(width_in, height_in), dpi=DPI, layout=layout, facecolor="white")
 
 
+def themed_figure(width_in: float, height_in: float) -> Figure:
+    """An empty figure without background: the page has one."""
+    figure = new_figure(width_in, height_in)
+    figure.patch.set_alpha(0.0)
+    return figure
+
+
+def themed(axes: Axes, *, grid: bool = False) -> None:
+    """Lines and texts in the page's ink."""
+    axes.patch.set_alpha(0.0)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(MUTED)
+    axes.tick_params(colors=MUTED, labelcolor=INK, which="both")
+    axes.xaxis.label.set_color(INK)
+    axes.yaxis.label.set_color(INK)
+    if grid:
+        axes.grid(color=FAINT, linewidth=0.8)
+        axes.set_axisbelow(True)
+
+
+def short(station_id: str) -> str:
+    """NET.STA.LOC without an empty location's dot."""
+    return station_id.rstrip(".")
+
+
 def plain(axes: Axes, *, grid: bool = False) -> None:
     """Take away the frame's upper and right line; a faint grid where values are to be read off."""
     axes.spines[["top", "right"]].set_visible(False)
@@ -54,7 +79,13 @@ def plain(axes: Axes, *, grid: bool = False) -> None:
 def legend_outside(figure: Figure, handles: Sequence[Any], labels: Sequence[str], columns: int | None = None) -> None:
     """Put one legend below all panels."""
     figure.legend(
-        handles, labels, loc="outside lower center", ncols=columns or len(labels), frameon=False, handlelength=1.6
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=columns or len(labels),
+        frameon=False,
+        handlelength=1.6,
+        labelcolor=INK,
     )
 
 
@@ -64,5 +95,5 @@ def save(figure: Figure, path: str | Path) -> Path:
 
     FigureCanvasAgg(figure)
     file = io.BytesIO()
-    figure.savefig(file, format="png", metadata={"Software": None})
+    figure.savefig(file, format="png", facecolor="white", metadata={"Software": None})
     return write_file(path, file.getvalue())

@@ -1,4 +1,4 @@
-"""`evaluate`: an adapter on a campaign's files, beside the frozen backbone and other pickers."""
+"""`evaluate`: an adapter on a campaign's files, beside the frozen backbone and others; its verdict and report."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from phaseno_peft.campaign.noise_times import BETWEEN
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.evaluation.judge import judge
 from phaseno_peft.evaluation.report import Evaluation
+from phaseno_peft.judging.evidence import stored_forgetting, weigh
+from phaseno_peft.judging.page import report_folder, write_report
+from phaseno_peft.judging.tables import verdict_row
 from phaseno_peft.picking.picker import load_adapter
 
 
@@ -31,6 +34,8 @@ def evaluate(
     complete: Complete = "no",
     noise: Any = BETWEEN,
     picks_on: Target | None = None,
+    report: str | Path | None = None,
+    overwrite: bool = False,
     on_stage: Callable[[str], None] | None = None,
     on_findings: Callable[[Sequence[Finding]], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -40,8 +45,13 @@ def evaluate(
     `waveforms`, `stations`, `picks`, `skip_unknown`, `channels`, `complete`, `noise` and `picks_on` are those of
     `Campaign.read`; `rivals` are names that `load_rivals` takes, such as "stalta,phasenet". On the campaign the adapter
     was trained on only the held-out test events are used, on another one all events; `about["events"]` says which.
-    Raises `AdapterError`, `CampaignError`, and `PhasenoPeftError` for weights of a rival that is not asked for.
+    `about["verdict"]` says what the scores mean by the rules of `judging.verdict`. `report` is a folder for one
+    self-contained HTML page with its tables and figures beside it; a report that is there is replaced with `overwrite`
+    only. Raises `AdapterError`, `CampaignError` also where no label lies in a record, and `PhasenoPeftError` for weights
+    of a rival that is not asked for and a report that cannot be written.
     """
+    if report is not None:
+        report_folder(report, overwrite=overwrite)  # refuse before any work is done
     if rivals is None and phasenet_weights is not None:
         raise PhasenoPeftError("--phasenet-weights goes with a rival. Add --rivals phasenet.")
     others = load_rivals(rivals, phasenet_weights) if rivals is not None else []
@@ -64,9 +74,17 @@ def evaluate(
     if on_findings is not None:
         on_findings(campaign.findings)
     judged = judge(picker, campaign, on_stage, rivals=others)
+    weighed = weigh(str(picker.active_adapter), contract, campaign, judged, stored_forgetting(adapter))
+    page = None
+    if report is not None:
+        if on_stage is not None:
+            on_stage("writing the report")
+        page = write_report(weighed, report, overwrite=overwrite)
     about = {
         "adapter": picker.active_adapter,
         "events": judged.events,
+        "verdict": verdict_row(weighed),
+        "report": str(page) if page is not None else None,
         "findings": [{k: v for k, v in dataclasses.asdict(finding).items() if v} for finding in campaign.findings],
     }
     return Evaluation(judged.scores, about)

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from obspy import UTCDateTime
 
-from phaseno_peft.campaign import Campaign, Window
-from phaseno_peft.campaign.station_checks import KM_PER_DEGREE
+from phaseno_peft.campaign import Campaign, Station, Window
+from phaseno_peft.campaign.station_checks import distance_km
 from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES
 from phaseno_peft.evaluation import Predictions
 from phaseno_peft.evaluation.metrics import phase_curves
@@ -24,7 +24,7 @@ SIGNAL_S, NOISE_S, GUARD_S = 0.5, 2.0, 0.1
 
 @dataclass(frozen=True, slots=True)
 class JudgedPick:
-    """One label, one pick, or a pair of both that lie within the tolerance. Samples are the network's; NaN is absent."""
+    """One label, one pick, or a pair of both within the tolerance. Samples are the network's; NaN is absent."""
 
     window: int
     station: int
@@ -134,30 +134,17 @@ def epicentral_distances_km(campaign: Campaign) -> dict[tuple[str, str], float]:
     for event in campaign.catalogue.events:
         if event.latitude_deg is None or event.longitude_deg is None:
             continue
-        east_km = KM_PER_DEGREE * math.cos(math.radians(event.latitude_deg))
+        epicentre = Station("", event.latitude_deg, event.longitude_deg, 0.0)
         for station in campaign.stations:
-            east = ((station.longitude_deg - event.longitude_deg + 180.0) % 360.0 - 180.0) * east_km
-            north = (station.latitude_deg - event.latitude_deg) * KM_PER_DEGREE
-            distances[event.event_id, station.station_id] = math.hypot(east, north)
+            distances[event.event_id, station.station_id] = distance_km(epicentre, station)
     return distances
 
 
-def pick_rows(
-    model: str, rows: Sequence[JudgedPick], windows: Sequence[Window], pick_shift_s: Mapping[str, float] | None = None
-) -> list[dict[str, Any]]:
-    """Return the rows as plain values for a file: times in UTC, residuals and widths in real seconds.
-
-    `pick_shift_s` (real seconds, per phase) is put back on labels and picks of a model that has such a shift.
-    """
-    shift_s = pick_shift_s or {}
+def pick_rows(model: str, rows: Sequence[JudgedPick], windows: Sequence[Window]) -> list[dict[str, Any]]:
+    """Return the rows as plain values for a file: times in UTC, residuals and widths in real seconds."""
     table = []
     for row in rows:
         window = windows[row.window]
-
-        def time(sample: float, window: Window = window, row: JudgedPick = row) -> str:
-            if math.isnan(sample):
-                return ""
-            return str(UTCDateTime(ns=window.start.ns + round(1e9 * (sample / window.rate_hz + shift_s.get(row.phase, 0)))))
 
         table.append(
             {
@@ -165,8 +152,8 @@ def pick_rows(
                 "outcome": row.outcome,
                 "phase": row.phase,
                 "station": window.station_ids[row.station],
-                "label_time": time(row.label_sample),
-                "pick_time": time(row.pick_sample),
+                "label_time": _time(window, row.label_sample),
+                "pick_time": _time(window, row.pick_sample),
                 "residual_s": _rounded(row.residual_samples / window.rate_hz, 4),
                 "probability": _rounded(row.probability, 4),
                 "half_width_s": _rounded(row.half_width_s, 4),
@@ -181,6 +168,12 @@ def pick_rows(
             }
         )
     return table
+
+
+def _time(window: Window, sample: float) -> str:
+    if math.isnan(sample):
+        return ""
+    return str(UTCDateTime(ns=window.start.ns + round(1e9 * sample / window.rate_hz)))
 
 
 def _sp_seconds(window: Window) -> dict[tuple[str, int], float]:

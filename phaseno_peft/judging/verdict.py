@@ -96,7 +96,7 @@ class Verdict:
         return f"{self.word[0].upper()}{self.word[1:]}: {self.reason}"
 
 
-def verdict(evidence: Evidence) -> Verdict:
+def decide(evidence: Evidence) -> Verdict:
     """Return the verdict by the rules of this module."""
     care = tuple(cautions(evidence))
     rules: tuple[tuple[Word, Iterator[str]], ...] = (
@@ -168,9 +168,7 @@ def cautions(e: Evidence) -> Iterator[str]:
             "record before you trust the rate."
         )
     elif e.false_per_hour.value > e.frozen_false_per_hour:
-        yield (
-            f"false picks on noise rise from {e.frozen_false_per_hour:.1f} to {e.false_per_hour.value:.1f} an hour."
-        )
+        yield (f"false picks on noise rise from {e.frozen_false_per_hour:.1f} to {e.false_per_hour.value:.1f} an hour.")
     forgotten = {phase: loss for phase, loss in (e.forgetting or {}).items() if loss > LARGEST_FORGETTING}
     if forgotten:
         losses = " and ".join(f"{phase} by {loss:.2f}" for phase, loss in forgotten.items())

@@ -40,6 +40,8 @@ class Picture:
     caption: str
     is_wide: bool = False
     """Takes the whole width, and scrolls on a narrow screen instead of shrinking out of sight."""
+    least_rem: float = 0.0
+    """Narrower than this (in heights of the page's letters) it scrolls instead of shrinking."""
 
 
 @dataclass(frozen=True)

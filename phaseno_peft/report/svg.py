@@ -46,7 +46,7 @@ def figure_svg(figure: Figure, name: str) -> str:
 
 
 def inline_svg(figure: Figure | str, name: str, description: str) -> str:
-    """The figure, or its `figure_svg`, as an SVG element: no fixed size, no fonts of its own, ids that begin with `name`.
+    """The figure, or its `figure_svg`, as an SVG element without size and fonts, its ids beginning with `name`.
 
     `description` is what someone who cannot see the figure is told.
     """

@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from phaseno_peft.campaign.windows import Window
 from phaseno_peft.contract import PHASES
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.evaluation.metrics import (
@@ -19,8 +20,10 @@ from phaseno_peft.evaluation.metrics import (
     calibrate_uncertainty,
     choose_thresholds,
     cross_entropy,
+    event_groups,
     pick_window,
     score,
+    threshold_counts,
 )
 from phaseno_peft.evaluation.scores import Scores, f1_gain
 from phaseno_peft.training.loop import masked_loss
@@ -359,3 +362,47 @@ def test_cross_entropy_by_hand_and_as_training_computes_it() -> None:
     assert cross_entropy([w, window(known=False)], [p, p], 5.0) == pytest.approx(expected, abs=1e-6)
     logits, target, mask = torch.from_numpy(p).logit(), torch.from_numpy(w.targets), torch.from_numpy(known)
     assert float(masked_loss(logits, target, mask, 5.0)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_windows_that_share_an_event_are_one_group_also_by_way_of_a_third() -> None:
+    def of(*events: str) -> Window:
+        w = window({(0, "P"): [100 + 100 * k for k in range(len(events))]})
+        return dataclasses.replace(
+            w, labels=tuple(dataclasses.replace(x, event_id=e) for x, e in zip(w.labels, events, strict=True))
+        )
+
+    windows = [of("a"), window(is_noise=True), of("b"), of("c"), of("b", "a"), window(is_noise=True), of("c")]
+    assert event_groups(windows) == (0, 1, 0, 2, 0, 3, 2)
+    assert event_groups([]) == ()
+
+
+def test_the_bootstrap_draws_windows_of_one_event_together() -> None:
+    windows = [window({(0, "P"): [300]}, event_id="a"), window({(0, "P"): [300]}, event_id="a")]
+    found = [probability({(0, "P"): [300]}), probability()]
+    together = score(windows, found, THRESHOLDS)
+    assert together.phase("P").f1_95 == (pytest.approx(2 / 3), pytest.approx(2 / 3))  # one event: nothing else to draw
+    apart = dataclasses.replace(together, window_groups=())
+    assert apart.phase("P").f1_95 == (0.0, 1.0)
+    assert Scores.from_json(together.to_json()) == together
+    older = together.to_json()
+    del older["window_groups"]
+    assert Scores.from_json(older) == apart
+
+
+def test_counts_over_thresholds_are_those_of_scoring_at_each() -> None:
+    rng = np.random.default_rng(1)
+    windows, found = [], []
+    for k in range(6):
+        at = {(0, "P"): [200.0, 600.0], (1, "S"): [400.0]}
+        windows.append(window(at if k else None, is_noise=k == 0))
+        curves = [probability({key: xs}, height=float(rng.uniform(0.1, 0.9))) for key, xs in at.items()]
+        found.append(np.maximum.reduce([*curves, probability({(1, "P"): [700]}, height=float(rng.uniform(0.1, 0.9)))]))
+    thresholds = (0.2, 0.5, 0.8)
+    of_threshold = threshold_counts(windows, found, thresholds)
+    for k, threshold in enumerate(thresholds):
+        scores = score(windows, found, dict.fromkeys("PS", threshold))
+        for channel, phase in enumerate("PS"):
+            tp, judged, labels = of_threshold[channel, :, :, k].sum(axis=0)
+            told = scores.phase(phase)
+            assert (tp, judged - tp, labels - tp) == (told.tp, told.fp, told.fn)
+    assert of_threshold[0, :, 1, 0].sum() > of_threshold[0, :, 1, 2].sum()

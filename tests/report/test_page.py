@@ -8,7 +8,20 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from phaseno_peft.campaign.findings import Finding
-from phaseno_peft.report import INK, P_INK, Page, Picture, Section, Table, Tile, inline_svg, render_page, write_page
+from phaseno_peft.report import (
+    INK,
+    P_INK,
+    Leaf,
+    Link,
+    Page,
+    Picture,
+    Section,
+    Table,
+    Tile,
+    inline_svg,
+    render_page,
+    write_page,
+)
 from phaseno_peft.report.page import OPEN_FINDINGS
 
 
@@ -74,3 +87,20 @@ def test_a_page_is_written_whole_with_its_figures(tmp_path: Path) -> None:
     assert '<figure class="wide">' in html
     assert '<a href="#noise">Noise</a>' in html
     assert not re.search(r"https?://|<link|<script|@import", html)
+
+
+def test_leaves_lead_to_the_one_before_and_the_next_and_tables_lead_to_leaves() -> None:
+    leaves = [Leaf(f"leaf-{k}", f"T{k}", "<svg></svg>", is_printed=k == 1) for k in range(3)]
+    table = Table(("see", "what"), [(Link("a<b", "leaf-2"), "false")], is_long=True)
+    html = render_page(
+        page(lead="On what.", remarks=["Mind."], sections=[Section("Records", leaves=leaves, tables=[table])])
+    )
+    assert '<a href="#leaf-2">a&lt;b</a>' in html
+    first, middle, last = html.split('<article class="leaf')[1:]
+    assert 'href="#leaf-1">next' in first
+    assert "before" not in first.split("</nav>")[0]
+    assert 'href="#leaf-0">← before' in middle
+    assert 'href="#leaf-2">next' in middle
+    assert middle.startswith(" printed")
+    assert "next" not in last.split("</nav>")[0]
+    assert html.index("On what.") < html.index("Fine.") < html.index("<li>Mind.</li>")

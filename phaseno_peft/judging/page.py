@@ -1,0 +1,231 @@
+"""The report of an evaluation: one page, and beside it every table as CSV and JSON and every figure as PNG and SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from phaseno_peft.errors import PhasenoPeftError
+from phaseno_peft.evaluation.report import COLUMNS, comparison_rows
+from phaseno_peft.files import write_file, write_folder
+from phaseno_peft.judging.evidence import ADAPTER, FROZEN, Judged
+from phaseno_peft.judging.judged_picks import JudgedPick, pick_rows
+from phaseno_peft.judging.records import Record, choose_records, lanes, standing_out
+from phaseno_peft.judging.tables import all_picks, contract_rows, score_rows, verdict_row, window_rows, write_table
+from phaseno_peft.report import Leaf, Link, Page, Picture, Section, Table, Tile, figure_svg, inline_svg, write_page
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PAGE, TABLES, FIGURES = "index.html", "tables", "figures"
+LEAST_REM = 34.0
+"""Width below which the letters of a figure of two panels become too small to read."""
+WHOSE = {"analyst": "an analyst", "automatic": "a program", "simulated": "a simulation", "unknown": "unknown origin"}
+KEY = (
+    "Each station has two lanes: the vertical with P (blue) above the stronger horizontal with S (orange), each trace "
+    "scaled to itself. Long line: the catalogue's pick. Filled triangle below: the adapter's pick; with a cross: a "
+    "false pick. Ring at the top of a line: the adapter missed it. Open triangle below: a pick where the catalogue's "
+    "silence means nothing, not judged. Open triangle above, grey: the frozen network's pick. Curves: probabilities of "
+    "the adapter (coloured) and of the frozen network (grey, dashed)."
+)
+GLOSSARY = (
+    ("within 0.5 s", "A pick counts as right if it lies so near a label, in the network's time; one pick a label."),
+    ("F1", "Harmonic mean of precision (right picks among judged picks) and recall (labels that were picked)."),
+    ("95 %", "Interval by bootstrap over events: events are drawn again with replacement, 1,000 times; windows that "
+     "share an event are drawn together, noise windows one by one. Differences are drawn on the same events."),
+    ("residual", "Pick minus label of right picks. MAD: median absolute deviation times 1.4826."),
+    ("not judged", "Catalogues are incomplete: a pick where nobody looked is neither right nor wrong."),
+    ("SNR", "Rms in the 0.5 s after the arrival over that in the 2 s before it, above 1 Hz of the network's time."),
+)  # fmt: skip
+
+
+def report_folder(folder: str | Path, *, overwrite: bool) -> Path:
+    """Where a report goes. Raises `PhasenoPeftError` where something else, or an older report, stands already."""
+    target = Path(folder)
+    if target.exists() and not target.is_dir():
+        raise PhasenoPeftError(f"{target}: is no folder. Give a folder for the report.")
+    if target.is_dir() and any(target.iterdir()):
+        if not overwrite:
+            raise PhasenoPeftError(f"{target}: exists already. Choose another folder, or replace it with --overwrite.")
+        if not (target / PAGE).is_file() or not (target / TABLES).is_dir():
+            raise PhasenoPeftError(f"{target}: holds no report, so it is not replaced. Choose another folder.")
+    return target
+
+
+def write_report(judged: Judged, folder: str | Path, *, overwrite: bool = False) -> Path:
+    """Write the report, whole or not at all, and return the path of its page."""
+    target = report_folder(folder, overwrite=overwrite)
+    with write_folder(target, "writing the report", overwrite=overwrite) as part:
+        (part / TABLES).mkdir()
+        (part / FIGURES).mkdir()
+        rows = {model: judged.picks_of(model) for model in judged.judgement.scores}
+        _write_tables(judged, rows, part / TABLES)
+        write_page(_page(judged, rows, part / FIGURES), part / PAGE)
+    return target / PAGE
+
+
+def _write_tables(judged: Judged, rows: Mapping[str, Sequence[JudgedPick]], folder: Path) -> None:
+    write_table(folder, "verdict", [verdict_row(judged)])
+    write_table(folder, "scores", score_rows(judged.judgement.scores))
+    write_table(folder, "picks", all_picks(judged, rows))
+    write_table(folder, "windows", window_rows(judged))
+    write_table(folder, "contract", contract_rows(judged))
+
+
+def _page(judged: Judged, rows: Mapping[str, Sequence[JudgedPick]], figures: Path) -> Page:
+    evidence, decided = judged.evidence, judged.verdict
+    records = choose_records(judged, rows[ADAPTER])
+    rate = evidence.false_per_hour
+    wrong = [row for row in rows[ADAPTER] if row.outcome in ("false", "missed")]
+    tiles = [
+        Tile(
+            f"{evidence.gain.value:+.2f}",
+            f"F1 against frozen, 95 % {evidence.gain.low:+.2f} to {evidence.gain.high:+.2f}",
+        ),
+        Tile(str(evidence.n_events), "test events"),
+        Tile(" / ".join(str(n) for n in evidence.n_labels.values()), "P / S labels"),
+        Tile(
+            " / ".join(str(sum(row.outcome == kind for row in wrong)) for kind in ("missed", "false")), "missed / false"
+        ),
+        Tile(
+            f"{rate.value:.1f}" if evidence.noise_hours else "–",
+            f"false picks an hour of noise, 95 % {rate.low:.1f} to {rate.high:.1f}; frozen "
+            f"{evidence.frozen_false_per_hour:.1f}"
+            if evidence.noise_hours
+            else "false picks an hour of noise: no noise was judged",
+        ),
+    ]
+    return Page(
+        title=f"Evaluation of {judged.adapter}",
+        lead=lead(judged),
+        verdict=str(decided),
+        severity=decided.severity,
+        remarks=[f"{text[0].upper()}{text[1:]}" for text in decided.cautions],
+        tiles=tiles,
+        sections=[s for s in _sections(judged, rows, records, figures) if s.pictures or s.tables or s.leaves],
+        footer=f"phaseno-peft {version('phaseno-peft')}. The page is whole in itself: it loads and sends nothing. "
+        "It and the files beside it name stations, places and times of the campaign and show its records; mind whom "
+        "you give them to.",
+        glossary=GLOSSARY,
+    )
+
+
+def lead(judged: Judged) -> str:
+    """What was judged, on what, against whom."""
+    scores, evidence = judged.judgement.scores[ADAPTER], judged.evidence
+    others = ", ".join(name for name in judged.judgement.scores if name not in (ADAPTER, FROZEN))
+    return (
+        f"Adapter {judged.adapter} on {judged.judgement.events}: {scores.n_windows} windows, "
+        f"{scores.n_noise_windows} of them noise ({60 * evidence.noise_hours:.1f} minutes), with "
+        f"{scores.n_labels('P')} P and {scores.n_labels('S')} S picks of {WHOSE[evidence.label_source]}. "
+        "Compared with the frozen network"
+        f"{f' and {others}' if others else ''}."
+    )
+
+
+def _sections(
+    judged: Judged, rows: Mapping[str, Sequence[JudgedPick]], records: Sequence[Record], figures: Path
+) -> Iterator[Section]:
+    from phaseno_peft.figures.scores import bars, residuals
+
+    scores = judged.judgement.scores
+    pair = scores[FROZEN], scores[ADAPTER]
+    yield Section(
+        "Scores",
+        (),
+        [_picture(bars(*pair), figures, "scores", "Precision, recall and F1 of the frozen network and the adapter. "
+                  "Bars of error: 95 % of F1.")],
+        [_score_table(judged)],
+    )  # fmt: skip
+    text = "Residuals within 0.5 s: pick minus label of right picks, so that negative is early."
+    yield Section("Residuals", (), [_picture(residuals(*pair), figures, "residuals", text)])
+    yield _record_section(judged, rows, records, figures)
+    yield _wrong_picks(judged, rows[ADAPTER], records)
+    table = Table(("field", "value"), [(r["field"], r["value"]) for r in contract_rows(judged)], "", ())
+    text = "What the adapter agrees on with data and backbone, as its folder has it."
+    yield Section("Contract", [text], (), [table])
+
+
+def _score_table(judged: Judged) -> Table:
+    cells = comparison_rows(judged.judgement.scores)
+    gains = [
+        f"{row['adapter_minus_it']:+.3f} [{row['adapter_minus_it_low']:+.3f}, {row['adapter_minus_it_high']:+.3f}]"
+        if row["adapter_minus_it"] is not None
+        else ""
+        for row in score_rows(judged.judgement.scores)
+    ]
+    names = ("phase", "within", "model", *COLUMNS)
+    columns = (*names[:6], "adapter minus it [95 %]", *names[6:])
+    rows = [[*(r[n] for n in names[:6]), g, *(r[n] for n in names[6:])] for r, g in zip(cells, gains, strict=True)]
+    return Table(columns, rows, "Scores of all models on the same windows.", range(3, len(columns)))
+
+
+def _record_section(
+    judged: Judged, rows: Mapping[str, Sequence[JudgedPick]], records: Sequence[Record], figures: Path
+) -> Section:
+    from phaseno_peft.figures.lanes import draw_lanes
+
+    by_window: dict[str, dict[int, list[JudgedPick]]] = {ADAPTER: {}, FROZEN: {}}
+    for model, of_window in by_window.items():
+        for row in rows[model]:
+            of_window.setdefault(row.window, []).append(row)
+    shown = standing_out(judged, records)
+    leaves = []
+    for record in records:
+        here = [by_window[model].get(record.window, []) for model in (ADAPTER, FROZEN)]
+        drawing = draw_lanes(lanes(judged, record, *here))
+        description = f"Record section, {record.title}"
+        if record.is_whole:
+            drawing.png(figures / f"{record.anchor}.png")
+            write_file(figures / f"{record.anchor}.svg", drawing.svg(description, is_file=True))
+        title = next((f"the {name}, {record.title}" for name, r in shown.items() if r is record), record.title)
+        caption = "" if record.is_whole else "Only stations with a missed or false pick are drawn."
+        leaves.append(
+            Leaf(record.anchor, title, drawing.svg(description), caption, is_printed=record in shown.values())
+        )
+    links = [Link(name, record.anchor) for name, record in shown.items()]
+    noise = [r for r in records if judged.judgement.predictions[ADAPTER].windows[r.window].is_noise]
+    links += [Link("false picks in noise", noise[0].anchor)] if noise else []
+    return Section("Records", [KEY], links=links, leaves=leaves)
+
+
+def _wrong_picks(judged: Judged, rows: Sequence[JudgedPick], records: Sequence[Record]) -> Section:
+    record_of = {record.window: record for record in records}
+    wrong = [row for row in rows if row.outcome in ("false", "missed") and row.window in record_of]
+    place = {record.window: n for n, record in enumerate(records)}
+    wrong.sort(key=lambda row: (place[row.window], row.station, row.sample))
+    windows = judged.judgement.predictions[ADAPTER].windows
+    cells = []
+    for row, told in zip(wrong, pick_rows(ADAPTER, wrong, windows), strict=True):
+        cells.append(
+            (
+                Link(f"record {place[row.window] + 1}", record_of[row.window].anchor),
+                row.outcome,
+                row.phase,
+                told["station"].rstrip("."),
+                (told["label_time"] or told["pick_time"])[:-5].replace("T", " "),
+                "" if told["probability"] is None else f"{told['probability']:.2f}",
+                "" if told["snr_db"] is None else f"{told['snr_db']:.0f}",
+                "" if told["distance_km"] is None else f"{told['distance_km']:.1f}",
+                "noise" if windows[row.window].is_noise else "",
+            )
+        )
+    columns = ("see", "what", "phase", "station", "time (UTC)", "probability", "SNR (dB)", "km", "window")
+    caption = (
+        "Every missed and false pick of the adapter, the worst event first. `tables/picks.csv` has those of all models "
+        "with all that is known of them."
+    )
+    table = Table(columns, cells, caption.replace("`", ""), (5, 6, 7), is_long=True)
+    return Section("Missed and false picks", (), (), [table] if cells else [])
+
+
+def _picture(figure: Figure, folder: Path, name: str, caption: str) -> Picture:
+    """The figure for the page, and its files NAME.png and NAME.svg."""
+    from phaseno_peft.figures.style import save
+
+    svg = figure_svg(figure, name)
+    write_file(folder / f"{name}.svg", svg)
+    save(figure, folder / f"{name}.png")
+    return Picture(inline_svg(svg, name, caption), caption, least_rem=LEAST_REM)

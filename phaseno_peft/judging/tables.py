@@ -1,0 +1,118 @@
+"""The tables behind a page, as plain rows: scores, picks, windows, contract, verdict; written as CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from phaseno_peft.contract import PHASES
+from phaseno_peft.evaluation import Scores, f1_gain
+from phaseno_peft.files import write_file
+from phaseno_peft.judging.evidence import ADAPTER, Judged, noise_hours
+from phaseno_peft.judging.judged_picks import JudgedPick, pick_rows
+
+Row = Mapping[str, Any]
+
+
+def write_table(folder: Path, name: str, rows: Sequence[Row]) -> None:
+    """Write NAME.csv and NAME.json. The columns are those of the first row; None is an empty cell and null."""
+    text = io.StringIO()
+    columns = list(rows[0]) if rows else ["none"]
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows([{k: "" if v is None else v for k, v in row.items()} for row in rows])
+    write_file(folder / f"{name}.csv", text.getvalue())
+    write_file(folder / f"{name}.json", json.dumps([dict(row) for row in rows], indent=1, allow_nan=False) + "\n")
+
+
+def score_rows(scores: Mapping[str, Scores]) -> list[dict[str, Any]]:
+    """Return scores as numbers: a row per phase, tolerance and model, with the paired gain of the adapter over it."""
+    rows = []
+    for phase in PHASES:
+        for tolerance_s in scores[ADAPTER].tolerances_s:
+            for model, found in scores.items():
+                own = found.phase(phase, tolerance_s)
+                gain = f1_gain(found, scores[ADAPTER], phase, tolerance_s) if model != ADAPTER else (None,) * 3
+                rows.append(
+                    {
+                        "phase": phase,
+                        "tolerance_s": tolerance_s,
+                        "model": model,
+                        "threshold": own.threshold,
+                        "precision": _finite(own.precision),
+                        "recall": _finite(own.recall),
+                        "f1": own.f1,
+                        "f1_low": own.f1_95[0],
+                        "f1_high": own.f1_95[1],
+                        "adapter_minus_it": gain[0],
+                        "adapter_minus_it_low": gain[1],
+                        "adapter_minus_it_high": gain[2],
+                        "residual_median_s": _finite(own.residual_median_s),
+                        "residual_mad_s": _finite(own.residual_mad_s),
+                        "tp": own.tp,
+                        "fp": own.fp,
+                        "fn": own.fn,
+                        "labels": own.n_labels,
+                    }
+                )
+    return rows
+
+
+def window_rows(judged: Judged) -> list[dict[str, Any]]:
+    """Return what was judged, a row per window."""
+    windows = judged.judgement.predictions[ADAPTER].windows
+    return [
+        {
+            "window": window.name,
+            "start": str(window.start),
+            "seconds": window.waveforms.shape[-1] / window.rate_hz,
+            "is_noise": window.is_noise,
+            "hours_of_noise": round(float(hours), 6),
+            "stations": len(window.station_ids),
+            "p_labels": sum(x.phase == 0 for x in window.labels),
+            "s_labels": sum(x.phase == 1 for x in window.labels),
+            "events": " ".join(sorted({x.event_id for x in window.labels})),
+        }
+        for window, hours in zip(windows, noise_hours(windows), strict=True)
+    ]
+
+
+def contract_rows(judged: Judged) -> list[dict[str, Any]]:
+    """Return the adapter's contract, a row per field; the names of fields within fields are joined by dots."""
+    return [{"field": name, "value": value} for name, value in _flat(dataclasses.asdict(judged.contract))]
+
+
+def verdict_row(judged: Judged) -> dict[str, Any]:
+    """Return the verdict with the evidence it rests on."""
+    return {
+        "verdict": judged.verdict.word,
+        "reason": judged.verdict.reason,
+        "also": list(judged.verdict.cautions),
+        "evidence": dataclasses.asdict(judged.evidence),
+    }
+
+
+def all_picks(judged: Judged, rows: Mapping[str, Sequence[JudgedPick]]) -> list[dict[str, Any]]:
+    """Return labels and picks of all models, see `pick_rows`."""
+    predictions = judged.judgement.predictions
+    return [row for model, own in rows.items() for row in pick_rows(model, own, predictions[model].windows)]
+
+
+def _flat(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for name, inner in value.items():
+        if isinstance(inner, Mapping):
+            yield from _flat(inner, f"{before}{name}.")
+        elif isinstance(inner, list | tuple):
+            yield f"{before}{name}", ", ".join(map(str, inner))
+        else:
+            yield f"{before}{name}", inner
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

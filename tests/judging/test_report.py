@@ -1,0 +1,140 @@
+"""The report of an evaluation: whole in itself, honest, every wrong pick two clicks away, its tables beside it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+from obspy import read_events
+
+from phaseno_peft import evaluate
+from phaseno_peft.errors import CampaignError, PhasenoPeftError
+from phaseno_peft.evaluation import Evaluation
+
+
+@pytest.fixture(scope="module")
+def judged(
+    tmp_path_factory: pytest.TempPathFactory, adapter_home: Path, campaign_folder: Path
+) -> tuple[Path, Evaluation]:
+    folder = tmp_path_factory.mktemp("judged") / "report"
+    return folder, of(adapter_home / "adapters" / "tiny-ohio", campaign_folder, folder)
+
+
+def of(adapter: Path, campaign: Path, report: Path | None, **options: object) -> Evaluation:
+    files = campaign / "waveforms", campaign / "stations.xml", campaign / "picks.xml"
+    backbone = json.loads((adapter / "adapter_config.json").read_text())["base_model_name_or_path"]
+    assert backbone == "small-backbone"
+    return evaluate(adapter, *files, backbone=BACKBONE[0], report=report, **options)  # type: ignore[arg-type]  # by name
+
+
+BACKBONE: list[Path] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _backbone(small_backbone: Path) -> None:
+    BACKBONE[:] = [small_backbone]
+
+
+def rows_of(folder: Path, name: str) -> list[dict[str, str]]:
+    with (folder / "tables" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_first_lines_say_what_was_judged_and_what_to_do(judged: tuple[Path, Evaluation]) -> None:
+    folder, made = judged
+    html = (folder / "index.html").read_text(encoding="utf-8")
+    words = re.sub(r"<[^>]+>", "", html.split("</head>")[1])
+    assert made.about["report"] == str(folder / "index.html")
+    assert re.search(
+        r"Adapter tiny-ohio on \d+ held-out test events of the adapter&#39;s own campaign: \d+ windows, \d+ of them "
+        r"noise \([\d.]+ minutes\), with \d+ P and \d+ S picks of a simulation\.",
+        words,
+    )
+    assert made.about["verdict"]["verdict"] == "not enough evidence"
+    assert "Not enough evidence: the labels are simulated" in words
+    assert words.index("held-out test events") < words.index("Not enough evidence") < words.index("Scores")
+
+
+def test_the_page_needs_and_runs_nothing(judged: tuple[Path, Evaluation]) -> None:
+    html = (judged[0] / "index.html").read_text(encoding="utf-8")
+    assert not re.search(r"https?://|<link|<script|@import|<img", html)
+    anchors = re.findall(r'\bid="([^"]+)"', html)
+    assert len(anchors) == len(set(anchors))
+    assert set(re.findall(r'href="#([^"]+)"', html)) <= set(anchors)
+
+
+def test_every_missed_and_false_pick_leads_to_its_record(judged: tuple[Path, Evaluation]) -> None:
+    folder, made = judged
+    html = (folder / "index.html").read_text(encoding="utf-8")
+    counts = Counter(row["outcome"] for row in rows_of(folder, "picks") if row["model"] == "adapter")
+    own = [made.scores["adapter"].phase(phase) for phase in ("P", "S")]
+    assert counts["missed"] == sum(score.fn for score in own) > 0
+    assert counts["false"] == sum(score.fp for score in own)
+    listed = html[html.index('id="missed-and-false-picks"') :]
+    links = re.findall(r'<td><a href="#(record-\d+)">', listed)
+    assert len(links) == counts["missed"] + counts["false"]
+    leaves = re.findall(r'<article class="leaf[^"]*" id="(record-\d+)">', html)
+    assert set(links) <= set(leaves)
+    for name in ("worst event", "best event"):
+        assert re.search(rf'<a href="#record-\d+">{name}</a>', html)
+    assert 1 <= html.count('class="leaf printed"') <= 3
+
+
+def test_tables_lie_beside_the_page_as_csv_and_json_and_say_the_same(judged: tuple[Path, Evaluation]) -> None:
+    folder, made = judged
+    for name in ("scores", "picks", "windows", "contract", "verdict"):
+        as_json = json.loads((folder / "tables" / f"{name}.json").read_text())
+        as_csv = rows_of(folder, name)
+        assert len(as_csv) == len(as_json) > 0
+        assert list(as_csv[0]) == list(as_json[0])
+    first = rows_of(folder, "scores")[0]
+    frozen = made.scores["frozen"].phase("P", 0.5)
+    assert (first["model"], float(first["f1"]), int(first["fn"])) == ("frozen", frozen.f1, frozen.fn)
+    assert float(first["adapter_minus_it"]) == pytest.approx(made.scores["adapter"].phase("P", 0.5).f1 - frozen.f1)
+    assert len(rows_of(folder, "windows")) == made.scores["adapter"].n_windows
+    assert {"field": "provenance.label_source", "value": "simulated"} in rows_of(folder, "contract")
+
+
+def test_figures_lie_beside_the_page_as_png_and_svg(judged: tuple[Path, Evaluation]) -> None:
+    figures = judged[0] / "figures"
+    names = {path.stem for path in figures.glob("*.svg")}
+    assert names == {path.stem for path in figures.glob("*.png")} >= {"scores", "residuals", "record-1"}
+    for name in ("scores", "residuals", "record-1"):
+        pixels = matplotlib.image.imread(figures / f"{name}.png")[..., :3].min(axis=-1)
+        assert np.count_nonzero(pixels < 0.9) > 500
+        assert "<svg" in (figures / f"{name}.svg").read_text()
+        assert "var(--" not in (figures / f"{name}.svg").read_text()
+
+
+def test_a_report_is_replaced_when_asked_and_nothing_else_ever_is(
+    judged: tuple[Path, Evaluation], adapter_home: Path, campaign_folder: Path, tmp_path: Path
+) -> None:
+    adapter = adapter_home / "adapters" / "tiny-ohio"
+    with pytest.raises(PhasenoPeftError, match="exists already"):
+        of(adapter, campaign_folder, judged[0])
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("years of work")
+    with pytest.raises(PhasenoPeftError, match="holds no report"):
+        of(adapter, campaign_folder, mine, overwrite=True)
+    with pytest.raises(PhasenoPeftError, match="is no folder"):
+        of(adapter, campaign_folder, mine / "thesis.tex", overwrite=True)
+    assert (mine / "thesis.tex").read_text() == "years of work"
+
+
+def test_picks_that_are_all_unusable_are_refused(adapter_home: Path, campaign_folder: Path, tmp_path: Path) -> None:
+    catalogue = read_events(str(campaign_folder / "picks.xml"))
+    for event in catalogue:
+        for pick in event.picks:
+            pick.evaluation_status = "rejected"
+    catalogue.write(str(tmp_path / "picks.xml"), format="QUAKEML")
+    for name in ("waveforms", "stations.xml"):
+        (tmp_path / name).symlink_to(campaign_folder / name)
+    with pytest.raises(CampaignError, match="none of its usable picks"):
+        of(adapter_home / "adapters" / "tiny-ohio", tmp_path, None)
