@@ -195,7 +195,7 @@ class Scores:
         """
         tally = self._tally(phase)
         hits = self._hits(tally, tolerance_s)
-        tp, fp, fn = (int(part.sum()) for part in self._window_counts(tally, hits))
+        tp, fp, fn = (int(part.sum()) for part in self._counts(tally, hits))
         return PhaseScore(
             phase=phase,
             tolerance_s=tolerance_s,
@@ -218,6 +218,11 @@ class Scores:
     def f1_curve(self, phase: str, tolerances_s: Sequence[float]) -> NDArray[np.float64]:
         """Return F1 [tolerance] from the stored residuals, without matching again."""
         return np.array([self._f1_at(phase, tolerance_s) for tolerance_s in tolerances_s])
+
+    def window_counts(self, phase: str, tolerance_s: float) -> NDArray[np.int64]:
+        """Return [3 (true positives, false positives, false negatives), window] at a tolerance."""
+        tally = self._tally(phase)
+        return self._counts(tally, self._hits(tally, tolerance_s))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON types: all raw facts, and under ``summary`` the numbers at the reported tolerances."""
@@ -295,15 +300,14 @@ class Scores:
         residuals = np.array(tally.match_residual_s, dtype=np.float64)
         return np.abs(residuals) <= tolerance_s + ROUNDING_S
 
-    def _window_counts(self, tally: PhaseTally, hits: NDArray[np.bool_]) -> NDArray[np.int64]:
+    def _counts(self, tally: PhaseTally, hits: NDArray[np.bool_]) -> NDArray[np.int64]:
         """[3 (tp, fp, fn), window]."""
         windows = np.array(tally.match_window, dtype=np.int64)[hits]
         tp = np.bincount(windows, minlength=self.n_windows)
         return np.stack([tp, np.array(tally.judged_picks) - tp, np.array(tally.labels) - tp]).astype(np.int64)
 
     def _f1_at(self, phase: str, tolerance_s: float) -> float:
-        tally = self._tally(phase)
-        return float(_f1(*self._window_counts(tally, self._hits(tally, tolerance_s)).sum(axis=1)))
+        return float(_f1(*self.window_counts(phase, tolerance_s).sum(axis=1)))
 
     def drawn(self, counts: NDArray[Any]) -> NDArray[np.float64]:
         """Return counts [draw, ...] of groups of windows drawn with replacement, from counts [window, ...].
@@ -323,9 +327,7 @@ class Scores:
 
     def _f1_draws(self, phase: str, tolerance_s: float) -> NDArray[np.float64]:
         """[draw] F1 of windows drawn with replacement."""
-        tally = self._tally(phase)
-        counts = self._window_counts(tally, self._hits(tally, tolerance_s))
-        return _f1(*self.drawn(counts.T).T)
+        return _f1(*self.drawn(self.window_counts(phase, tolerance_s).T).T)
 
 
 def f1_gain(before: Scores, after: Scores, phase: str, tolerance_s: float = 0.5) -> tuple[float, float, float]:

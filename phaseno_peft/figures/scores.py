@@ -211,7 +211,7 @@ def f1_against_tolerance(
         figure = new_figure(8.2, 3.4)
         panels = figure.subplots(1, len(PHASES), sharex=True, sharey=True, squeeze=False)[0]
         for axes, phase in zip(panels, PHASES, strict=True):
-            for (name, found), colour in zip(scores.items(), _model_colours(scores), strict=True):
+            for (name, found), colour in zip(scores.items(), model_colours(scores), strict=True):
                 axes.plot(grid, found.f1_curve(phase, grid.tolist()), color=colour, linewidth=1.8, label=name)
             axes.set_title(phase, loc="center", color=PHASE_COLOURS[phase], fontweight="bold")
             axes.set_xlabel("tolerance (s, network time)")
@@ -223,7 +223,7 @@ def f1_against_tolerance(
         return save(figure, path)
 
 
-def _model_colours(names: Iterable[str]) -> list[str]:
+def model_colours(names: Iterable[str]) -> list[str]:
     """Grey for "frozen", green for "adapter", the others in turn: the same model has one colour in all figures."""
     others = itertools.cycle(OTHER_COLOURS)
     fixed = {"frozen": FROZEN_COLOUR, "adapter": ADAPTER_COLOUR}

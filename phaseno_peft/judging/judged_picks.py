@@ -44,6 +44,8 @@ class JudgedPick:
     """Epicentral, where the catalogue has the epicentre."""
     sp_s: float
     """S minus P label of the event at this station, real seconds."""
+    n_stations: int
+    """Living stations of the window."""
 
     @property
     def sample(self) -> float:
@@ -104,6 +106,7 @@ def judged_picks(
                     snr_db(window, curve.station, curve.phase, picked if label is None else at),
                     distances_km.get((event_id, station_id), math.nan),
                     sp_s[curve.window].get((event_id, curve.station), math.nan),
+                    len(window.station_ids),
                 )
             )
         rows += sorted(made, key=lambda row: row.sample)
@@ -161,7 +164,7 @@ def pick_rows(model: str, rows: Sequence[JudgedPick], windows: Sequence[Window])
                 "distance_km": _rounded(row.distance_km, 3),
                 "s_minus_p_s": _rounded(row.sp_s, 3),
                 "second_of_window": _rounded(row.sample / window.rate_hz, 3),
-                "stations": len(window.station_ids),
+                "stations": row.n_stations,
                 "event": row.event_id,
                 "window": window.name,
                 "is_noise_window": window.is_noise,

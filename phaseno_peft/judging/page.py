@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.evaluation.report import COLUMNS, comparison_rows
 from phaseno_peft.files import write_file, write_folder
+from phaseno_peft.judging.curves import QUANTITIES, AllCurves, all_curves
 from phaseno_peft.judging.evidence import ADAPTER, FROZEN, Judged
 from phaseno_peft.judging.judged_picks import JudgedPick, pick_rows
 from phaseno_peft.judging.records import Record, choose_records, lanes, standing_out
@@ -61,20 +62,24 @@ def write_report(judged: Judged, folder: str | Path, *, overwrite: bool = False)
         (part / TABLES).mkdir()
         (part / FIGURES).mkdir()
         rows = {model: judged.picks_of(model) for model in judged.judgement.scores}
-        _write_tables(judged, rows, part / TABLES)
-        write_page(_page(judged, rows, part / FIGURES), part / PAGE)
+        curves = all_curves(judged.judgement, rows)
+        _write_tables(judged, rows, curves, part / TABLES)
+        write_page(_page(judged, rows, curves, part / FIGURES), part / PAGE)
     return target / PAGE
 
 
-def _write_tables(judged: Judged, rows: Mapping[str, Sequence[JudgedPick]], folder: Path) -> None:
+def _write_tables(judged: Judged, rows: Mapping[str, Sequence[JudgedPick]], curves: AllCurves, folder: Path) -> None:
     write_table(folder, "verdict", [verdict_row(judged)])
     write_table(folder, "scores", score_rows(judged.judgement.scores))
     write_table(folder, "picks", all_picks(judged, rows))
     write_table(folder, "windows", window_rows(judged))
     write_table(folder, "contract", contract_rows(judged))
+    write_table(folder, "average_precision", [average.row() for average in curves.averages])
+    for name, (x_name, y_name, lines) in curves.named().items():
+        write_table(folder, name, [row for line in lines for row in line.rows(x_name, y_name)])
 
 
-def _page(judged: Judged, rows: Mapping[str, Sequence[JudgedPick]], figures: Path) -> Page:
+def _page(judged: Judged, rows: Mapping[str, Sequence[JudgedPick]], curves: AllCurves, figures: Path) -> Page:
     evidence, decided = judged.evidence, judged.verdict
     records = choose_records(judged, rows[ADAPTER])
     rate = evidence.false_per_hour
@@ -104,7 +109,7 @@ def _page(judged: Judged, rows: Mapping[str, Sequence[JudgedPick]], figures: Pat
         severity=decided.severity,
         remarks=[f"{text[0].upper()}{text[1:]}" for text in decided.cautions],
         tiles=tiles,
-        sections=[s for s in _sections(judged, rows, records, figures) if s.pictures or s.tables or s.leaves],
+        sections=[s for s in _sections(judged, rows, curves, records, figures) if s.pictures or s.tables or s.leaves],
         footer=f"phaseno-peft {version('phaseno-peft')}. The page is whole in itself: it loads and sends nothing. "
         "It and the files beside it name stations, places and times of the campaign and show its records; mind whom "
         "you give them to.",
@@ -126,7 +131,11 @@ def lead(judged: Judged) -> str:
 
 
 def _sections(
-    judged: Judged, rows: Mapping[str, Sequence[JudgedPick]], records: Sequence[Record], figures: Path
+    judged: Judged,
+    rows: Mapping[str, Sequence[JudgedPick]],
+    curves: AllCurves,
+    records: Sequence[Record],
+    figures: Path,
 ) -> Iterator[Section]:
     from phaseno_peft.figures.scores import bars, residuals
 
@@ -141,6 +150,7 @@ def _sections(
     )  # fmt: skip
     text = "Residuals within 0.5 s: pick minus label of right picks, so that negative is early."
     yield Section("Residuals", (), [_picture(residuals(*pair), figures, "residuals", text)])
+    yield _curve_section(judged, curves, figures)
     yield _record_section(judged, rows, records, figures)
     yield _wrong_picks(judged, rows[ADAPTER], records)
     table = Table(("field", "value"), [(r["field"], r["value"]) for r in contract_rows(judged)], "", ())
@@ -160,6 +170,52 @@ def _score_table(judged: Judged) -> Table:
     columns = (*names[:6], "adapter minus it [95 %]", *names[6:])
     rows = [[*(r[n] for n in names[:6]), g, *(r[n] for n in names[6:])] for r, g in zip(cells, gains, strict=True)]
     return Table(columns, rows, "Scores of all models on the same windows.", range(3, len(columns)))
+
+
+def _curve_section(judged: Judged, curves: AllCurves, figures: Path) -> Section:
+    from phaseno_peft.figures.curves import binned_figure, line_figure, precision_recall_figure
+
+    scores = judged.judgement.scores
+    chosen = {
+        (phase, model): (found.phase(phase).recall, found.phase(phase).precision)
+        for model, found in scores.items()
+        for phase in scores[ADAPTER].thresholds
+    }
+    pictures = [
+        _picture(
+            precision_recall_figure(curves.precision_recall, chosen),
+            figures,
+            "precision_recall",
+            "Precision against recall over thresholds, within 0.5 s. Circle: the threshold in use.",
+        ),
+        _picture(
+            line_figure(curves.tolerance, "tolerance (s, network's time)", "F1"),
+            figures,
+            "f1_tolerance",
+            "F1 against the tolerance. Bands: 95 %.",
+        ),
+    ]
+    for name, lines in curves.quantities.items():
+        if lines:
+            what, _ = QUANTITIES[name]
+            text = f"F1 within 0.5 s against {what}: bins with equally many labels. Bars: 95 %."
+            pictures.append(_picture(binned_figure(lines, what, "F1"), figures, f"f1_{name}", text))
+    if curves.false_picks:
+        text = "False picks an hour of noise, whole network, against the threshold. Bands: 95 %."
+        figure = line_figure(curves.false_picks, "threshold", "false picks an hour", is_rate=True)
+        pictures.append(_picture(figure, figures, "false_picks", text))
+    cells = [
+        (
+            a.phase,
+            a.model,
+            f"{a.value:.3f} [{a.low:.3f}, {a.high:.3f}]",
+            "{:+.3f} [{:+.3f}, {:+.3f}]".format(*a.gain) if a.gain is not None else "",
+        )
+        for a in curves.averages
+    ]
+    columns = ("phase", "model", "average precision [95 %]", "adapter minus it [95 %]")
+    caption = "Average precision over thresholds from 0.05 to 0.99, within 0.5 s."
+    return Section("Curves", (), pictures, [Table(columns, cells, caption, (2, 3))])
 
 
 def _record_section(

@@ -88,7 +88,7 @@ def test_every_missed_and_false_pick_leads_to_its_record(judged: tuple[Path, Eva
 
 def test_tables_lie_beside_the_page_as_csv_and_json_and_say_the_same(judged: tuple[Path, Evaluation]) -> None:
     folder, made = judged
-    for name in ("scores", "picks", "windows", "contract", "verdict"):
+    for name in ("scores", "picks", "windows", "contract", "verdict", "average_precision", "f1_tolerance"):
         as_json = json.loads((folder / "tables" / f"{name}.json").read_text())
         as_csv = rows_of(folder, name)
         assert len(as_csv) == len(as_json) > 0
@@ -104,8 +104,12 @@ def test_tables_lie_beside_the_page_as_csv_and_json_and_say_the_same(judged: tup
 def test_figures_lie_beside_the_page_as_png_and_svg(judged: tuple[Path, Evaluation]) -> None:
     figures = judged[0] / "figures"
     names = {path.stem for path in figures.glob("*.svg")}
-    assert names == {path.stem for path in figures.glob("*.png")} >= {"scores", "residuals", "record-1"}
-    for name in ("scores", "residuals", "record-1"):
+    assert (
+        names
+        == {path.stem for path in figures.glob("*.png")}
+        >= {"scores", "residuals", "record-1", "precision_recall"}
+    )
+    for name in ("scores", "precision_recall", "record-1"):
         pixels = matplotlib.image.imread(figures / f"{name}.png")[..., :3].min(axis=-1)
         assert np.count_nonzero(pixels < 0.9) > 500
         assert "<svg" in (figures / f"{name}.svg").read_text()
