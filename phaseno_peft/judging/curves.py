@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES
 from phaseno_peft.evaluation import Predictions, Scores
-from phaseno_peft.evaluation.metrics import threshold_counts
 from phaseno_peft.evaluation.judge import Judgement
+from phaseno_peft.evaluation.metrics import threshold_counts
 from phaseno_peft.judging.evidence import ADAPTER, noise_hours
 from phaseno_peft.judging.judged_picks import JudgedPick
 
