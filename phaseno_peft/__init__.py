@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from phaseno_peft.errors import PhasenoPeftError as PhasenoPeftError
     from phaseno_peft.evaluation import suggest_adapters as suggest_adapters
     from phaseno_peft.judging import evaluate as evaluate
+    from phaseno_peft.judging import score_picks as score_picks
     from phaseno_peft.labelling import load_teacher as load_teacher
     from phaseno_peft.labelling import pseudo_label as pseudo_label
     from phaseno_peft.library import adapter_folder as adapter_folder

@@ -7,18 +7,19 @@ look like, and says nothing about accuracy on real records.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from obspy import UTCDateTime
 
-from phaseno_peft.campaign import Campaign, read_stations
+from phaseno_peft.campaign import Campaign, Catalogue, CatalogueEvent, LabelledPick, read_stations
 from phaseno_peft.contract import PHASES
 from phaseno_peft.errors import PhasenoPeftError
-from phaseno_peft.evaluation import comparison_markdown, match
+from phaseno_peft.evaluation import comparison_markdown
 from phaseno_peft.figures.sections import continuous_section
 from phaseno_peft.files import settle, write_file, write_folder
+from phaseno_peft.judging import ListScore, score_picks
 from phaseno_peft.picking import PickList, load_adapter
 from phaseno_peft.simulation import simulate_campaign
 from phaseno_peft.text_tables import TextTable
@@ -31,34 +32,14 @@ TRAINING = TrainingSettings(epochs=12, max_minutes=2.5)
 
 
 @dataclass(frozen=True)
-class ContinuousScore:
-    """Picks of the continuous record against what a careful analyst would have picked there."""
-
-    model: str
-    phase: str
-    found: int
-    missed: int
-    false: int
-
-    @property
-    def precision(self) -> float:
-        """Right picks among all picks; 0 without picks."""
-        return self.found / max(self.found + self.false, 1)
-
-    @property
-    def recall(self) -> float:
-        """Arrivals that were picked; 0 without arrivals."""
-        return self.found / max(self.found + self.missed, 1)
-
-
-@dataclass(frozen=True)
 class Demo:
     """What the demo leaves behind."""
 
     folder: Path
     trained: TrainedAdapter
     picks: PickList
-    continuous: tuple[ContinuousScore, ...]
+    continuous: dict[str, ListScore]
+    """Model -> its picks of the continuous record against what a careful analyst would have picked there."""
 
 
 def run_demo(
@@ -123,49 +104,51 @@ def _run(
     continuous_section(recording, picks, folder / "continuous.png", duration_s=recording.duration_s)
     if made.continuous_truth is None:
         raise PhasenoPeftError("the simulation wrote no truth for its continuous record. Please report this as a bug.")
-    continuous = tuple(
-        score_continuous(model, found, made.continuous_truth)[phase]
-        for phase in PHASES
+    truth = careful_catalogue(made.continuous_truth)
+    continuous = {
+        model: score_picks(found, truth, folder / "campaign" / "continuous", tolerance=0.5, complete=True)
         for model, found in (("frozen", frozen), ("adapter", picks))
-    )
+    }
     write_file(folder / "report.md", _report(trained, continuous, seed))
     return Demo(folder, trained, picks, continuous)
 
 
-def score_continuous(model: str, picks: PickList, truth: Path, tolerance_s: float = 0.5) -> dict[str, ContinuousScore]:
-    """Picks against the arrivals a careful analyst would have picked, per phase.
-
-    A pick on an arrival too weak for the analyst is neither right nor wrong; every other pick is false.
-    """
-    arrivals: dict[tuple[str, str], list[tuple[float, bool]]] = {}
+def careful_catalogue(truth: Path) -> Catalogue:
+    """The arrivals of a simulated record as a careful analyst would have picked them; weaker ones have weight 0."""
     with truth.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            is_picked = bool(row["pick_time"])
-            time = UTCDateTime(row["pick_time"] or row["onset_time"]).timestamp
-            arrivals.setdefault((row["station"], row["phase"]), []).append((time, is_picked))
-    scores = {}
-    for phase in PHASES:
-        found = missed = false = 0
-        stations = {pick.trace_id for pick in picks} | {station for station, _ in arrivals}
-        for station in stations:
-            here = arrivals.get((station, phase), [])
-            times = [pick.time.timestamp for pick in picks if pick.trace_id == station and pick.phase == phase]
-            matching = match(times, [time for time, _ in here], tolerance_s)
-            found += sum(here[label][1] for _, label in matching.pairs)
-            missed += sum(here[label][1] for label in matching.unmatched_labels)
-            false += len(matching.unmatched_picks)
-        scores[phase] = ContinuousScore(model, phase, found, missed, false)
-    return scores
+        labels = [
+            LabelledPick(
+                pick_id=str(number),
+                event_id=row["event"],
+                station_id=row["station"],
+                phase=row["phase"],
+                time=UTCDateTime(row["pick_time"] or row["onset_time"]),
+                uncertainty_s=None,
+                usable=bool(row["pick_time"]),
+                number=number,
+            )
+            for number, row in enumerate(csv.DictReader(file), start=1)
+        ]
+    events = {label.event_id: [x for x in labels if x.event_id == label.event_id] for label in labels}
+    return Catalogue(
+        tuple(CatalogueEvent(name, None, None, None, None, tuple(picks)) for name, picks in events.items()), truth.name
+    )
 
 
-def continuous_table(scores: tuple[ContinuousScore, ...]) -> TextTable:
+def continuous_table(scores: Mapping[str, ListScore]) -> TextTable:
     """The scores of the continuous record as a table."""
-    rows = [(s.phase, s.model, s.found, s.missed, s.false, f"{s.precision:.3f}", f"{s.recall:.3f}") for s in scores]
+    rows = []
+    for phase in PHASES:
+        for model, made in scores.items():
+            found = made.phases[phase, 0.5]
+            precision = f"{found.precision:.3f}" if found.tp + found.fp else "-"
+            recall = f"{found.recall:.3f}" if found.n_labels else "-"
+            rows.append((phase, model, found.tp, found.fn, found.fp, precision, recall))
     columns = ("phase", "model", "picked", "missed", "false", "precision", "recall")
     return TextTable(columns, rows, "Continuous record", n_left=2)
 
 
-def _report(trained: TrainedAdapter, continuous: tuple[ContinuousScore, ...], seed: int) -> str:
+def _report(trained: TrainedAdapter, continuous: Mapping[str, ListScore], seed: int) -> str:
     made = trained.contract.provenance
     return f"""# phaseno-peft demo
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "train-adapter": "train_adapter",
     "compare": "compare",
     "evaluate": "evaluate",
+    "score": "score_picks",
     "pick": "load_adapter",  # and then `classify`
     "pseudo-label": "pseudo_label",
     "export-dataset": "export_dataset",

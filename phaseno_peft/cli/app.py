@@ -22,6 +22,7 @@ from phaseno_peft.cli import (
     pick,
     pretrain,
     pseudo_label,
+    score,
     share,
     simulate,
     train,
@@ -45,6 +46,7 @@ app.command("check", rich_help_panel=_ADAPT)(check.check)
 app.command("train-adapter", rich_help_panel=_ADAPT)(train.train_adapter)
 app.command("compare", rich_help_panel=_ADAPT)(compare.compare)
 app.command("evaluate", rich_help_panel=_ADAPT)(evaluate.evaluate)
+app.command("score", rich_help_panel=_ADAPT)(score.score)
 app.command("pick", rich_help_panel=_ADAPT)(pick.pick)
 app.command("pseudo-label", rich_help_panel=_ADAPT)(pseudo_label.pseudo_label)
 app.command("channels", rich_help_panel=_ADAPT)(channels.channels)

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseno_peft.errors import PhasenoPeftError
+from phaseno_peft.evaluation.bootstrap import bootstrap_draws, interval_of_draws
 from phaseno_peft.evaluation.matching import ROUNDING_S
 
 WIDEST_TOLERANCE_S = 1.0
 """Matches are kept up to this tolerance (network's time), the end of the paper's figure 10."""
-BOOTSTRAP_DRAWS = 1000
 MAD_TO_SIGMA = 1.4826
 """The MAD of a normal distribution times this is its standard deviation."""
 
@@ -207,7 +207,7 @@ class Scores:
             n_labels=sum(tally.labels),
             residuals_s=tuple((np.array(tally.match_residual_s)[hits] / self.time_scale).tolist()),
             half_widths_s=tuple((np.array(tally.match_half_width_s)[hits] / self.time_scale).tolist()),
-            f1_95=_interval(self._f1_draws(phase, tolerance_s)),
+            f1_95=interval_of_draws(self._f1_draws(phase, tolerance_s)),
         )
 
     def mean_f1(self, tolerance_s: float = 0.5) -> float:
@@ -315,15 +315,7 @@ class Scores:
         The same seed and groups draw the same windows for every model, so that differences are paired. This is the
         bootstrap behind every interval.
         """
-        groups = np.array(self.window_groups or range(self.n_windows), dtype=np.int64)
-        n_groups = int(groups.max(initial=-1)) + 1
-        if n_groups == 0:
-            return np.zeros((BOOTSTRAP_DRAWS, *counts.shape[1:]))
-        of_group = np.zeros((n_groups, *counts.shape[1:]))
-        np.add.at(of_group, groups, counts)
-        rng = np.random.default_rng(self.seed)
-        draws = rng.multinomial(n_groups, np.full(n_groups, 1.0 / n_groups), size=BOOTSTRAP_DRAWS)
-        return np.tensordot(draws.astype(np.float64), of_group, axes=1)
+        return bootstrap_draws(counts, self.window_groups or range(self.n_windows), self.seed)
 
     def _f1_draws(self, phase: str, tolerance_s: float) -> NDArray[np.float64]:
         """[draw] F1 of windows drawn with replacement."""
@@ -346,7 +338,7 @@ def f1_gain(before: Scores, after: Scores, phase: str, tolerance_s: float = 0.5)
             f"F1 of {phase} cannot be compared pair by pair: the two scores come from different windows or seeds "
             f"({before.n_windows} and {after.n_windows} windows). Score both models on the same windows."
         )
-    low, high = _interval(after._f1_draws(phase, tolerance_s) - before._f1_draws(phase, tolerance_s))
+    low, high = interval_of_draws(after._f1_draws(phase, tolerance_s) - before._f1_draws(phase, tolerance_s))
     return after._f1_at(phase, tolerance_s) - before._f1_at(phase, tolerance_s), low, high
 
 
@@ -360,7 +352,7 @@ def mean_f1_gain(
         raise PhasenoPeftError("there is no label to score. Give windows with labels.")
     gain = float(np.mean([f1_gain(before, after, *pair)[0] for pair in pairs]))
     draws = np.mean([after._f1_draws(*pair) - before._f1_draws(*pair) for pair in pairs], axis=0)
-    return gain, *_interval(draws)
+    return gain, *interval_of_draws(draws)
 
 
 def _tally_from_json(fields: dict[str, Any]) -> PhaseTally:
@@ -371,11 +363,6 @@ def _tally_from_json(fields: dict[str, Any]) -> PhaseTally:
 def _f1(tp: NDArray[Any], fp: NDArray[Any], fn: NDArray[Any]) -> NDArray[np.float64]:
     f1: NDArray[np.float64] = 2.0 * tp / np.maximum(2 * tp + fp + fn, 1)
     return f1
-
-
-def _interval(draws: NDArray[np.float64]) -> tuple[float, float]:
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return float(low), float(high)
 
 
 def _ratio(part: int, whole: int) -> float:

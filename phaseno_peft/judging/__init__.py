@@ -8,6 +8,8 @@ from phaseno_peft.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from phaseno_peft.judging.campaign_evaluation import evaluate as evaluate
+    from phaseno_peft.judging.continuous import ListScore as ListScore
+    from phaseno_peft.judging.continuous import score_picks as score_picks
     from phaseno_peft.judging.evidence import Judged as Judged
     from phaseno_peft.judging.page import write_report as write_report
     from phaseno_peft.judging.verdict import Evidence as Evidence
