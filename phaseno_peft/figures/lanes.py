@@ -53,7 +53,7 @@ class Lanes:
     """[station, phase, sample] of the model."""
     other_probability: np.ndarray | None = None
     shift_samples: Mapping[str, float] = field(default_factory=dict)
-    """Phase -> samples by which the model's curve lies before what it picks."""
+    """Phase -> samples by which the model's picks are given out later than on its curve, which is moved too."""
 
 
 def draw_lanes(lanes: Lanes) -> Drawing:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import Literal
@@ -65,6 +66,16 @@ class Drawing:
     def svg(self, description: str, *, is_file: bool = False) -> str:
         """Return the drawing as an SVG element in the page's colours, or as a file that stands alone, on white."""
         w, h = round(self.width * SCALE), round(self.height * SCALE)
+        inner, label = self._shapes, f'role="img" aria-label="{escape(description)}"'
+        if is_file:
+            size = f'width="{self.width:.0f}" height="{self.height:.0f}" xmlns="http://www.w3.org/2000/svg"'
+            ground = f'<rect width="{w}" height="{h}" fill="#ffffff"/>'
+            return f'<svg viewBox="0 0 {w} {h}" {size} font-family="sans-serif" {label}>{ground}{inner}</svg>\n'
+        return f'<svg viewBox="0 0 {w} {h}" {label}>{paint(inner)}</svg>'
+
+    @cached_property
+    def _shapes(self) -> str:
+        """All shapes as SVG elements; nothing is added once they were asked for."""
         parts = [
             f'<path d="{_path(points)}" fill="none" stroke="{colour}" stroke-width="{width * SCALE:g}"'
             + (f' stroke-dasharray="{" ".join(f"{float(d) * SCALE:g}" for d in dashes.split())}"' if dashes else "")
@@ -77,12 +88,7 @@ class Drawing:
             f'text-anchor="{anchor}" style="fill:{colour}">{escape(text)}</text>'
             for x, y, text, size, colour, anchor in self.texts
         ]
-        inner, label = "".join(parts), f'role="img" aria-label="{escape(description)}"'
-        if is_file:
-            size = f'width="{self.width:.0f}" height="{self.height:.0f}" xmlns="http://www.w3.org/2000/svg"'
-            ground = f'<rect width="{w}" height="{h}" fill="#ffffff"/>'
-            return f'<svg viewBox="0 0 {w} {h}" {size} font-family="sans-serif" {label}>{ground}{inner}</svg>\n'
-        return f'<svg viewBox="0 0 {w} {h}" {label}>{paint(inner)}</svg>'
+        return "".join(parts)
 
     def png(self, path: str | Path) -> Path:
         """Write the drawing as PNG, whole or not at all, and return its path."""
@@ -112,27 +118,19 @@ class Drawing:
             for x, y, text, size, colour, anchor in self.texts:
                 align = {"start": "left", "middle": "center", "end": "right"}[anchor]
                 axes.text(x, y, text, fontsize=size * point, color=colour, ha=align, va="center", parse_math=False)
-            return save(figure, path)
+            figure.set_dpi(PIXELS_PER_INCH)
+            return save(figure, path, compress_level=1)
 
 
 def _path(points: np.ndarray) -> str:
-    """Moves and lines in whole units, each relative to the point before."""
-    pieces: list[str] = []
-    before: np.ndarray | None = None
-    starts = False
-    for at in points * SCALE:
-        if not np.isfinite(at).all():
-            before = None
-            continue
-        unit = np.rint(at).astype(int)
-        if before is None:
-            pieces.append(f"M{unit[0]} {unit[1]}")
-            starts = True
-        else:
-            dx, dy = (unit - before).tolist()
-            pieces.append(f"{'l' if starts else ' ' if dx >= 0 else ''}{dx}{' ' if dy >= 0 else ''}{dy}")
-            starts = False
-        before = unit
+    """Moves and lines in whole units, each relative to the point before; broken where a point is NaN."""
+    is_known = np.isfinite(points).all(axis=1)
+    runs = np.flatnonzero(np.diff(np.concatenate([[False], is_known, [False]])))
+    pieces = []
+    for first, last in zip(runs[::2], runs[1::2], strict=True):
+        units = np.rint(points[first:last] * SCALE).astype(int)
+        steps = " ".join(map(str, np.diff(units, axis=0).ravel().tolist())).replace(" -", "-")
+        pieces.append(f"M{units[0, 0]} {units[0, 1]}{f'l{steps}' if steps else ''}")
     return "".join(pieces)
 
 

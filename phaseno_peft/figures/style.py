@@ -89,11 +89,11 @@ def legend_outside(figure: Figure, handles: Sequence[Any], labels: Sequence[str]
     )
 
 
-def save(figure: Figure, path: str | Path) -> Path:
-    """Write the figure as PNG, whole or not at all, and return its path."""
+def save(figure: Figure, path: str | Path, *, compress_level: int = 6) -> Path:
+    """Write the figure as PNG, whole or not at all, and return its path. 1 compresses fast, 9 best."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)
-    file = io.BytesIO()
-    figure.savefig(file, format="png", facecolor="white", metadata={"Software": None})
+    file, kwargs = io.BytesIO(), {"compress_level": compress_level}
+    figure.savefig(file, format="png", facecolor="white", metadata={"Software": None}, pil_kwargs=kwargs)
     return write_file(path, file.getvalue())

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from phaseno_peft.campaign import Campaign, Window, measure_label_offset
-from phaseno_peft.contract import PHASES, Contract
+from phaseno_peft.contract import NO_SHIFT_S, PHASES, Contract
 from phaseno_peft.evaluation import Scores, f1_gain, mean_f1_gain
 from phaseno_peft.evaluation.judge import Judgement
 from phaseno_peft.judging.judged_picks import JudgedPick, epicentral_distances_km, judged_picks
@@ -36,8 +36,9 @@ class Judged:
 
     def picks_of(self, model: str) -> list[JudgedPick]:
         """Labels and picks of a model, as `judged_picks`, within 0.5 s of the network's time."""
+        shift_s = self.contract.pick_shift_s if model == ADAPTER else NO_SHIFT_S
         found = self.judgement.predictions[model]
-        return judged_picks(found, self.judgement.scores[model], self.distances_km)
+        return judged_picks(found, self.judgement.scores[model], self.distances_km, pick_shift_s=shift_s)
 
 
 def weigh(

@@ -12,7 +12,7 @@ from obspy import UTCDateTime
 
 from phaseno_peft.campaign import Campaign, Station, Window
 from phaseno_peft.campaign.station_checks import distance_km
-from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES
+from phaseno_peft.contract import NETWORK_RATE_HZ, NO_SHIFT_S, PHASES
 from phaseno_peft.evaluation import Predictions
 from phaseno_peft.evaluation.metrics import phase_curves
 from phaseno_peft.evaluation.scores import Scores
@@ -59,12 +59,17 @@ class JudgedPick:
 
 
 def judged_picks(
-    predictions: Predictions, scores: Scores, distances_km: Mapping[tuple[str, str], float], tolerance_s: float = 0.5
+    predictions: Predictions,
+    scores: Scores,
+    distances_km: Mapping[tuple[str, str], float],
+    tolerance_s: float = 0.5,
+    pick_shift_s: Mapping[str, float] = NO_SHIFT_S,
 ) -> list[JudgedPick]:
     """Return the rows behind `scores` at a tolerance in the network's time, by window, station, phase and time.
 
-    `distances_km` is of (event id, station id), see `epicentral_distances_km`. The counts of "found", "missed" and
-    "false" are TP, FN and FP of the scores.
+    `distances_km` is of (event id, station id), see `epicentral_distances_km`. `pick_shift_s` is that of the contract
+    for windows whose labels were moved by it: rows lie where picks are given out and labels were picked. The counts of
+    "found", "missed" and "false" are TP, FN and FP of the scores.
     """
     rows: list[JudgedPick] = []
     curves = phase_curves(
@@ -74,12 +79,13 @@ def judged_picks(
         scores.min_distance_s,
         scores.widest_tolerance_s,
     )
-    sp_s = [_sp_seconds(window) for window in predictions.windows]
+    sp_s = [_sp_seconds(window, pick_shift_s) for window in predictions.windows]
     events = [{label.event_id for label in window.labels} for window in predictions.windows]
     for curve in curves:
         window, phase = predictions.windows[curve.window], PHASES[curve.phase]
         station_id = window.station_ids[curve.station]
         matching = curve.match(tolerance_s)
+        later = pick_shift_s[phase] * window.rate_hz
         event_of = {x.sample: x.event_id for x in window.labels if (x.station, x.phase) == (curve.station, curve.phase)}
         only = next(iter(events[curve.window])) if len(events[curve.window]) == 1 else ""
         places: list[tuple[Outcome, int | None, int | None]] = [
@@ -89,9 +95,9 @@ def judged_picks(
         ]
         made = []
         for outcome, label, pick in places:
-            at = float(curve.labels[label]) if label is not None else math.nan
-            picked = float(curve.samples[pick]) if pick is not None else math.nan
-            event_id = event_of.get(at, only)
+            at = float(curve.labels[label]) + later if label is not None else math.nan
+            picked = float(curve.samples[pick]) + later if pick is not None else math.nan
+            event_id = event_of[float(curve.labels[label])] if label is not None else only
             made.append(
                 JudgedPick(
                     curve.window,
@@ -179,11 +185,12 @@ def _time(window: Window, sample: float) -> str:
     return str(UTCDateTime(ns=window.start.ns + round(1e9 * sample / window.rate_hz)))
 
 
-def _sp_seconds(window: Window) -> dict[tuple[str, int], float]:
+def _sp_seconds(window: Window, pick_shift_s: Mapping[str, float]) -> dict[tuple[str, int], float]:
     arrivals: dict[tuple[str, int], dict[int, float]] = {}
     for label in window.labels:
         arrivals.setdefault((label.event_id, label.station), {})[label.phase] = label.sample
-    return {key: (both[1] - both[0]) / window.rate_hz for key, both in arrivals.items() if len(both) == 2}
+    longer_s = pick_shift_s["S"] - pick_shift_s["P"]
+    return {key: (both[1] - both[0]) / window.rate_hz + longer_s for key, both in arrivals.items() if len(both) == 2}
 
 
 def _rounded(value: float, digits: int) -> float | None:

@@ -89,6 +89,7 @@ def lanes(judged: Judged, record: Record, rows: Sequence[JudgedPick], frozen_row
         names={row: _name(judged, record, row, rows) for row in range(len(window.station_ids))},
         probability=predictions[ADAPTER].probabilities[record.window],
         other_probability=predictions[FROZEN].probabilities[record.window],
+        shift_samples={phase: s * window.rate_hz for phase, s in judged.contract.pick_shift_s.items()},
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from obspy import UTCDateTime
 
+from phaseno_peft.campaign import with_moved_labels
 from phaseno_peft.evaluation import Predictions, score
 from phaseno_peft.judging.judged_picks import judged_picks, pick_rows, snr_db
 from tests.evaluation.handmade_windows import SAMPLES, probability, window
@@ -53,6 +54,22 @@ def test_a_row_knows_event_distance_and_s_minus_p() -> None:
     assert (missed_s["pick_time"], missed_s["probability"], missed_s["s_minus_p_s"]) == ("", None, 1.5)
     assert (missed_p["distance_km"], missed_p["s_minus_p_s"]) == (None, None)
     assert (false_s["label_time"], false_s["residual_s"], false_s["event"]) == ("", None, "smi:a")
+
+
+def test_rows_lie_where_picks_are_given_out_also_with_a_constant_shift() -> None:
+    w = window({(0, "P"): [300], (0, "S"): [450]}, event_id="a")
+    w.waveforms[:] = np.random.default_rng(0).standard_normal(w.waveforms.shape)
+    shift_s = {"P": 0.2, "S": -0.1}
+    plain = Predictions([w], [probability({(0, "P"): [310], (0, "S"): [440], (1, "P"): [700]})])
+    moved = Predictions(
+        with_moved_labels([w], shift_s), [probability({(0, "P"): [290], (0, "S"): [450], (1, "P"): [680]})]
+    )
+    rows = judged_picks(plain, score(*plain, THRESHOLDS), {})
+    shifted = judged_picks(moved, score(*moved, THRESHOLDS), {}, pick_shift_s=shift_s)
+    for one, other in zip(rows, shifted, strict=True):
+        assert one.outcome == other.outcome
+        for name in ("label_sample", "pick_sample", "residual_samples", "snr_db", "sp_s"):
+            assert getattr(one, name) == pytest.approx(getattr(other, name), nan_ok=True, abs=1e-3)
 
 
 def test_snr_is_the_ratio_of_rms_after_and_before_on_the_phase_s_own_components() -> None:
