@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from phaseno_peft.contract import PHASES
 from phaseno_peft.figures.scores import model_colours
 from phaseno_peft.figures.style import PHASE_COLOURS, legend_outside, style, themed, themed_figure
-from phaseno_peft.report import INK, PAPER
+from phaseno_peft.report import INK, MUTED, PAPER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,8 +68,8 @@ def line_figure(lines: Sequence[Line], x_label: str, y_label: str, *, is_rate: b
     return _panels(lines, x_label, y_label, draw, None if is_rate else (0.0, 1.02))
 
 
-def binned_figure(lines: Sequence[Line], x_label: str, y_label: str) -> Figure:
-    """Points with 95 % intervals as bars, those of models a little apart."""
+def binned_figure(lines: Sequence[Line], x_label: str, y_label: str, *, has_diagonal: bool = False) -> Figure:
+    """Points with 95 % intervals as bars, those of models a little apart. `has_diagonal`: x and y should be equal."""
     names = list(dict.fromkeys(line.model for line in lines))
 
     def draw(axes: Axes, line: Line, colour: str, k: int) -> None:
@@ -90,7 +90,10 @@ def binned_figure(lines: Sequence[Line], x_label: str, y_label: str) -> Figure:
             label=line.model,
         )
 
-    return _panels(lines, x_label, y_label, draw, (0.0, 1.02))
+    figure = _panels(lines, x_label, y_label, draw, (0.0, 1.02))
+    for axes in figure.axes if has_diagonal else ():
+        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.9, zorder=1)
+    return figure
 
 
 def precision_recall_figure(lines: Sequence[Line], chosen: Mapping[tuple[str, str], tuple[float, float]]) -> Figure:

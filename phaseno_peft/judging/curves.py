@@ -203,6 +203,8 @@ class AllCurves:
     quantities: dict[str, list[Curve]]
     """By the names of `QUANTITIES`; empty where too few labels have the quantity."""
     false_picks: list[Curve]
+    counts: Counts
+    """Behind the curves over thresholds."""
 
     def named(self) -> dict[str, tuple[str, str, list[Curve]]]:
         """Name of its table -> (column of x, column of y, curves), of those that have points."""
@@ -223,6 +225,7 @@ def all_curves(judgement: Judgement, rows: Mapping[str, Sequence[JudgedPick]]) -
         f1_over_tolerance(judgement),
         {name: f1_against(judgement, rows, value) for name, (_, value) in QUANTITIES.items()},
         false_per_hour(judgement, counts),
+        counts,
     )
 
 

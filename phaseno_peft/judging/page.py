@@ -15,6 +15,7 @@ from phaseno_peft.judging.evidence import ADAPTER, FROZEN, Judged
 from phaseno_peft.judging.judged_picks import JudgedPick, pick_rows
 from phaseno_peft.judging.records import Record, choose_records, lanes, standing_out
 from phaseno_peft.judging.tables import all_picks, contract_rows, score_rows, verdict_row, window_rows, write_table
+from phaseno_peft.judging.uncertainty import Coverage, coverage, reliability
 from phaseno_peft.report import Leaf, Link, Page, Picture, Section, Table, Tile, figure_svg, inline_svg, write_page
 
 if TYPE_CHECKING:
@@ -74,6 +75,10 @@ def _write_tables(judged: Judged, rows: Mapping[str, Sequence[JudgedPick]], curv
     write_table(folder, "picks", all_picks(judged, rows))
     write_table(folder, "windows", window_rows(judged))
     write_table(folder, "contract", contract_rows(judged))
+    if found := coverage_of(judged, rows):
+        write_table(folder, "coverage", [each.row() for each in found])
+    if lines := reliability(judged.judgement.scores, curves.counts):
+        write_table(folder, "reliability", [row for line in lines for row in line.rows("probability", "right_picks")])
     write_table(folder, "average_precision", [average.row() for average in curves.averages])
     for name, (x_name, y_name, lines) in curves.named().items():
         write_table(folder, name, [row for line in lines for row in line.rows(x_name, y_name)])
@@ -109,12 +114,22 @@ def _page(judged: Judged, rows: Mapping[str, Sequence[JudgedPick]], curves: AllC
         severity=decided.severity,
         remarks=[f"{text[0].upper()}{text[1:]}" for text in decided.cautions],
         tiles=tiles,
-        sections=[s for s in _sections(judged, rows, curves, records, figures) if s.pictures or s.tables or s.leaves],
+        sections=[
+            s
+            for s in _sections(judged, rows, curves, coverage_of(judged, rows), records, figures)
+            if s.pictures or s.tables or s.leaves
+        ],
         footer=f"phaseno-peft {version('phaseno-peft')}. The page is whole in itself: it loads and sends nothing. "
         "It and the files beside it name stations, places and times of the campaign and show its records; mind whom "
         "you give them to.",
         glossary=GLOSSARY,
     )
+
+
+def coverage_of(judged: Judged, rows: Mapping[str, Sequence[JudgedPick]]) -> list[Coverage]:
+    """Coverage of the uncertainties that the adapter states for its picks."""
+    rate_hz = judged.judgement.predictions[ADAPTER].windows[0].rate_hz
+    return coverage(judged.judgement.scores[ADAPTER], rows[ADAPTER], judged.contract.uncertainty_factor, rate_hz)
 
 
 def lead(judged: Judged) -> str:
@@ -134,6 +149,7 @@ def _sections(
     judged: Judged,
     rows: Mapping[str, Sequence[JudgedPick]],
     curves: AllCurves,
+    found: Sequence[Coverage],
     records: Sequence[Record],
     figures: Path,
 ) -> Iterator[Section]:
@@ -150,6 +166,7 @@ def _sections(
     )  # fmt: skip
     text = "Residuals within 0.5 s: pick minus label of right picks, so that negative is early."
     yield Section("Residuals", (), [_picture(residuals(*pair), figures, "residuals", text)])
+    yield _uncertainty_section(judged, curves, found, figures)
     yield _curve_section(judged, curves, figures)
     yield _record_section(judged, rows, records, figures)
     yield _wrong_picks(judged, rows[ADAPTER], records)
@@ -170,6 +187,34 @@ def _score_table(judged: Judged) -> Table:
     columns = (*names[:6], "adapter minus it [95 %]", *names[6:])
     rows = [[*(r[n] for n in names[:6]), g, *(r[n] for n in names[6:])] for r, g in zip(cells, gains, strict=True)]
     return Table(columns, rows, "Scores of all models on the same windows.", range(3, len(columns)))
+
+
+def _uncertainty_section(judged: Judged, curves: AllCurves, found: Sequence[Coverage], figures: Path) -> Section:
+    from phaseno_peft.figures.curves import binned_figure
+
+    cells = [
+        (
+            c.phase,
+            c.stated,
+            c.picks,
+            f"{c.share:.2f} [{c.low:.2f}, {c.high:.2f}]",
+            f"{c.share_without_offset:.2f}",
+            c.judgement,
+        )
+        for c in found
+    ]
+    columns = ("phase", "stated", "right picks", "within it [95 %]", "offset taken off", "")
+    caption = (
+        "Share of right picks whose residual lies within the uncertainty that was stated for them (one and 1.96 "
+        "standard deviations). Goals: 0.63 to 0.73 and 0.92 to 0.98."
+    )
+    lines = reliability(judged.judgement.scores, curves.counts)
+    text = (
+        "Share of right picks among judged ones against their probability; on the line, probability means what it says."
+    )
+    figure = binned_figure(lines, "probability", "right picks", has_diagonal=True)
+    pictures = [_picture(figure, figures, "reliability", text)] if lines else []
+    return Section("Uncertainty", (), pictures, [Table(columns, cells, caption, (2, 3, 4))] if cells else [])
 
 
 def _curve_section(judged: Judged, curves: AllCurves, figures: Path) -> Section:

@@ -88,7 +88,17 @@ def test_every_missed_and_false_pick_leads_to_its_record(judged: tuple[Path, Eva
 
 def test_tables_lie_beside_the_page_as_csv_and_json_and_say_the_same(judged: tuple[Path, Evaluation]) -> None:
     folder, made = judged
-    for name in ("scores", "picks", "windows", "contract", "verdict", "average_precision", "f1_tolerance"):
+    for name in (
+        "scores",
+        "picks",
+        "windows",
+        "contract",
+        "verdict",
+        "average_precision",
+        "f1_tolerance",
+        "coverage",
+        "reliability",
+    ):
         as_json = json.loads((folder / "tables" / f"{name}.json").read_text())
         as_csv = rows_of(folder, name)
         assert len(as_csv) == len(as_json) > 0
