@@ -60,8 +60,8 @@ def test_f1_against_tolerance_is_drawn_for_any_number_of_models(tmp_path: Path) 
 
 
 def test_a_model_has_one_colour_whatever_stands_beside_it() -> None:
-    with_third = figures._model_colours(["frozen", "frozen, offset removed", "adapter"])
-    assert [with_third[0], with_third[2]] == figures._model_colours(["frozen", "adapter"])
+    with_third = figures.model_colours(["frozen", "frozen, offset removed", "adapter"])
+    assert [with_third[0], with_third[2]] == figures.model_colours(["frozen", "adapter"])
     assert len(set(with_third)) == 3
 
 
