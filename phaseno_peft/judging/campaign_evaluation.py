@@ -47,8 +47,8 @@ def evaluate(
     was trained on only the held-out test events are used, on another one all events; `about["events"]` says which.
     `about["verdict"]` says what the scores mean by the rules of `judging.verdict`. `report` is a folder for one
     self-contained HTML page with its tables and figures beside it; a report that is there is replaced with `overwrite`
-    only. Raises `AdapterError`, `CampaignError` also where no label lies in a record, and `PhasenoPeftError` for weights
-    of a rival that is not asked for and a report that cannot be written.
+    only. Raises `AdapterError`, `CampaignError` also where no label lies in a record, and `PhasenoPeftError` for
+    weights of a rival that is not asked for and a report that cannot be written.
     """
     if report is not None:
         report_folder(report, overwrite=overwrite)  # refuse before any work is done
