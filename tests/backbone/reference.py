@@ -1,7 +1,7 @@
 """PhaseNO in the plainest form: edge by edge, FFT by FFT, float64, straight from the published algebra.
 
-Nothing of the package is used: weights come as a dictionary under upstream's names. It is the yardstick of every test
-that the stored vectors of upstream's own code do not cover, and slow on purpose.
+Nothing of the package is used: weights come as a dictionary under upstream's names, those of a stem under ours. It is
+the yardstick of every test that the stored vectors of upstream's own code do not cover, and slow on purpose.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ def phaseno(
     padding_samples: int = 50,
     lengths: tuple[int, int, int] = (3100, 750, 200),
     gates: Mapping[str, Tensor] | None = None,
+    reach_samples: int = 0,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Logits [station, 2, time] and the output [station, channel, time] of every block, all float64.
 
-    edges: (source, target). gates: block -> [station, channel] factors on its pointwise branch.
+    edges: (source, target). gates: block -> [station, channel] factors on its pointwise branch. reach_samples: of the
+    stem, where the weights hold one (its strides are 4).
     """
     w = {name: t.to(torch.complex128 if t.is_complex() else torch.float64) for name, t in weights.items()}
     waveforms, coordinates = waveforms.double(), coordinates.double()
@@ -73,7 +75,9 @@ def phaseno(
         return seen[name]
 
     grid = torch.linspace(0, 1, samples, dtype=torch.float32).double().expand(n, 1, -1)  # upstream's grid is float32
-    x = torch.cat([waveforms, coordinates[:, :, None].expand(-1, -1, samples), grid], 1)
+    heard = stem(w, waveforms) if "skip" in w else None
+    inner = coordinates[:, :, None].expand(-1, -1, samples) if heard is None else torch.sigmoid(heard)
+    x = torch.cat([waveforms, inner, grid], 1)
     x = F.pad(x, (padding_samples, padding_samples), mode="reflect")
     x = torch.einsum("oi,nit->not", w["fc0.weight"], x) + w["fc0.bias"][:, None]
     fine, middle, coarse = lengths
@@ -85,4 +89,61 @@ def phaseno(
     x = fno("fno6", torch.cat([x0, gno("gno5", x)], 1), fine)
     x = fno("fno7", x, fine)[..., padding_samples : fine - padding_samples]
     logits = torch.stack([layer("fc2", F.gelu(layer("fc1", station))) for station in x])
+    if heard is not None and reach_samples:
+        logits = focused(logits, heard, w["skip"], w["focus"], reach_samples)
+    elif heard is not None:
+        logits = logits + w["skip"][:, None] * heard
     return logits, seen
+
+
+def stem(w: Mapping[str, Tensor], waveforms: Tensor, stride: int = 4) -> Tensor:
+    """A U-Net on each station -> log odds [station, 2 (P, S), time] of P and S against the other two classes."""
+    centred = waveforms - waveforms.mean(-1, keepdim=True)
+    x = centred / centred.std(-1, unbiased=False, keepdim=True)  # three living, different components, as the tests give
+
+    def norm_relu(name: str, y: Tensor) -> Tensor:
+        shape = (1, -1, 1)
+        y = (y - w[f"{name}.mean"].view(shape)) / torch.sqrt(w[f"{name}.variance"].view(shape) + 1e-3)
+        return torch.relu(y * w[f"{name}.scale"].view(shape) + w[f"{name}.bias"].view(shape))
+
+    def layer(name: str, x: Tensor, step: int = 1) -> Tensor:
+        kernel = w[f"{name}.weight"].shape[-1]
+        out = -(-x.shape[-1] // step)
+        zeros = max((out - 1) * step + kernel - x.shape[-1], 0)  # tf.nn.convolution, padding="SAME"
+        pieces = F.pad(x, (zeros // 2, zeros - zeros // 2)).unfold(-1, kernel, step)
+        return norm_relu(name, torch.einsum("nitk,oik->not", pieces, w[f"{name}.weight"]))
+
+    def rising(name: str, x: Tensor) -> Tensor:
+        weight = w[f"{name}.weight"]
+        y = torch.zeros(len(x), weight.shape[1], stride * (x.shape[-1] - 1) + weight.shape[-1], dtype=torch.float64)
+        for t in range(x.shape[-1]):
+            y[..., stride * t : stride * t + weight.shape[-1]] += torch.einsum("ni,iok->nok", x[..., t], weight)
+        first = (weight.shape[-1] - stride) // 2
+        return norm_relu(name, y[..., first : first + stride * x.shape[-1]])
+
+    levels = 1 + len({name.split(".")[2] for name in w if name.startswith("stem.descents.")})
+    x, kept = layer("stem.first", x), []
+    for level in range(levels - 1):
+        kept.append(layer(f"stem.descents.{level}.same", x))
+        x = layer(f"stem.descents.{level}.down", kept[-1], stride)
+    x = layer("stem.deepest", x)
+    for level, fine in enumerate(reversed(kept)):
+        x = rising(f"stem.ascents.{level}.up", x)
+        surplus = (x.shape[-1] - fine.shape[-1]) // 2
+        x = layer(f"stem.ascents.{level}.same", torch.cat([fine, x[..., surplus : surplus + fine.shape[-1]]], 1))
+    classes = torch.einsum("oi,nit->not", w["stem.out.weight"][..., 0], x) + w["stem.out.bias"][:, None]
+    chances = torch.softmax(classes, 1)[:, 1:].clamp(3e-4, 1 - 3e-4)
+    return torch.log(chances / (1 - chances))
+
+
+def focused(logits: Tensor, heard: Tensor, skip: Tensor, focus: Tensor, reach_samples: int) -> Tensor:
+    """The sum of both, its heights kept and its times drawn to the stem's, sample by sample."""
+    skip, both = skip[:, None], logits + skip[:, None] * heard
+    out = both.clone()
+    for t in range(logits.shape[-1]):
+        near = slice(max(0, t - reach_samples), t + reach_samples + 1)
+        highest, most_heard = both[..., near].amax(-1), heard[..., near].amax(-1)
+        dissent = torch.relu(logits[..., near].amax(-1) + skip[:, 0] * most_heard - highest)
+        weight = focus * torch.sigmoid(most_heard) * torch.exp(-dissent / 0.25)
+        out[..., t] += weight * (highest - both[..., t] + heard[..., t] - most_heard)
+    return out

@@ -39,7 +39,9 @@ def subsampled_case() -> tuple[Tensor, StationGraph]:
 
 def main() -> None:
     waveforms, graph = subsampled_case()
-    logits, _ = phaseno(load_backbone(EMBEDDED).state_dict(), waveforms, graph.coordinates, EDGES)
+    model = load_backbone(EMBEDDED)
+    reach_samples = 0 if model.stem is None else model.stem.config.reach_samples
+    logits, _ = phaseno(model.state_dict(), waveforms, graph.coordinates, EDGES, reach_samples=reach_samples)
     save_file({"logits": logits[..., ::20].float().contiguous()}, Path(__file__).parent / "embedded.safetensors")
 
 
