@@ -50,6 +50,8 @@ class Progress:
     curve: list[dict[str, float | int | None]] = field(default_factory=list)
     """Rows of the learning curve."""
     best_step: int | None = None
+    best_part: float = 1.0
+    """Part of the way from the run's first weights to its last at which the best lie; 1: the average itself."""
     best_score: float = -1.0
     best_loss: float = float("inf")
     thresholds: dict[str, float] = field(default_factory=dict)

@@ -7,6 +7,7 @@ inverse square root of the windows seen, until a cooldown takes it linearly to z
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import time
@@ -38,6 +39,8 @@ MOST_BAD_STEPS = 20
 """Steps in a row with a non-finite gradient, after which the run has diverged."""
 BETAS = (0.9, 0.98)
 DEFAULT_STEM_RATE = StemSettings().rate
+BETWEEN = (0.25, 0.5, 0.75)
+"""Parts of the way from a run's first weights to its last that are judged at its end."""
 
 
 @dataclass
@@ -124,11 +127,13 @@ def train(
     keep: Callable[[], None] = lambda: None,
     keep_every_s: float = 240.0,
     on_row: Callable[[dict[str, float | int | None]], None] = lambda _: None,
+    began_with: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Train for so many minutes, or until the run has taken so many steps in all; `progress` goes along.
 
     With ``cooldown`` the learning rate falls linearly to zero over the minutes, or over the steps that are left, and
-    the run is finished at the end; a cooldown that was stopped goes on where it was. ``keep`` is called every
+    the run is finished at the end; a cooldown that was stopped goes on where it was. Then weights between those it
+    ``began_with``, if they were trained ones, and the last average are judged too. ``keep`` is called every
     ``keep_every_s`` and at the end. Raises `PhasenoPeftError` if the run diverges.
     """
     model, device = trainee.model, next(trainee.model.parameters()).device
@@ -188,9 +193,11 @@ def train(
             keep()
             kept = time.monotonic()
     progress.seconds = used_before + time.monotonic() - began
-    if (progress.curve and progress.curve[-1]["step"] != progress.step) or not progress.curve:
+    if not any(row["step"] == progress.step and "score" in row for row in progress.curve[-1:]):
         _judge(trainee, held_out, progress, settings, on_row)
     progress.finished = progress.cooldown_total is not None and progress.cooldown_used >= progress.cooldown_total
+    if progress.finished and began_with is not None:
+        judge_between(trainee, began_with, held_out, progress, settings)
     keep()
 
 
@@ -260,13 +267,45 @@ def _judge(
     rate: float | None = None,
 ) -> None:
     """Judge the moving average and keep it where it is the best so far."""
-    verdict, thresholds = judged(trainee.average, held_out, settings)
+    _row(progress, on_row, rate, _keep_if_best(trainee, trainee.average, 1.0, held_out, progress, settings))
+
+
+@torch.no_grad()
+def judge_between(
+    trainee: Trainee,
+    began_with: Mapping[str, Tensor],
+    held_out: Mapping[str, Sequence[Window]],
+    progress: Progress,
+    settings: PretrainingSettings,
+) -> None:
+    """Judge weights on the way from those a run began with to its last average, and keep them where they are best.
+
+    Weights that were trained further stay in one valley with those they came from, and what lies between is often
+    better than both (Wortsman et al. 2022, arXiv 2109.01903).
+    """
+    last = trainee.average.state_dict()
+    between = copy.deepcopy(trainee.average)
+    for part in BETWEEN:
+        between.load_state_dict({key: t.to(last[key]).lerp(last[key], part) for key, t in began_with.items()})
+        _keep_if_best(trainee, between, part, held_out, progress, settings)
+
+
+def _keep_if_best(
+    trainee: Trainee,
+    model: PhaseNO,
+    part: float,
+    held_out: Mapping[str, Sequence[Window]],
+    progress: Progress,
+    settings: PretrainingSettings,
+) -> dict[str, float]:
+    """Judge a network; the best so far is kept, with the part of the way from the first weights at which it lies."""
+    verdict, thresholds = judged(model, held_out, settings)
     better = (verdict["score"], -verdict["validation_loss"]) > (progress.best_score, -progress.best_loss)
     if better and math.isfinite(verdict["validation_loss"]):
         progress.best_score, progress.best_loss = verdict["score"], verdict["validation_loss"]
-        progress.best_step, progress.thresholds = progress.step, dict(thresholds)
-        trainee.best = {key: t.detach().cpu().clone() for key, t in trainee.average.state_dict().items()}
-    _row(progress, on_row, rate, verdict)
+        progress.best_step, progress.best_part, progress.thresholds = progress.step, part, dict(thresholds)
+        trainee.best = {key: t.detach().cpu().clone() for key, t in model.state_dict().items()}
+    return verdict
 
 
 def _row(

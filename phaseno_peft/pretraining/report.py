@@ -12,7 +12,17 @@ from typing import Any
 import numpy as np
 
 from phaseno_peft.contract import PHASES
-from phaseno_peft.figures.style import OTHER_COLOURS, legend_outside, new_figure, plain, save, style
+from phaseno_peft.figures.style import (
+    ADAPTER_COLOUR,
+    OTHER_COLOURS,
+    P_COLOUR,
+    S_COLOUR,
+    legend_outside,
+    new_figure,
+    plain,
+    save,
+    style,
+)
 from phaseno_peft.files import write_file
 from phaseno_peft.pretraining.checkpoint import Progress
 from phaseno_peft.text_tables import TextTable
@@ -20,6 +30,9 @@ from phaseno_peft.text_tables import TextTable
 Row = Mapping[str, float | int | None]
 FIRST_COLUMNS = ("step", "seen", "minutes", "loss", "learning_rate", "validation_loss", "score")
 CARD_ROWS = 12
+MARKERS = "os^"
+"""One after the other where there are more sources than colours."""
+LEGEND_COLUMNS = 4
 
 
 def write_curve(folder: Path, rows: Sequence[Row], kept: int | None) -> list[Path]:
@@ -39,17 +52,19 @@ def draw_curve(path: Path, rows: Sequence[Row], kept: int | None) -> Path:
     """Validation F1 of each source (mean of P and S) above the losses, against the station-windows seen."""
     judged = [row for row in rows if row.get("score") is not None]
     names = list(dict.fromkeys(key[: -len(" P 0.5 s")] for row in judged for key in row if key.endswith(" P 0.5 s")))
-    colours = ("#009E73", *OTHER_COLOURS)
+    colours = (ADAPTER_COLOUR, *OTHER_COLOURS, P_COLOUR, S_COLOUR)
     with style():
         figure = new_figure(7.0, 5.2)
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
         for k, name in enumerate(names):
-            colour = colours[k % len(colours)]
+            colour, marker = colours[k % len(colours)], MARKERS[k // len(colours) % len(MARKERS)]
             for tolerance, line in (("0.5 s", "-"), ("0.1 s", "--")):
                 phases = [phase for phase in PHASES if any(f"{name} {phase} {tolerance}" in r for r in judged)]
                 mean = np.mean([[_value(r, f"{name} {phase} {tolerance}") for r in judged] for phase in phases], axis=0)
                 label = name if line == "-" else None
-                top.plot([r["seen"] for r in judged], mean, line, color=colour, marker="o", markersize=2.5, label=label)
+                top.plot(
+                    [r["seen"] for r in judged], mean, line, color=colour, marker=marker, markersize=2.5, label=label
+                )
         top.set_ylabel("held-out F1, mean of P and S\n(dashed: within 0.1 s)")
         top.set_ylim(0, 1.02)
         bottom.plot([r["seen"] for r in rows], [_value(r, "loss") for r in rows], color="0.2", label="training loss")
@@ -59,13 +74,14 @@ def draw_curve(path: Path, rows: Sequence[Row], kept: int | None) -> Path:
         bottom.set_yscale("log")
         bottom.set_xlabel("station-windows seen")
         bottom.legend(frameon=False, fontsize=8)
-        at = [r["seen"] for r in judged if r["step"] == kept]
+        best = [r["seen"] for r in judged if r["step"] == kept]
         for axes in (top, bottom):
             plain(axes, grid=True)
-            if at and at[0] is not None:
-                axes.axvline(float(at[0]), color="0.75", linewidth=1.0, zorder=0)
+            if best and best[0] is not None:
+                axes.axvline(float(best[0]), color="0.75", linewidth=1.0, zorder=0)
         if names:
-            legend_outside(figure, *top.get_legend_handles_labels())
+            handles, labels = top.get_legend_handles_labels()
+            legend_outside(figure, handles, labels, min(len(names), LEGEND_COLUMNS))
         return save(figure, path)
 
 
@@ -97,7 +113,7 @@ def card(name: str, progress: Progress, versions: Mapping[str, str]) -> str:
         f"{progress.seen:,} in all, {progress.seconds / 60:.0f} minutes; AdamW at {settings['learning_rate']:g}"
         + (", ended by a cooldown to zero" if progress.finished else ", not cooled down yet")
         + f"; moving average of the weights. Seed {settings['seed']}.",
-        f"- **Kept**: the average after step {progress.best_step:,}, the best of the held-out windows (score "
+        f"- **Kept**: {_kept(progress)}, the best of the held-out windows (score "
         f"{progress.best_score:.3f}: mean F1 of P and S at 0.5 s and 0.1 s over the sources)."
         if progress.best_step is not None
         else "- **Kept**: nothing was judged.",
@@ -148,6 +164,13 @@ def _curve_table(progress: Progress) -> list[str]:
         loss = "" if row.get("loss") is None else f"{row['loss']:.4f}"
         rows.append([f"{row['step']:,}", loss, *cells])
     return [TextTable(("step", "loss", "score", *names), rows, n_left=0).markdown().rstrip()]
+
+
+def _kept(progress: Progress) -> str:
+    after = f"the average after step {progress.best_step:,}"
+    if progress.best_part == 1:
+        return after
+    return f"{progress.best_part:g} of the way from the first weights to {after}"
 
 
 def _volume_rows(progress: Progress) -> list[list[str]]:

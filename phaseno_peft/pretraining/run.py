@@ -117,6 +117,8 @@ def pretrain(
         what = {"settings": settings.to_json(), "sources": describe(sources), "initial": initial}
         if teachers:
             what["stem_teachers"] = [f"{t.name} for {' and '.join(t.phases)}" for t in teachers]
+        is_new = init == SCRATCH or (settings.stem is not None and settings.stem.steps > 0)
+        began_with = None if is_new else {key: t.detach().clone() for key, t in model.state_dict().items()}
         progress, trainee = _resume_or_begin(run, what, model.to(device), settings, on_stage)
         if progress.finished:
             raise PhasenoPeftError(
@@ -160,7 +162,7 @@ def pretrain(
                 train(
                     trainee, batches, held_out, progress, settings,
                     minutes=minutes_left, steps=steps, cooldown=cooldown, precision=precision,
-                    keep=keep, keep_every_s=keep_every_s, on_row=on_row,
+                    keep=keep, keep_every_s=keep_every_s, on_row=on_row, began_with=began_with,
                 )  # fmt: skip
             except KeyboardInterrupt:
                 keep()

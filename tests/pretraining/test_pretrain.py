@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 import torch
 
-from phaseno_peft.backbone import load_backbone
+from phaseno_peft.backbone import PhaseNO, load_backbone
 from phaseno_peft.backbone.cpu import parallel
 from phaseno_peft.errors import PhasenoPeftError
-from phaseno_peft.pretraining import SCRATCH, BatchDataset, PretrainingSettings, Sources, pretrain
+from phaseno_peft.pretraining import SCRATCH, BatchDataset, PretrainingSettings, Sources, loop, pretrain
 from phaseno_peft.pretraining import checkpoint as progress_module
 from phaseno_peft.pretraining.batches import held_out_windows
 from phaseno_peft.pretraining.checkpoint import LARGEST_FILE_BYTES, checkpoints, load_checkpoint, shards
@@ -137,6 +137,28 @@ def test_a_cooldown_ends_the_run_at_rate_zero(tmp_path: Path, small_backbone: Pa
     with pytest.raises(PhasenoPeftError, match="has ended with its cooldown after step 6"):
         run(tmp_path / "run", small_backbone, often, steps=9)
     assert run(tmp_path / "run", small_backbone, often, steps=1, restart=True).progress.step == 1
+
+
+def test_at_a_run_s_end_weights_between_its_first_and_last_are_judged(
+    tmp_path: Path, small_backbone: Path, lean: PretrainingSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = load_backbone(small_backbone).state_dict()
+    judged: list[dict[str, torch.Tensor]] = []
+
+    def half_is_best(model: PhaseNO, *_: object) -> tuple[dict[str, float], dict[str, float]]:
+        judged.append({key: t.clone() for key, t in model.state_dict().items()})
+        return {"score": {4: 0.6}.get(len(judged), 0.5), "validation_loss": 0.1}, {"P": 0.4, "S": 0.3}
+
+    monkeypatch.setattr(loop, "judged", half_is_best)
+    made = run(tmp_path / "run", small_backbone, lean, steps=2, cooldown=True)
+    assert len(judged) == 2 + len(loop.BETWEEN)  # the start, the end, and the parts
+    last, half = judged[1], judged[3]
+    for key, tensor in first.items():
+        torch.testing.assert_close(half[key], (tensor + last[key]) / 2)
+    assert (made.progress.best_step, made.progress.best_part) == (2, 0.5)
+    kept = load_backbone(made.backbone).state_dict()
+    assert all(torch.equal(kept[key], t) for key, t in half.items())
+    assert "0.5 of the way from the first weights" in (made.backbone / "README.md").read_text()
 
 
 def test_a_stretch_of_minutes_ends_in_time_and_is_continued(
