@@ -51,6 +51,10 @@ def pick(
     merge: Annotated[
         Literal["mean", "median", "max"], typer.Option("--merge", help="How overlapping windows are combined.")
     ] = "mean",
+    gate: Annotated[
+        Literal["auto", "off"],
+        typer.Option("--gate", help="auto: leave out windows in which the backbone's stem hears nothing. off: none."),
+    ] = "auto",
     format_name: Annotated[
         Literal["csv", "quakeml", "scml", "nordic", "nlloc", "hypodd", "snuffler", "phasenet", "gamma", "pyocto"]
         | None,
@@ -88,6 +92,7 @@ def pick(
             S_threshold=s_threshold,
             stride_s=stride_s,
             merge=merge,
+            gate=gate,
             channels=channels,
             skip_unreadable=skip_unreadable,
             progress=update,

@@ -26,11 +26,13 @@ from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.picking.inference import (
     BATCH_STATIONS,
     JudgedWindow,
+    loud_window_probabilities,
     merge_windows,
     networks,
     window_probabilities,
     window_starts,
 )
+from phaseno_peft.picking.quiet_windows import LOWEST_THRESHOLD
 from phaseno_peft.picks import Pick, PickList
 from phaseno_peft.picks.peaks import PickFinder
 
@@ -77,7 +79,7 @@ class Annotation:
 def annotate_run(
     run: Run,
     parts: Sequence[tuple[list[int], Frame]],
-    probabilities: Callable[[Sequence[InputWindow]], Sequence[NDArray[np.float32]]],
+    probabilities: Callable[[Sequence[InputWindow]], Sequence[NDArray[np.float32] | None]],
     preprocessing: Preprocessing,
     *,
     stride_s: float | None = None,
@@ -89,8 +91,8 @@ def annotate_run(
     """(block of the record, its probabilities [station, 2, sample]), one after the other; whole without `block_s`.
 
     parts: the rows of stations that are one network, and its frame. probabilities: what a batch of windows of up to
-    `batch_stations` stations gets. `progress` is called with the windows that are done and all. Raises
-    `PhasenoPeftError` for an impossible stride, merging or block.
+    `batch_stations` stations gets, None for a quiet one. `progress` is called with the windows that are done and all.
+    Raises `PhasenoPeftError` for an impossible stride, merging or block.
     """
     if merge not in ("mean", "median", "max"):
         raise PhasenoPeftError(f"`merge` should be 'mean', 'median' or 'max' but is {merge!r}.")
@@ -107,7 +109,7 @@ def annotate_run(
 
     def judge() -> None:
         found = probabilities([window for _, window in waiting])
-        judged.extend(JudgedWindow(s, w.station_ids, p) for (s, w), p in zip(waiting, found, strict=True))
+        judged.extend(JudgedWindow(s, w.station_ids, n, p) for (s, w), p in zip(waiting, found, strict=True))
         waiting.clear()
 
     for number, start in enumerate(starts):
@@ -144,15 +146,20 @@ def annotate_runs(
     stride_s: float | None = None,
     merge: Merge = "mean",
     block_s: float | None = BLOCK_S,
+    lowest_threshold: float | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Annotation]:
     """Blocks of all runs by a backbone with an adapter in force, whose contract and thresholds they carry.
 
-    `progress` gets the seconds of record that are done and all of them. Raises as `annotate_run` does.
+    lowest_threshold: of the picks that will be made; where quiet windows cannot hold such, they get zeros instead of
+    going through the operator. None: every window does. `progress` gets the seconds of record that are done and all of
+    them. Raises as `annotate_run` does.
     """
     contract = None if adapter is None else adapter.contract
     preprocessing = contract.preprocessing if contract else Preprocessing()
     thresholds = dict(backbone_thresholds if contract is None else contract.thresholds)
+    skips_quiet = lowest_threshold is not None and lowest_threshold >= LOWEST_THRESHOLD
+    of_windows = loud_window_probabilities if skips_quiet else window_probabilities
     for run, report in with_progress(runs, progress):
         parts, findings = networks(run.stations, contract.frame if contract else None, preprocessing)
         run.tell(findings)
@@ -160,9 +167,9 @@ def annotate_runs(
 
         def probabilities(
             windows: Sequence[InputWindow], edge_limit_km: float = edge_limit_km
-        ) -> Sequence[NDArray[np.float32]]:
+        ) -> Sequence[NDArray[np.float32] | None]:
             with selected_adapter(adapter):
-                return window_probabilities(backbone, windows, edge_limit_km)
+                return of_windows(backbone, windows, edge_limit_km)
 
         for recording, found in annotate_run(
             run,

@@ -26,6 +26,7 @@ from phaseno_peft.campaign.station import Station
 from phaseno_peft.campaign.windows import InputWindow
 from phaseno_peft.contract import PHASES, Frame, Preprocessing
 from phaseno_peft.errors import PhasenoPeftError
+from phaseno_peft.picking.quiet_windows import is_quiet
 
 AnyWindow = TypeVar("AnyWindow", bound=InputWindow)
 
@@ -147,6 +148,26 @@ def window_probabilities(
     return found
 
 
+def loud_window_probabilities(
+    model: torch.nn.Module, windows: Sequence[InputWindow], edge_limit_km: float
+) -> list[NDArray[np.float32] | None]:
+    """`window_probabilities`, and None of each window that the model's stem finds quiet."""
+    stem = getattr(model, "stem", None)
+    if stem is None:
+        return [*window_probabilities(model, windows, edge_limit_km)]
+    device = next(model.parameters()).device
+    loud: list[int] = []
+    with torch.inference_mode():
+        for number, window in enumerate(windows):
+            curves = torch.sigmoid(stem(torch.from_numpy(window.waveforms).to(device))).float().cpu().numpy()
+            if not is_quiet(curves, window.coordinates):
+                loud.append(number)
+    found: list[NDArray[np.float32] | None] = [None] * len(windows)
+    for number, one in zip(loud, window_probabilities(model, [windows[i] for i in loud], edge_limit_km), strict=True):
+        found[number] = one
+    return found
+
+
 def window_starts(n_samples: int, preprocessing: Preprocessing, stride_s: float | None = None) -> Sequence[int]:
     """First samples of the windows that cover a record, half a window apart unless `stride_s` (real) is given.
 
@@ -170,13 +191,14 @@ class JudgedWindow:
     start: int
     """First sample."""
     station_ids: tuple[str, ...]
-    probabilities: NDArray[np.float32]
-    """[station, 2 (P, S), sample]"""
+    n_samples: int
+    probabilities: NDArray[np.float32] | None
+    """[station, 2 (P, S), sample]; None: it was quiet and did not go through the operator."""
 
     @property
     def end(self) -> int:
         """One sample after the last."""
-        return self.start + int(self.probabilities.shape[-1])
+        return self.start + self.n_samples
 
 
 def merge_windows(
@@ -188,22 +210,24 @@ def merge_windows(
     """Probabilities [station, 2, sample] of a record from those of its windows; NaN where no window or no sample is.
 
     Starts of windows count from the record's first sample; a window may begin before it and end behind the record.
+    Quiet windows give 0 where no other window lies.
     mean: window ends weigh less over `taper_samples`, so that a sample is judged by windows that see around it.
     median and max: plain, over the windows that cover a sample.
     """
     row = {station.station_id: i for i, station in enumerate(recording.stations)}
     size = recording.n_samples
     shape = (len(recording.stations), len(PHASES), size)
+    picked = [(window, window.probabilities) for window in windows if window.probabilities is not None]
     if merge == "mean":
         total, weight = np.zeros(shape, np.float64), np.zeros((shape[0], 1, size))
-        for window in windows:
-            n = window.probabilities.shape[-1]
+        for window, probabilities in picked:
+            n = window.n_samples
             ramp = np.minimum(np.arange(1, n + 1), np.arange(n, 0, -1)) / (taper_samples + 1)
             rows = [row[station_id] for station_id in window.station_ids]
             first, last = max(window.start, 0), min(window.end, size)
             inside = slice(first - window.start, last - window.start)
             share = np.minimum(ramp, 1.0)[inside]
-            total[rows, :, first:last] += window.probabilities[..., inside] * share
+            total[rows, :, first:last] += probabilities[..., inside] * share
             weight[rows, :, first:last] += share
         merged = np.divide(total, weight, out=np.full(shape, np.nan), where=weight > 0).astype(np.float32)
     elif merge in ("median", "max"):
@@ -211,14 +235,19 @@ def merge_windows(
         bounds = {0, size, *(min(max(at, 0), size) for window in windows for at in (window.start, window.end))}
         for begin, end in itertools.pairwise(sorted(bounds)):
             stack: dict[int, list[NDArray[np.float32]]] = {}
-            for window in windows:
+            for window, probabilities in picked:
                 if window.start <= begin and end <= window.end:
                     inside = slice(begin - window.start, end - window.start)
                     for i, station_id in enumerate(window.station_ids):
-                        stack.setdefault(row[station_id], []).append(window.probabilities[i, :, inside])
+                        stack.setdefault(row[station_id], []).append(probabilities[i, :, inside])
             for i, layers in stack.items():
                 merged[i, :, begin:end] = np.median(layers, 0) if merge == "median" else np.max(layers, 0)
     else:
         raise PhasenoPeftError(f"`merge` should be 'mean', 'median' or 'max' but is {merge!r}.")
+    for window in windows:
+        if window.probabilities is None:
+            rows = [row[station_id] for station_id in window.station_ids]
+            part = merged[rows, :, max(window.start, 0) : window.end]
+            merged[rows, :, max(window.start, 0) : window.end] = np.where(np.isnan(part), np.float32(0), part)
     recorded: NDArray[np.bool_] = np.any(recording.recorded, axis=1, keepdims=True)  # [station, 1, sample]
     return np.where(recorded, merged, np.float32(np.nan))

@@ -18,15 +18,16 @@ from phaseno_peft.campaign.run import OnFindings, Run
 from phaseno_peft.campaign.runs import Runs
 from phaseno_peft.campaign.sources import Source
 from phaseno_peft.campaign.waveform_files import ChannelMap
-from phaseno_peft.contract import Contract, Preprocessing
+from phaseno_peft.contract import PHASES, Contract, Preprocessing
 from phaseno_peft.cr_lora import ResidentAdapter
 from phaseno_peft.cr_lora.attach import make_resident
 from phaseno_peft.cr_lora.resident import changing, not_resident, prepare_layers
-from phaseno_peft.errors import AdapterError, CampaignError
+from phaseno_peft.errors import AdapterError, CampaignError, PhasenoPeftError
 from phaseno_peft.library.store import StoredAdapter, read_adapter
 from phaseno_peft.picking.annotations import BLOCK_S, Annotation, Merge, Progress, annotate_runs, picks_of
 from phaseno_peft.picking.pickled_network import PickledNetwork
 from phaseno_peft.picking.probability_traces import probability_stream
+from phaseno_peft.picking.quiet_windows import Gate
 from phaseno_peft.picks import PickList
 
 if TYPE_CHECKING:
@@ -193,6 +194,7 @@ class Picker:
         stride_s: float | None = None,
         merge: Merge = "mean",
         block_s: float | None = BLOCK_S,
+        gate: Gate = "auto",
         channels: ChannelMap | str | Path | None = None,
         skip_unreadable: bool = False,
         progress: Progress | None = None,
@@ -200,12 +202,26 @@ class Picker:
     ) -> PickList:
         """Picks of a source, in time order; thresholds default to those the adapter chose on its validation events.
 
-        What the source may be and how it is read says `iter_annotations`. Raises `CampaignError` for records and
-        stations that do not fit.
+        What the source may be and how it is read says `iter_annotations`. gate: "auto" leaves out the operator for
+        windows in which the stem hears nothing (`phaseno_peft.picking.quiet_windows`), unless a threshold lies below
+        0.4; "off" picks every window. Raises `CampaignError` for records and stations that do not fit.
         """
+        if gate not in ("auto", "off"):
+            raise PhasenoPeftError(f"`gate` should be 'auto' or 'off' but is {gate!r}.")
         with self.held():
             runs = self._runs(source, stations, channels, skip_unreadable, on_findings)
-            blocks = self.annotations(runs, stride_s=stride_s, merge=merge, block_s=block_s, progress=progress)
+            contract = self.contract()
+            own = self.backbone_thresholds if contract is None else contract.thresholds
+            given = (P_threshold, S_threshold)
+            lowest = min(own[phase] if level is None else level for phase, level in zip(PHASES, given, strict=True))
+            blocks = self.annotations(
+                runs,
+                stride_s=stride_s,
+                merge=merge,
+                block_s=block_s,
+                lowest_threshold=None if gate == "off" else lowest,
+                progress=progress,
+            )
         picks = picks_of(blocks, P_threshold=P_threshold, S_threshold=S_threshold)
         picks.findings = runs.findings
         return picks
@@ -297,9 +313,13 @@ class Picker:
         stride_s: float | None = None,
         merge: Merge = "mean",
         block_s: float | None = BLOCK_S,
+        lowest_threshold: float | None = None,
         progress: Progress | None = None,
     ) -> Iterator[Annotation]:
-        """`iter_annotations` of runs that are prepared for the adapter in force; it is kept to the end."""
+        """`iter_annotations` of runs that are prepared for the adapter in force; it is kept to the end.
+
+        lowest_threshold: quiet windows get zeros where no pick below it is wanted, see `annotate_runs`.
+        """
         adapter = self._in_force()
         return annotate_runs(
             runs,
@@ -310,6 +330,7 @@ class Picker:
             stride_s=stride_s,
             merge=merge,
             block_s=block_s,
+            lowest_threshold=lowest_threshold,
             progress=progress,
         )
 

@@ -14,6 +14,7 @@ from phaseno_peft.campaign import Station, read_stations
 from phaseno_peft.campaign.recording import Recording
 from phaseno_peft.errors import AdapterError, CampaignError, PhasenoPeftError
 from phaseno_peft.picking import Picker, load_adapter
+from phaseno_peft.picking.annotations import Merge
 from phaseno_peft.picking.inference import JudgedWindow, merge_windows
 from phaseno_peft.picking.upstream import annotate_as_upstream
 
@@ -158,7 +159,9 @@ def test_merging_weighs_middles_over_ends_and_skips_gaps() -> None:
     samples = np.where(recorded, np.random.default_rng(0).normal(size=(1, 3, n)), 0).astype(np.float32)
     recording = Recording("r", obspy.UTCDateTime(0), 100.0, (station,), samples, recorded, ("ENZ",))
     shown = [(0, 0.2), (1500, 0.8)]
-    windows = [JudgedWindow(start, ("XX.A.",), np.full((1, 2, 3000), value, np.float32)) for start, value in shown]
+    windows = [
+        JudgedWindow(start, ("XX.A.",), 3000, np.full((1, 2, 3000), value, np.float32)) for start, value in shown
+    ]
     mean = merge_windows(recording, windows, "mean", 200)
     assert mean[0, 0, 100] == pytest.approx(0.2)
     assert mean[0, 0, 4400] == pytest.approx(0.8)
@@ -167,6 +170,13 @@ def test_merging_weighs_middles_over_ends_and_skips_gaps() -> None:
     assert np.isnan(mean[0, 0, 4000:4100]).all()
     assert merge_windows(recording, windows, "max", 200)[0, 1, 1510] == pytest.approx(0.8)
     assert merge_windows(recording, windows, "median", 200)[0, 1, 1510] == pytest.approx(0.5)
+    quiet = [windows[0], JudgedWindow(1500, ("XX.A.",), 3000, None)]  # one that was not picked
+    merges: tuple[Merge, ...] = ("mean", "median", "max")
+    for merge in merges:
+        merged = merge_windows(recording, quiet, merge, 200)[0, 0]
+        assert merged[2250] == pytest.approx(0.2)  # only the picked window counts
+        assert (merged[3000:4000] == 0).all()
+        assert np.isnan(merged[4000:4100]).all()
     with pytest.raises(PhasenoPeftError, match="merge"):
         merge_windows(recording, windows, "mode", 200)  # type: ignore[arg-type]
 
