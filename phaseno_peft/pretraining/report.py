@@ -15,8 +15,7 @@ from phaseno_peft.contract import PHASES
 from phaseno_peft.figures.style import (
     ADAPTER_COLOUR,
     OTHER_COLOURS,
-    P_COLOUR,
-    S_COLOUR,
+    PHASE_COLOURS,
     legend_outside,
     new_figure,
     plain,
@@ -52,7 +51,7 @@ def draw_curve(path: Path, rows: Sequence[Row], kept: int | None) -> Path:
     """Validation F1 of each source (mean of P and S) above the losses, against the station-windows seen."""
     judged = [row for row in rows if row.get("score") is not None]
     names = list(dict.fromkeys(key[: -len(" P 0.5 s")] for row in judged for key in row if key.endswith(" P 0.5 s")))
-    colours = (ADAPTER_COLOUR, *OTHER_COLOURS, P_COLOUR, S_COLOUR)
+    colours = (ADAPTER_COLOUR, *OTHER_COLOURS, *PHASE_COLOURS.values())
     with style():
         figure = new_figure(7.0, 5.2)
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
