@@ -52,6 +52,7 @@ OF_THE_CAMPAIGN = {
     "channels",
     "complete",
     "noise",
+    "picks_on",
 }
 """What `Campaign.read` takes."""
 OTHER_WORDS = {

@@ -11,12 +11,14 @@ from phaseno_peft.campaign.time_scale import suggest_time_scale
 from tests.campaign.synthetic_network import T0, catalog, pick, trace
 
 
-def delivery(size: float, frequency_hz: float, rate_hz: float) -> tuple[dict[str, Stream], StationTable, object]:
-    """Five events on four stations `size` times 8 km apart: S follows P by `size` times 1 to 2.5 s."""
+def delivery(
+    size: float, frequency_hz: float, rate_hz: float, events: int = 5
+) -> tuple[dict[str, Stream], StationTable, object]:
+    """Events on four stations `size` times 8 km apart: S follows P by `size` times 1 to 2.5 s."""
     stations = StationTable([Station(f"XX.S{i}.", 0.072 * size * i, 10.0, 0.0) for i in range(4)])
-    rng, streams, events = np.random.default_rng(0), {}, []
+    rng, streams, picked = np.random.default_rng(0), {}, []
     t = np.arange(round(4 * rate_hz)) / rate_hz
-    for event in range(5):
+    for event in range(events):
         start, picks = T0 + 60 * event, []
         stream = Stream()
         for i in range(4):
@@ -26,8 +28,8 @@ def delivery(size: float, frequency_hz: float, rate_hz: float) -> tuple[dict[str
             stream += trace(f"S{i}", "HHZ", x, rate_hz, start)
             picks += [pick(f"S{i}", "P", start + onset), pick(f"S{i}", "S", start + onset + size * (1 + 0.5 * i))]
         streams[f"e{event}"] = stream
-        events.append(picks)
-    return streams, stations, read_catalogue(catalog(events))
+        picked.append(picks)
+    return streams, stations, read_catalogue(catalog(picked))
 
 
 @pytest.mark.parametrize(
