@@ -308,7 +308,7 @@ def _wrong_picks(judged: Judged, rows: Sequence[JudgedPick], records: Sequence[R
                 told["station"].rstrip("."),
                 (told["label_time"] or told["pick_time"])[:-5].replace("T", " "),
                 "" if told["probability"] is None else f"{told['probability']:.2f}",
-                "" if told["snr_db"] is None else f"{told['snr_db']:.0f}",
+                "" if told["snr_db"] is None else str(round(told["snr_db"])),
                 "" if told["distance_km"] is None else f"{told['distance_km']:.1f}",
                 "noise" if windows[row.window].is_noise else "",
             )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from obspy import Stream, Trace, UTCDateTime
+from typer.testing import CliRunner
 
 from phaseno_peft import score_picks
 from phaseno_peft.campaign import Catalogue, CatalogueEvent, LabelledPick
+from phaseno_peft.cli.app import app
 from phaseno_peft.errors import CampaignError, PhasenoPeftError
 from phaseno_peft.judging.continuous import common_names, recorded_spans, score_table
 from phaseno_peft.picks import Pick, PickList
@@ -121,6 +124,25 @@ def test_lists_of_other_programs_are_read(tmp_path: Path) -> None:
     )
     for path, found in ((tmp_path / "ours.csv", 3), (tmp_path / "ours.xml", 3), (phasenet, 1)):
         assert counts(score_picks(path, BOOK, RECORD))[0] == found, file
+
+
+def test_the_command_prints_scores_and_what_the_records_hold(tmp_path: Path) -> None:
+    RECORD.write(str(tmp_path / "record.mseed"), format="MSEED")
+    picks(("XX.A.", "P", 100.1), ("XX.B.", "P", 101.1)).to_csv(tmp_path / "mine.csv")
+    picks(("XX.A.", "P", 100.0), ("XX.B.", "P", 101.0), ("XX.B.", "P", 900.0)).to_quakeml(tmp_path / "book.xml")
+    command = [
+        "score",
+        str(tmp_path / "mine.csv"),
+        str(tmp_path / "book.xml"),
+        "--waveforms",
+        str(tmp_path / "record.mseed"),
+    ]
+    shown = CliRunner().invoke(app, [*command, "--tolerance", "0.5", "--quiet"])
+    assert shown.exit_code == 0, shown.output
+    assert "hold 2 of 3 labels and 2 of 2 picks" in shown.output
+    told = json.loads(CliRunner().invoke(app, [*command, "--tolerance", "0.05", "--json"]).stdout)
+    assert [(row["phase"], row["found"], row["missed"]) for row in told["scores"]] == [("P", 0, 2), ("S", 0, 0)]
+    assert {row["outcome"] for row in told["picks"]} == {"missed", "false"}
 
 
 def test_lists_that_have_nothing_in_common_are_refused_with_both_times() -> None:
