@@ -106,7 +106,7 @@ def _run(
         raise PhasenoPeftError("the simulation wrote no truth for its continuous record. Please report this as a bug.")
     truth = careful_catalogue(made.continuous_truth)
     continuous = {
-        model: score_picks(found, truth, folder / "campaign" / "continuous", tolerance=0.5, complete=True)
+        model: score_picks(found, truth, folder / "campaign" / "continuous", tolerance=0.5, every_arrival=True)
         for model, found in (("frozen", frozen), ("adapter", picks))
     }
     write_file(folder / "report.md", _report(trained, continuous, seed))

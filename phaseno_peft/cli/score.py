@@ -21,8 +21,8 @@ def score(
             "--tolerance", min=0, help="Seconds within which a pick is that of a label; give several at will."
         ),
     ] = None,
-    complete: Annotated[
-        bool, typer.Option("--complete", help="The catalogue lists every arrival: every other pick is false.")
+    every_arrival: Annotated[
+        bool, typer.Option("--every-arrival", help="The catalogue lists every arrival: every other pick is false.")
     ] = False,
     channels: ChannelsOption = None,
     skip_unreadable: SkipUnreadableOption = False,
@@ -32,7 +32,7 @@ def score(
     """Score picks of any program against a catalogue, and say what of both the records could have shown.
 
     Labels that no record holds are told and not counted. A pick without a label is false where its station has the
-    phase of the event; elsewhere it is not judged, unless the catalogue is --complete.
+    phase of the event; elsewhere it is not judged, unless the catalogue lists --every-arrival.
 
     Example: phaseno-peft score new-picks.csv picks.xml --waveforms continuous
     """
@@ -45,7 +45,7 @@ def score(
         catalogue,
         waveforms,
         tolerance=tolerance or (0.5, 0.1),
-        complete=complete,
+        every_arrival=every_arrival,
         channels=channels,
         skip_unreadable=skip_unreadable,
     )

@@ -5,7 +5,7 @@ One to one and nearest first, station by station and phase by phase, as windows 
 - **Found** and **missed**: usable labels of the catalogue that a station recorded. Labels outside the records are told
   and not counted: no picker could have seen them.
 - **False**: a pick within an event, at a station where the catalogue has this phase of this event, that matches no
-  label; in a catalogue that is said to be complete, every pick that matches none.
+  label; where the catalogue is said to list every arrival, every pick that matches none.
 - **Not judged**: other picks without a label (nobody says that there is nothing), and picks on labels of weight 0.
 
 All times are real.
@@ -83,7 +83,7 @@ class ListScore:
     recall_95: dict[tuple[str, float], tuple[float, float]]
     not_judged: dict[tuple[str, float], int]
     completeness: Completeness
-    is_complete: bool
+    lists_every_arrival: bool
     """The catalogue was taken to list every arrival."""
     rows: tuple[dict[str, Any], ...]
     """Every counted label and pick at the widest tolerance: outcome, station, phase, times, residual."""
@@ -93,7 +93,7 @@ class ListScore:
         return {
             "scores": self.table(),
             "completeness": vars(self.completeness) | {"text": str(self.completeness)},
-            "catalogue_is_complete": self.is_complete,
+            "catalogue_lists_every_arrival": self.lists_every_arrival,
         }
 
     def table(self) -> list[dict[str, Any]]:
@@ -129,7 +129,7 @@ def score_picks(
     waveforms: Source,
     *,
     tolerance: float | Sequence[float] = (0.5, 0.1),
-    complete: bool = False,
+    every_arrival: bool = False,
     channels: ChannelMap | str | Path | None = None,
     skip_unreadable: bool = False,
     seed: int = 0,
@@ -137,10 +137,10 @@ def score_picks(
     """Score a list of picks of any program against a catalogue, on the records that both are about.
 
     `picks` and `catalogue` are what `read_catalogue` takes (our CSV, PhaseNet's, GaMMA's, SeisBench's, QuakeML and
-    others), `picks` also a `PickList`; of `waveforms` only headers are read. `tolerance` is in real seconds; `complete`
-    says that the catalogue lists every arrival, so that every pick without a label is false. Raises `CampaignError` for
-    files that cannot be read and where no label or none of the picks lies in the records, and `PhasenoPeftError` for a
-    tolerance that is not positive.
+    others), `picks` also a `PickList`; of `waveforms` only headers are read. `tolerance` is in real seconds;
+    `every_arrival` says that the catalogue lists every arrival, so that every pick without a label is false. Raises
+    `CampaignError` for files that cannot be read and where no label or none of the picks lies in the records, and
+    `PhasenoPeftError` for a tolerance that is not positive.
     """
     tolerances = sorted({float(t) for t in np.atleast_1d(np.asarray(tolerance, np.float64))}, reverse=True)
     if not tolerances or not all(0 < t < 60 for t in tolerances):
@@ -174,11 +174,11 @@ def score_picks(
     for phase in PHASES:
         for tolerance_s in tolerances:
             key = phase, tolerance_s
-            outcomes = _outcomes(inside, seen, name_of, phase, tolerance_s, complete=complete)
+            outcomes = _outcomes(inside, seen, name_of, phase, tolerance_s, every_arrival=every_arrival)
             phases[key], recall_95[key] = _scored(outcomes, phase, tolerance_s, seed)
             not_judged[key] = sum(row["outcome"] == "not judged" for row in outcomes)
             rows += [_told(row) for row in outcomes] if tolerance_s == tolerances[0] else []
-    return ListScore(phases, recall_95, not_judged, completeness, complete, tuple(rows))
+    return ListScore(phases, recall_95, not_judged, completeness, every_arrival, tuple(rows))
 
 
 def score_table(made: ListScore) -> TextTable:
@@ -279,7 +279,7 @@ def _outcomes(
     phase: str,
     tolerance_s: float,
     *,
-    complete: bool,
+    every_arrival: bool,
 ) -> list[dict[str, Any]]:
     """Rows of outcome, station, event, label and pick (or None) of one phase, by station and time."""
     extents = _extents(labels)
@@ -302,7 +302,7 @@ def _outcomes(
         for pick in matching.unmatched_picks:
             at = found[pick].time.ns
             event_id = next((event for first, last, event in own_extents if first <= at <= last), "")
-            outcome = "false" if complete or event_id else "not judged"
+            outcome = "false" if every_arrival or event_id else "not judged"
             rows.append(_row(outcome, station, event_id, None, found[pick]))
     return rows
 

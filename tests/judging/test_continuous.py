@@ -69,7 +69,7 @@ def test_found_missed_false_and_not_judged_worked_by_hand() -> None:
     assert counts(made, tolerance_s=0.1) == (1, 2, 2, 1)
     assert counts(made, "S") == (0, 1, 0, 1)
     assert made.phases["P", 0.5].residuals_s == pytest.approx((0.2, 0.05))
-    assert counts(score_picks(mine, BOOK, RECORD, complete=True)) == (2, 1, 2, 0)
+    assert counts(score_picks(mine, BOOK, RECORD, every_arrival=True)) == (2, 1, 2, 0)
     row = next(r for r in made.rows if r["outcome"] == "found" and r["station"] == "XX.B")
     assert (row["residual_s"], row["event"], row["phase"]) == (0.05, "a", "P")
     text = score_table(made).markdown()
@@ -89,8 +89,8 @@ def test_labels_that_no_record_holds_are_told_and_not_counted() -> None:
 
 def test_a_label_of_weight_0_makes_a_pick_neither_right_nor_wrong_and_is_not_missed() -> None:
     book = catalogue(("a", "XX.A.", "P", 100.0), ("a", "XX.A.", "P", 104.0), doubtful=1)
-    assert counts(score_picks(picks(("XX.A.", "P", 104.1)), book, RECORD, complete=True)) == (0, 1, 0, 1)
-    assert counts(score_picks(picks(("XX.A.", "P", 100.1)), book, RECORD, complete=True)) == (1, 0, 0, 0)
+    assert counts(score_picks(picks(("XX.A.", "P", 104.1)), book, RECORD, every_arrival=True)) == (0, 1, 0, 1)
+    assert counts(score_picks(picks(("XX.A.", "P", 100.1)), book, RECORD, every_arrival=True)) == (1, 0, 0, 0)
 
 
 def test_the_same_picks_are_all_found_and_the_interval_holds_the_recall() -> None:
