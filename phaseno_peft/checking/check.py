@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from phaseno_peft.campaign.catalog import Catalogue
 from phaseno_peft.campaign.conventions import convention_findings, measure_conventions
 from phaseno_peft.campaign.findings import Finding, warnings_first
 from phaseno_peft.campaign.labels import measure_label_offset
+from phaseno_peft.campaign.time_scale import suggest_time_scale
 from phaseno_peft.campaign.waveform_files import ChannelMap
 from phaseno_peft.checking.arrivals import arrival_findings
 from phaseno_peft.checking.channels import channel_findings
@@ -101,6 +103,7 @@ def _look(delivery: Delivery, preprocessing: Preprocessing, seed: int) -> CheckR
             places = places_km(delivery.stations)
             moveout = fit_moveout(events, places)
             own += moveout_findings(moveout, catalogue.source)
+            own += _time_scale(delivery, catalogue, preprocessing.time_scale)
     if campaign is not None and delivery.stations is not None:
         stretches = campaign.stretches()
         sources = {e.event_id: e.place_km for e in moveout.events if not e.is_mixed}
@@ -125,6 +128,24 @@ def _look(delivery: Delivery, preprocessing: Preprocessing, seed: int) -> CheckR
         split,
         tuple(uses),
     )
+
+
+def _time_scale(delivery: Delivery, catalogue: Catalogue, given: float) -> Iterator[Finding]:
+    """A note where the data ask for another scale than 1 and none was given."""
+    recorded = {i for r in delivery.recordings for i in r.station_ids}
+    if delivery.stations is None or not recorded or given != 1.0:
+        return
+    asked = suggest_time_scale(delivery.streams, delivery.stations.select(recorded), catalogue)
+    if asked.k != 1.0:
+        yield Finding(
+            "note",
+            f"the data ask for a time scale of {asked.k:g}: {asked.why}.",
+            kind="time scale",
+            file=catalogue.source,
+            place="all stations",
+            value=f"{asked.k:g}",
+            next_step="Train with --time-scale auto, which checks that on the validation events.",
+        )
 
 
 def _not_said_better(delivery: Delivery, own: list[Finding]) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.checking import CheckResult
 from phaseno_peft.cli.app import app
 from phaseno_peft.errors import PhasenoPeftError
+from tests.campaign.test_time_scale import delivery as small_and_fast
 from tests.checking.deliveries import Delivered, plant, simulate
 
 OF_THE_WHOLE = {"label offset", "too few events"}
@@ -147,3 +148,10 @@ def test_the_command_says_in_json_and_by_its_exit_code_what_it_found(tmp_path: P
     assert done.exit_code == 2, done.output
     (error,) = json.loads(done.stdout)["findings"]
     assert (error["severity"], error["kind"], "700" in error["text"]) == ("error", "unreadable file", True)
+
+
+def test_a_mine_array_is_told_the_time_scale_that_it_asks_for() -> None:
+    notes = {f.kind: f for f in check(*small_and_fast(0.1, 40.0, 1000.0, events=6)).findings}
+    assert notes["time scale"].value == "7"
+    assert "--time-scale auto" in notes["time scale"].next_step
+    assert notes["label convention"].place in ("P", "S")
