@@ -18,6 +18,7 @@ from phaseno_peft.campaign.catalog import Catalogue
 from phaseno_peft.campaign.check import sp_times_s
 from phaseno_peft.campaign.coordinates import local_km, scaled_coordinates
 from phaseno_peft.campaign.stations import StationTable
+from phaseno_peft.station_ids import station_fields
 
 SCALES = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 50.0, 70.0, 100.0)
 SHORT_SP_S = 0.7
@@ -87,22 +88,17 @@ def _width_km(stations: StationTable) -> float:
 
 def _centre_hz(streams: Mapping[str, Stream], catalogue: Catalogue) -> float | None:
     """Median over P arrivals of the frequency below which half of their energy lies, noise before them taken off."""
-    wanted = {(p.station_id, p.time.ns): p.time for p in catalogue.picks if p.usable and p.phase == "P"}
+    traces: dict[str, list[Any]] = {}
+    for stream in streams.values():
+        for trace in stream:
+            if trace.stats.channel[-1:].upper() in ("Z", "3", "1"):
+                traces.setdefault(trace.stats.station, []).append(trace)
+    picks = [p for p in catalogue.picks if p.usable and p.phase == "P"]
     centres: list[float] = []
-    traces = [t for s in streams.values() for t in s if t.stats.channel[-1:].upper() in ("Z", "3", "1")]
-    for (station_id, _), time in wanted.items():
-        if len(centres) >= _MOST_ARRIVALS:
-            break
-        code = station_id.split(".", 1)[1].rsplit(".", 1)[0]
-        trace = next(
-            (
-                t
-                for t in traces
-                if t.stats.station == code and t.stats.starttime <= time - 0.5 and t.stats.endtime >= time + 0.5
-            ),
-            None,
-        )
-        if trace is not None and (centre := _half_energy_hz(trace, time)) is not None:
+    for pick in picks[:: max(1, len(picks) // _MOST_ARRIVALS)]:  # spread over the campaign's time
+        listed = traces.get(station_fields(pick.station_id)[1], ())
+        trace = next((t for t in listed if t.stats.starttime < pick.time < t.stats.endtime), None)
+        if trace is not None and (centre := _half_energy_hz(trace, pick.time)) is not None:
             centres.append(centre)
     return float(np.median(centres)) if centres else None
 
