@@ -91,7 +91,7 @@ def _centre_hz(streams: Mapping[str, Stream], catalogue: Catalogue) -> float | N
     traces: dict[str, list[Any]] = {}
     for stream in streams.values():
         for trace in stream:
-            if trace.stats.channel[-1:].upper() in ("Z", "3", "1"):
+            if trace.stats.channel[-1:].upper() in ("Z", "3", "1") and trace.data.dtype.kind in "iuf":
                 traces.setdefault(trace.stats.station, []).append(trace)
     picks = [p for p in catalogue.picks if p.usable and p.phase == "P"]
     centres: list[float] = []
