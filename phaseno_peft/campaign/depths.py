@@ -32,10 +32,14 @@ def depth_shifts_m(east_north_up_m: np.ndarray) -> np.ndarray:
     shifts = np.zeros((len(places), 2))
     if not len(places) or np.ptp(places[:, 2]) <= STEEP_M:
         return shifts
+    from scipy.spatial import cKDTree
+
     below_m = np.zeros(len(places))
+    tree, reach_m = cKDTree(places[:, :2]), float(np.ptp(places[:, 2]))
     for i, place in enumerate(places):
-        rise = places[:, 2] - place[2]
-        steep = rise > np.maximum(np.hypot(*(places[:, :2] - place[:2]).T), STEEP_M)
+        near_m = places[tree.query_ball_point(place[:2], reach_m)]  # none farther away is steeply above
+        rise = near_m[:, 2] - place[2]
+        steep = rise > np.maximum(np.hypot(*(near_m[:, :2] - place[:2]).T), STEEP_M)
         below_m[i] = rise[steep].max(initial=0.0)
     moved = np.flatnonzero(below_m)
     if not len(moved):
