@@ -83,6 +83,7 @@ def adapter_home(tmp_path_factory: pytest.TempPathFactory, campaign_folder: Path
         folder=home / "adapters",
         backbone=small_backbone,
         training=TrainingSettings(epochs=1),
+        folds=0,
         label_source="simulated",
     )
     return home

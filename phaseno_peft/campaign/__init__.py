@@ -11,7 +11,7 @@ from phaseno_peft.campaign.labels import known_samples, measure_label_offset, su
 from phaseno_peft.campaign.moved_labels import with_moved_labels
 from phaseno_peft.campaign.recording import Recording
 from phaseno_peft.campaign.seisbench_export import export_dataset
-from phaseno_peft.campaign.splits import Split, split_campaign
+from phaseno_peft.campaign.splits import Folds, Split, all_events_sha256, fold_campaign, split_campaign
 from phaseno_peft.campaign.station import Station
 from phaseno_peft.campaign.station_files import read_stations
 from phaseno_peft.campaign.stations import StationTable
@@ -35,6 +35,7 @@ __all__ = [
     "CatalogueEvent",
     "Complete",
     "Finding",
+    "Folds",
     "LabelledPick",
     "Recording",
     "Split",
@@ -45,10 +46,12 @@ __all__ = [
     "Window",
     "WindowLabel",
     "WindowSampler",
+    "all_events_sha256",
     "cut_window",
     "edges",
     "export_dataset",
     "fixed_windows",
+    "fold_campaign",
     "known_samples",
     "measure_label_offset",
     "merge_upstream",

@@ -1,4 +1,4 @@
-"""Training, validation and test that share neither an event nor a sample."""
+"""Training, validation and test, or folds, that share neither an event nor a sample."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 SIDES = ("train", "validation", "test")
 FEWEST_EVENTS = 6
+"""For three sides."""
+FEW_EVENTS, FOLDS = 60, 4
+"""Below so many labelled events training parts them into so many folds unless told otherwise."""
 LARGEST_UNIT = 0.2
 """A recording with more than this part of the events is cut in time where it can be."""
 MOST_PIECES = 12
@@ -47,6 +50,69 @@ class Split:
         }
 
 
+@dataclass(frozen=True)
+class Folds:
+    """Parts of a campaign's events, each of which is predicted by what was trained on the others."""
+
+    parts: tuple[tuple[Stretch, ...], ...]
+    how: str
+    """What was done, in a sentence or two with counts."""
+
+    @property
+    def whole(self) -> Split:
+        """All parts for training."""
+        return Split(self._in_time(range(len(self.parts))), (), (), self.how)
+
+    def without(self, part: int) -> Split:
+        """One part for validation, all others for training; a part that is alone is both."""
+        others = self._in_time([i for i in range(len(self.parts)) if i != part] or [part])
+        how = f"Fold {part + 1} of {len(self.parts)}. {self.how}"
+        return Split(others, self.parts[part], (), how)
+
+    def _in_time(self, parts: Sequence[int]) -> tuple[Stretch, ...]:
+        return tuple(sorted((s for i in parts for s in self.parts[i]), key=lambda s: s.recording.start))
+
+
+def fold_campaign(campaign: Campaign, folds: int, seed: int) -> Folds:
+    """Part the events into `folds` groups of about the same size, as `split_campaign` parts them into three sides.
+
+    There are fewer groups where the events can be parted into fewer only, and one where they cannot be parted at all;
+    `how` says so. Raises `CampaignError` for a campaign without a usable pick, and for fewer than two folds.
+    """
+    if folds < 2:
+        raise CampaignError(f"`folds` should be at least 2 but is {folds}. Give 0 to set events aside instead.")
+    stretches = [_with_core_events(s) for s in campaign.stretches()]
+    events = _event_ids(stretches)
+    if not events:
+        raise CampaignError(
+            f"{campaign.name}: no event has a usable pick in the records. Check that picks and waveforms overlap in "
+            "time."
+        )
+    pieces, strays, cuts = _pieces(stretches, LARGEST_UNIT * len(events))
+    units = _units(pieces)
+    n = min(folds, sum(bool(_event_ids(unit)) for unit in units))
+    names = [str(i) for i in range(n)]
+    assigned = _assign(units, dict.fromkeys(names, 1 / n), len(events), np.random.default_rng(seed))
+    parts = tuple(tuple(sorted(assigned[name], key=lambda s: s.recording.start)) for name in names)
+    counts = [len(_event_ids(part)) for part in parts]
+    how = f"{len(events)} events in {len(stretches)} recordings{cuts}"
+    if n == 1:
+        how += " cannot be parted: there is one event, or their records overlap. None could be held out."
+    else:
+        how += (
+            f" were parted at random with seed {seed} into {n} folds of {', '.join(map(str, counts))}"
+            + (f" ({folds} were asked for, the events cannot be parted further)" if n < folds else "")
+            + ". Records that overlap in time and events that share a record are in one fold"
+            + (f"; {strays} picks that lie in another fold's record count as unknown there." if strays else ".")
+        )
+    return Folds(parts, how)
+
+
+def all_events_sha256(campaign: Campaign) -> str:
+    """Digest of the sorted ids of all events with a usable pick, as `Split.sha256` has it of a side."""
+    return Split(tuple(_with_core_events(s) for s in campaign.stretches()), (), (), "").sha256()["train"]
+
+
 def split_campaign(campaign: Campaign, seed: int, validation: float = 0.15, test: float = 0.25) -> Split:
     """Split by event and by record: no event and no sample is on two sides.
 
@@ -68,11 +134,7 @@ def split_campaign(campaign: Campaign, seed: int, validation: float = 0.15, test
         )
     parts = {"train": 1 - validation - test, "validation": validation, "test": test}
     n_recordings = len(stretches)
-    pieces, cuts = stretches, 0
-    if max(len(_event_ids(unit)) for unit in _units(stretches)) > LARGEST_UNIT * len(events):
-        pieces = [piece for s in stretches for piece in _cut(s, LARGEST_UNIT * len(events))]
-        cuts = len(pieces) - n_recordings
-    pieces, strays = _one_side_an_event(pieces)
+    pieces, strays, cuts = _pieces(stretches, LARGEST_UNIT * len(events))
     sides = _assign(_units(pieces), parts, len(events), np.random.default_rng(seed))
     counts = {side: len(_event_ids(sides[side])) for side in SIDES}
     empty = [side for side in SIDES if not counts[side]]
@@ -83,15 +145,24 @@ def split_campaign(campaign: Campaign, seed: int, validation: float = 0.15, test
             "Give more records, or events farther apart in time."
         )
     how = (
-        f"{len(events)} events in {n_recordings} recordings"
-        + (f", cut in time into {len(pieces)} pieces" if cuts else "")
-        + f" were drawn at random with seed {seed}: "
+        f"{len(events)} events in {n_recordings} recordings{cuts}"
+        f" were drawn at random with seed {seed}: "
         + ", ".join(f"{counts[side]} {side}" for side in SIDES)
         + ". Records that overlap in time and events that share a record are on one side"
         + (f"; {strays} picks that lie in another side's record count as unknown there." if strays else ".")
     )
     order = {side: tuple(sorted(sides[side], key=lambda s: s.recording.start)) for side in SIDES}
     return Split(order["train"], order["validation"], order["test"], how)
+
+
+def _pieces(stretches: Sequence[Stretch], largest: float) -> tuple[list[Stretch], int, str]:
+    """Stretches, cut in time where one unit of them holds more than `largest` events; strays; the cuts in words."""
+    pieces, cuts = list(stretches), ""
+    if max(len(_event_ids(unit)) for unit in _units(stretches)) > largest:
+        pieces = [piece for s in stretches for piece in _cut(s, largest)]
+        if len(pieces) > len(stretches):
+            cuts = f", cut in time into {len(pieces)} pieces"
+    return (*_one_side_an_event(pieces), cuts)
 
 
 def _event_ids(stretches: Sequence[Stretch]) -> set[str]:
@@ -127,19 +198,19 @@ def _assign(
     units: Sequence[list[Stretch]], parts: dict[str, float], n_events: int, rng: np.random.Generator
 ) -> dict[str, list[Stretch]]:
     """Units in random order, large ones first, each to the side that lacks most events (without events: samples)."""
-    sides: dict[str, list[Stretch]] = {side: [] for side in SIDES}
-    events = dict.fromkeys(SIDES, 0.0)
-    quiet = dict.fromkeys(SIDES, 0.0)
+    sides: dict[str, list[Stretch]] = {side: [] for side in parts}
+    events = dict.fromkeys(parts, 0.0)
+    quiet = dict.fromkeys(parts, 0.0)
     shuffled = [units[i] for i in rng.permutation(len(units))]
     quiet_total = sum(s.recording.n_samples for unit in units if not _event_ids(unit) for s in unit)
     for unit in sorted(shuffled, key=lambda u: -len(_event_ids(u))):
         size = len(_event_ids(unit))
         have, total = (events, n_events) if size else (quiet, quiet_total)
         share = size or sum(s.recording.n_samples for s in unit)
-        left = [side for side in SIDES if not events[side]] if size else []
+        left = [side for side in parts if not events[side]] if size else []
         rest = n_events - sum(events.values())
         # The last units go to sides that would stay empty.
-        candidates = left if left and rest <= size * len(left) else SIDES
+        candidates = left if left and rest <= size * len(left) else list(parts)
         side = max(candidates, key=lambda s: parts[s] * total - have[s])
         sides[side] += unit
         have[side] += share

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from phaseno_peft.campaign.splits import FEW_EVENTS, FOLDS
 from phaseno_peft.campaign.stretch import Stretch
 from phaseno_peft.checking.arrivals import short_event
 from phaseno_peft.checking.delivery import places_km
@@ -100,10 +101,19 @@ def _sections(result: CheckResult) -> Iterator[Section]:
     yield _labels(result)
 
 
+_IN_FOLDS = (
+    f"With fewer than {FEW_EVENTS} labelled events `train-adapter` does not set these aside: all train, and each is "
+    f"predicted by one of {FOLDS} adapters that were trained without it. The sides hold for `--folds 0`, `--quick`, "
+    "`--labels`, `--seeds` and `compare`."
+)
+
+
 def _use(result: CheckResult) -> Section:
     rows = [(u.side, u.events, u.p_picks, u.s_picks, u.stations, u.recordings, f"{u.hours:.2f}") for u in result.uses]
     columns = ("side", "events", "P", "S", "stations picked", "recordings", "hours")
     how = [f"{result.split.how[0].upper()}{result.split.how[1:]}"] if result.split is not None else []
+    if how and sum(use.events for use in result.uses) < FEW_EVENTS:
+        how.append(_IN_FOLDS)
     return Section("What training would use", how, (), [Table(columns, rows, "", range(1, 7))] if rows else [])
 
 

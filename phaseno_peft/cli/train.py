@@ -72,6 +72,17 @@ def train_adapter(
     seeds: Annotated[
         int, typer.Option("--seeds", min=1, help="Train so many times and keep the best on validation.")
     ] = 1,
+    folds: Annotated[
+        str,
+        typer.Option(
+            "--folds",
+            help="Part the events into so many folds, so that all train and all judge. 0: set events aside. auto: 4 "
+            "folds below 60 labelled events.",
+        ),
+    ] = "auto",
+    at_once: Annotated[
+        int, typer.Option("--at-once", min=1, help="Folds trained side by side, each with its share of the cores.")
+    ] = 1,
     edge_limit_km: EdgeLimitOption = 30.0,
     time_scale: TimeScaleOrAutoOption = "1",
     picks_on: PicksOnOption = None,
@@ -102,9 +113,10 @@ def train_adapter(
 ) -> None:
     """Train an adapter on a campaign: its waveforms, stations and picks.
 
-    The events are split into training, validation and test; the test events judge the adapter beside the frozen
-    backbone. The adapter, its card, its scores and figures appear together when everything is done. Each epoch is kept:
-    after a stop the same command goes on, and ends with the same adapter.
+    From 60 labelled events on they are split into training, validation and test; the test events judge the adapter
+    beside the frozen backbone. Fewer events are parted into folds: an adapter for each fold predicts it unseen, and the
+    one that is written is trained on all of them. The adapter, its card, its scores and figures appear together when
+    everything is done. Each epoch is kept: after a stop the same command goes on, and ends with the same adapter.
 
     Example: phaseno-peft train-adapter samba-nz --waveforms waveforms --stations stations.xml --picks picks.xml
     """
@@ -159,6 +171,8 @@ def train_adapter(
             quick=quick,
             labels=labels,
             seeds=seeds,
+            folds=folds,
+            at_once=at_once,
             label_source=label_source,
             validate_on=other,
             quiet_noise=noise == "quiet",
@@ -177,6 +191,8 @@ def train_adapter(
 def epoch_line(epoch: Epoch) -> str:
     """One line of progress."""
     loss = "" if epoch.train_loss is None else f"loss {epoch.train_loss:.4f}, "
+    if epoch.validation_loss != epoch.validation_loss:  # no event is left to judge on: all of them train
+        return f"epoch {epoch.epoch:3d}: {loss}{epoch.seconds:.1f} s"
     return (
         f"epoch {epoch.epoch:3d}: {loss}validation loss {epoch.validation_loss:.4f}, F1 P {epoch.validation_f1_P:.3f} "
         f"S {epoch.validation_f1_S:.3f} (0.1 s: {epoch.validation_f1_close:.3f}), {epoch.seconds:.1f} s"
@@ -212,7 +228,7 @@ def report(terminal: Terminal, trained: TrainedAdapter, findings: Sequence[Findi
     before, after = (trained.forgetting[model].mean_f1(0.5) for model in ("frozen", "adapter"))
     terminal.show(
         f"{made.train_events} training events ({made.train_windows} windows an epoch, {made.train_noise_windows} of "
-        f"noise), {made.validation_events} validation, {made.test_events} test events\n"
+        f"noise), {made.validation_events} validation, {made.test_events} test events. {made.split}\n"
         f"on simulated networks, the embedded backbone's own kind, mean F1 is {after:.3f} and was {before:.3f}; "
         "switched off, the network is the frozen one, bit for bit\n"
         f"{trained.n_trainable:,} trainable parameters; {trained.seconds / 60:.1f} minutes, peak memory "

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +19,6 @@ import torch
 from numpy.typing import NDArray
 
 from phaseno_peft.backbone import EMBEDDED, PhaseNO, fingerprint, load_backbone, save_backbone
-from phaseno_peft.backbone.cpu.parallel import usable_cores
 from phaseno_peft.campaign import Campaign
 from phaseno_peft.comparison.recipes import find_recipe
 from phaseno_peft.comparison.report import draw_figures, write_tables
@@ -37,6 +33,7 @@ from phaseno_peft.training.forgetting import judge_forgetting
 from phaseno_peft.training.history import first_difference
 from phaseno_peft.training.recipes import Recipe
 from phaseno_peft.training.settings import TrainingSettings
+from phaseno_peft.training.side_by_side import side_by_side
 
 log = logging.getLogger(__name__)
 FORMAT = "phaseno-peft-run/1"
@@ -203,40 +200,13 @@ def _running(
     if processes <= 1:
         yield (_run(setup, planned, training, callbacks) for planned, training in missing)
         return
-    others = set(multiprocessing.active_children())
-    threads = max(1, usable_cores() // processes)
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
-    try:
-        yield _results(
-            [
-                pool.submit(_run_apart, setup, planned.recipe.name, planned.seed, planned.labels, training, threads)
-                for planned, training in missing
-            ]
-        )
-    except BaseException:
-        for process in set(multiprocessing.active_children()) - others:
-            process.terminate()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
+    jobs = [(setup, planned.recipe.name, planned.seed, planned.labels, training) for planned, training in missing]
+    with side_by_side(_run_apart, jobs, processes) as made:
+        yield made
 
 
-def _results(futures: Sequence[Future[Run]]) -> Iterator[Run]:
-    for future in futures:
-        try:
-            yield future.result()
-        except BrokenProcessPool as error:
-            raise PhasenoPeftError(
-                "one of the training processes died; it may have run out of memory. Finished runs and epochs are kept: "
-                "the same command with fewer trainings at once goes on from there."
-            ) from error
-
-
-def _run_apart(
-    setup: ComparisonSetup, recipe: str, seed: int, labels: int | None, training: TrainingSettings, threads: int
-) -> Run:
+def _run_apart(setup: ComparisonSetup, recipe: str, seed: int, labels: int | None, training: TrainingSettings) -> Run:
     """Where a recipe's name arrives, since its functions cannot travel."""
-    torch.set_num_threads(threads)
     return _run(setup, PlannedRun(find_recipe(recipe), seed, labels), training, TrainingCallbacks())
 
 

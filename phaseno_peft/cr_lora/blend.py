@@ -63,3 +63,14 @@ def blend(
         else:
             tensors[key] = sum((tensor * weight for tensor, _, weight in own), torch.zeros_like(own[0][0]))
     return blended, tensors
+
+
+def shrunk(parameters: Mapping[str, Tensor], factor: float) -> dict[str, Tensor]:
+    """Parameters of an adapter with `factor` of its update, as `blend` has it for one adapter; names may be a model's.
+
+    Of a product of two matrices the second is scaled; 0 leaves the frozen network, where gates start from identity.
+    """
+    return {
+        key: tensor.detach() * (1.0 if key.split("crlora_")[1].split(".")[0] in ("A", "down") else factor)
+        for key, tensor in parameters.items()
+    }

@@ -11,7 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseno_peft.baselines import Rival
-from phaseno_peft.campaign import Campaign, Split, Window, fixed_windows, split_campaign, with_moved_labels
+from phaseno_peft.campaign import (
+    Campaign,
+    Split,
+    Window,
+    all_events_sha256,
+    fixed_windows,
+    split_campaign,
+    with_moved_labels,
+)
 from phaseno_peft.contract import Frame, Preprocessing
 from phaseno_peft.cr_lora import selected_adapter
 from phaseno_peft.errors import CampaignError
@@ -54,7 +62,8 @@ def judge(
 
     On the campaign the adapter was trained on (recognised by the digest of the split that its contract records) the
     held-out test events are used, and the frozen backbone and the rivals get thresholds from the validation events as
-    the adapter did. On any other campaign all events are used, and they keep their own default thresholds.
+    the adapter did. Where all of its events trained (see `cross_fit`) all are used, and `events` says that this
+    flatters. On any other campaign all events are used, and they keep their own default thresholds.
     """
     say = on_stage or log.info
     contract = picker.adapter_contract
@@ -75,7 +84,10 @@ def judge(
         validation = []
         n_events = len({event for stretch in campaign.stretches() for event in stretch.event_ids})
         which = (
-            "a campaign that differs from the adapter's training campaign"
+            "the adapter's own campaign, which it was trained on: these scores flatter. Those out of fold are in its "
+            "card and evaluation.json"
+            if made.split_sha256.get("train") == all_events_sha256(campaign)
+            else "a campaign that differs from the adapter's training campaign"
             if made.split_sha256
             else "a campaign, and the adapter does not tell which events it was trained on: if they are among these, "
             "these scores flatter"
@@ -84,7 +96,7 @@ def judge(
             f"all {n_events} events of {which}; the frozen backbone uses its default thresholds"
             f"{', and so do the rivals' if rivals else ''}"
         )
-        if shares_stations:
+        if shares_stations and "own campaign" not in which:
             events += ". It shares stations with the training campaign: if it shares events too, these scores flatter"
     if not any(window.labels for window in windows):
         raise CampaignError(

@@ -11,7 +11,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -20,10 +20,11 @@ import numpy as np
 import torch
 
 from phaseno_peft.backbone import EMBEDDED, backbone_info, fingerprint, load_backbone
-from phaseno_peft.campaign import Campaign, measure_label_offset, with_moved_labels
+from phaseno_peft.campaign import Campaign, fold_campaign, measure_label_offset
+from phaseno_peft.campaign.splits import FEW_EVENTS, FOLDS
 from phaseno_peft.contract import BackboneDefaults, Contract, LabelConvention, LabelOffset, tensors_sha256
 from phaseno_peft.errors import AdapterError
-from phaseno_peft.evaluation import Evaluation, Scores, calibrate_uncertainty, comparison_markdown, write_evaluation
+from phaseno_peft.evaluation import Evaluation, Scores, comparison_markdown, write_evaluation
 from phaseno_peft.files import lock, remove_folder, write_file
 from phaseno_peft.library import check_name, library_folder, read_contract, write_adapter
 from phaseno_peft.library.card import write_card
@@ -33,22 +34,17 @@ from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.picking.quiet import quiet_times
 from phaseno_peft.training import provenance
 from phaseno_peft.training.checkpoint import FOLDER
-from phaseno_peft.training.dataset import CampaignDataset
-from phaseno_peft.training.fit import (
-    Fitted,
-    ModelScores,
-    TrainingCallbacks,
-    check_switched_off,
-    fit,
-    judge_model,
-    summary,
-)
+from phaseno_peft.training.cross_fit import cross_fit
+from phaseno_peft.training.dataset import CampaignDataset, training_events
+from phaseno_peft.training.fit import Fitted, TrainingCallbacks, check_switched_off, summary
 from phaseno_peft.training.forgetting import FORGETTING_WINDOWS, judge_forgetting
-from phaseno_peft.training.history import Epoch, best_epoch
+from phaseno_peft.training.history import Epoch
+from phaseno_peft.training.outcome import Outcome, Task
 from phaseno_peft.training.pick_shift import describe
 from phaseno_peft.training.provenance import LabelSource
 from phaseno_peft.training.recipes import Recipe, find_recipe
 from phaseno_peft.training.settings import QUICK, QUICK_GAVE_UP, TrainingSettings
+from phaseno_peft.training.three_sides import train_on_three_sides
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +99,8 @@ def train_adapter(
     quick: bool = False,
     labels: int | None = None,
     seeds: int = 1,
+    folds: str | int = "auto",
+    at_once: int = 1,
     label_source: LabelSource = "unknown",
     label_convention: LabelConvention | None = None,
     validate_on: Campaign | None = None,
@@ -118,9 +116,11 @@ def train_adapter(
 ) -> TrainedAdapter:
     """Train an adapter for a campaign and write it to `folder`/`name`, by default in the user's library.
 
-    The events are split into training, validation and test without sharing an event or a sample. Thresholds, the best
-    epoch, the best of `seeds` trainings and the calibration of uncertainties come from validation; the scores from the
-    test events, where the frozen backbone stands beside the adapter with thresholds from the same validation.
+    From 60 labelled events on they are split into training, validation and test without sharing an event or a sample.
+    Thresholds, the best epoch, the best of `seeds` trainings and the calibration of uncertainties come from validation;
+    the scores from the test events, where the frozen backbone stands beside the adapter with thresholds from the same
+    validation. Fewer events are parted into `folds` (see `cross_fit`; 0 never, a number always), `at_once` of which are
+    trained side by side: all of them train, and all of them judge, out of fold.
 
     `label_source` goes onto the card; where it is unknown and the catalogue marks every pick as automatic, the card
     says automatic. `labels` uses so many of the training events, drawn with the seed. `validate_on` is another
@@ -151,59 +151,44 @@ def train_adapter(
     callbacks = TrainingCallbacks(on_stage or log.info, on_epoch, on_step)
     say = callbacks.on_stage
 
-    dataset = CampaignDataset.of(campaign, seed, validate_on=validate_on)
+    sets_aside = quick or seeds > 1 or labels is not None or validate_on is not None
+    k = how_many_folds(folds, campaign, training, sets_aside=sets_aside)
+    parted = fold_campaign(campaign, k, seed) if k else None
+    dataset = (
+        CampaignDataset(campaign, parted.whole, [], [], seed)
+        if parted
+        else CampaignDataset.of(campaign, seed, validate_on=validate_on)
+    )
     stretches = dataset.train(labels, seed)  # also refuses more labels than there are
     say(dataset.split.how)
     offset = measure_label_offset(stretches)
+    _describe(offset, say)
     frozen_model = load_backbone(backbone, device)
     if quiet_noise:
         dataset = _with_quiet_noise(dataset, frozen_model, backbone, say)
-    _describe(dataset, training, offset, say)
     recipe.check_fits(frozen_model)
     backbone_fingerprint, backbone_name = fingerprint(frozen_model), str(frozen_model.name_or_path)
-    frozen = judge_model(frozen_model, dataset)
-    frozen_probabilities = window_probabilities(
-        frozen_model, dataset.test[:2], dataset.edge_limit_km
-    )  # batched as below
     forgetting = {"frozen": judge_forgetting(frozen_model)}
-    say(f"frozen backbone on the test windows: mean F1 {frozen.test.mean_f1(0.5):.3f} at 0.5 s")
     if quick:
         say(QUICK_GAVE_UP)
 
     say("training: the first steps load PEFT, which takes some seconds; each epoch is kept, a stopped training goes on")
-    stores = {k: target.parent / FOLDER / name / f"seed-{k}.safetensors" for k in range(seed, seed + seeds)}
-    fits = []
-    for k, path in stores.items():
-        if seeds > 1:
-            say(f"seed {k} ({k - seed + 1} of {seeds})")
-        fits.append(
-            fit(
-                recipe,
-                dataset,
-                dataclasses.replace(training, seed=k),
-                labels=labels,
-                backbone=backbone,
-                device=device,
-                checkpoint=path,
-                restart=restart,
-                callbacks=callbacks,
-            )
-        )
-    fitted = _best(fits, dataset)
-    say(f"epoch {fitted.kept} is kept" + (f", of seed {fitted.training.seed}" if seeds > 1 else ""))
+    task = Task(recipe, training, backbone, device, target.parent / FOLDER / name, restart, callbacks)
+    if parted:
+        outcome = cross_fit(task, parted, dataset, at_once)
+    else:
+        outcome = train_on_three_sides(task, dataset, labels=labels, seeds=range(seed, seed + seeds))
+    fitted, dataset, frozen, adapter = outcome.fitted, outcome.dataset, outcome.frozen, outcome.adapter
     for sentence in describe(fitted.pick_shift):
         say(sentence)
-    adapter = judge_model(fitted.model, dataset, fitted.pick_shift_s)
     forgetting["adapter"] = judge_forgetting(fitted.model)
-    check_switched_off(fitted.model, dataset, frozen_probabilities)
+    check_switched_off(
+        fitted.model, dataset, window_probabilities(frozen_model, dataset.test[:2], dataset.edge_limit_km)
+    )
     if fingerprint(fitted.model.get_base_model()) != backbone_fingerprint:  # type: ignore[operator]  # peft's method
         raise AdapterError("training changed the frozen backbone; nothing was written. Please report this as a bug.")
 
-    scores = {
-        "frozen": frozen.test,
-        "frozen, offset removed": provenance.score_without_offset(dataset, frozen),
-        "adapter": adapter.test,
-    }
+    scores = {"frozen": frozen.test, "frozen, offset removed": outcome.without_offset, "adapter": adapter.test}
     contract = Contract(
         backbone_name=backbone_name,
         backbone_fingerprint=backbone_fingerprint,
@@ -211,14 +196,9 @@ def train_adapter(
         frame=campaign.frame,
         label_convention=label_convention or provenance.convention(campaign, stretches),
         label_offset=offset,
-        thresholds=adapter.thresholds,
+        thresholds=dict(outcome.thresholds),
         min_distance_s=BackboneDefaults().min_distance_s,
-        uncertainty_factor=calibrate_uncertainty(
-            with_moved_labels(dataset.validation, fitted.pick_shift_s),
-            adapter.validation_probabilities,
-            adapter.thresholds,
-            min_distance_s=BackboneDefaults().min_distance_s,
-        ),
+        uncertainty_factor=dict(outcome.uncertainty_factor),
         provenance=provenance.provenance(dataset, labels, label_source, fitted.training),
         versions=provenance.versions(),
         pick_shift_s=fitted.pick_shift_s,
@@ -236,10 +216,10 @@ def train_adapter(
         peak_memory_bytes(),
         provenance.window_to_show(dataset.test).name,
         forgetting,
-        [_seed_facts(one) for one in fits],
+        [_seed_facts(one) for one in outcome.fits],
         quick,
     )
-    _write(trained, fitted, dataset, frozen, adapter, labels, confidential=confidential, overwrite=overwrite)
+    _write(trained, outcome, labels, confidential=confidential, overwrite=overwrite)
     _remove_checkpoints(target)
     return trained
 
@@ -286,25 +266,37 @@ def peak_memory_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux kibibytes
 
 
-def _describe(
-    dataset: CampaignDataset, training: TrainingSettings, offset: Mapping[str, LabelOffset], say: Callable[[str], None]
-) -> None:
+def how_many_folds(
+    folds: str | int,
+    campaign: Campaign,
+    training: TrainingSettings,
+    *,
+    sets_aside: bool = False,
+) -> int:
+    """Folds to train in, 0 for three sides: what is asked for, or 4 where labelled events are few.
+
+    `sets_aside`: other options need a validation side. Raises `AdapterError` for folds that cannot be, or do not go with the other options.
+    """
+    alone = not sets_aside and training.max_minutes is None
+    if folds == "auto":
+        few = len(training_events(campaign.stretches())) < FEW_EVENTS
+        return FOLDS if few and alone and training.schedule == "cosine" else 0
+    if not str(folds).isdigit() or int(folds) == 1:
+        raise AdapterError(f"`folds` should be 'auto', 0 or at least 2 but is {folds!r}.")
+    n = int(folds)
+    if n and not alone:
+        raise AdapterError(
+            f"`folds` {n} does not go with several seeds, a number of labels, another campaign to validate on, a "
+            "limit of minutes or `quick`: each of them needs events set aside. Leave them out, or give `folds` 0."
+        )
+    return n
+
+
+def _describe(offset: Mapping[str, LabelOffset], say: Callable[[str], None]) -> None:
     for phase, found in offset.items():
         if found.median_s is not None:
             side = "before" if found.median_s > 0 else "after"
             say(f"catalogue {phase}: picks lie {abs(found.median_s):.3f} s {side} the AIC onset (n = {found.n})")
-    validation, test = dataset.validation, dataset.test
-    say(
-        f"windows: {training.windows(dataset.n_events)} an epoch for training, {len(validation)} for validation, "
-        f"{len(test)} for testing ({sum(w.is_noise for w in test)} of them noise)"
-    )
-
-
-def _best(fits: Sequence[Fitted], dataset: CampaignDataset) -> Fitted:
-    """The training that is best on validation, by the rule that chooses the epoch."""
-    one_pick = 1 / max(1, sum(len(window.labels) for window in dataset.validation))
-    kept = [dataclasses.replace(one.history[one.kept], epoch=i) for i, one in enumerate(fits)]
-    return fits[best_epoch(kept, one_pick)]
 
 
 def _seed_facts(fitted: Fitted) -> dict[str, Any]:
@@ -319,22 +311,20 @@ def _seed_facts(fitted: Fitted) -> dict[str, Any]:
 
 def _write(
     trained: TrainedAdapter,
-    fitted: Fitted,
-    dataset: CampaignDataset,
-    frozen: ModelScores,
-    adapter: ModelScores,
+    outcome: Outcome,
     labels: int | None,
     *,
     confidential: bool,
     overwrite: bool,
 ) -> None:
     """Figures, card, evaluation, tensors: the adapter's folder, whole or not at all."""
+    fitted, dataset, frozen, adapter = outcome.fitted, outcome.dataset, outcome.frozen, outcome.adapter
     campaign, method = dataset.campaign, fitted.recipe.method
     assert method is not None  # train_adapter refused recipes without
     about = {
         "adapter": trained.name,
         "campaign": campaign.name,
-        "side": "test",
+        "side": "all events, out of fold" if outcome.about else "test",
         "seed": dataset.seed,
         "recipe": fitted.recipe.name,
         "labelled_events": labels,
@@ -352,16 +342,16 @@ def _write(
             "switched_off_equals_backbone": True,  # checked above, or nothing is written
             **{model: summary(scores) for model, scores in trained.forgetting.items()},
         },
+        **outcome.about,
         "findings": [f"{finding.severity}: {finding.text}" for finding in campaign.findings],
     }
     sentences = [
-        *provenance.notes(dataset, frozen, adapter, fitted, trained.forgetting),
+        *provenance.notes(outcome.dataset, frozen, adapter, fitted, trained.forgetting),
+        *outcome.sentences,
         *describe(fitted.pick_shift),
     ]
     if trained.quick:
         sentences.append(QUICK_GAVE_UP)
-    if len(trained.seeds) > 1:
-        sentences.append(f"The best of {len(trained.seeds)} seeds on validation.")
     card = write_card(
         trained.name,
         method,

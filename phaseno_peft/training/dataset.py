@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from phaseno_peft.campaign import Campaign, Split, Stretch, Window, WindowSampler, fixed_windows, split_campaign
+from phaseno_peft.campaign import Campaign, Folds, Split, Stretch, Window, WindowSampler, fixed_windows, split_campaign
 from phaseno_peft.campaign.noise_times import common_times
 from phaseno_peft.campaign.stretch import Times
 from phaseno_peft.contract import Preprocessing
@@ -58,6 +58,17 @@ class CampaignDataset:
     def validation_events(self) -> int:
         """Events with a label in the validation windows."""
         return len({label.event_id for window in self.validation for label in window.labels})
+
+    def of_fold(self, folds: Folds, part: int) -> CampaignDataset:
+        """One part of the events to be predicted, the others to train on.
+
+        Validation has the windows of the part at two places each, test is the first of them.
+        """
+        split = folds.without(part)
+        frame, preprocessing = self.campaign.frame, self.campaign.preprocessing
+        validation = validation_windows(split, frame, preprocessing, self.seed)
+        test = fixed_windows(split.validation, frame, preprocessing, self.seed)
+        return dataclasses.replace(self, split=split, validation=validation, test=test)
 
     @property
     def edge_limit_km(self) -> float:

@@ -23,7 +23,7 @@ from phaseno_peft.evaluation import Predictions, Scores, score, score_at_thresho
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.training.checkpoint import Checkpoint
 from phaseno_peft.training.dataset import CampaignDataset, training_events
-from phaseno_peft.training.history import Epoch
+from phaseno_peft.training.history import Epoch, TrainingState
 from phaseno_peft.training.loop import train
 from phaseno_peft.training.pick_shift import PickShift, measure_pick_shift, shifts_s
 from phaseno_peft.training.recipes import Recipe, n_trainable
@@ -65,6 +65,8 @@ class Fitted:
     """Of the training, over all the processes that worked on it."""
     pick_shift: dict[str, PickShift] = field(default_factory=dict)
     """What was taken off the labels, by phase; empty where nothing was measured."""
+    snapshots: Mapping[int, Mapping[str, torch.Tensor]] = field(default_factory=dict)
+    """Epoch -> trained parameters by name; of all epochs where they were to be kept."""
 
     @property
     def pick_shift_s(self) -> dict[str, float]:
@@ -96,14 +98,16 @@ def fit(
     device: str | torch.device = "cpu",
     checkpoint: Path | None = None,
     restart: bool = False,
+    keeps_all: bool = False,
     callbacks: TrainingCallbacks | None = None,
 ) -> Fitted:
     """Train a fresh copy of the backbone by a recipe; seeds of weights, windows and labels are `training.seed`.
 
     With a `checkpoint` (a file) every epoch is kept, and a training that was stopped goes on from there unless
-    `restart`. `labels` uses so many training events only, with as many steps as all of them would have. The constant
-    shift of the labels from the frozen network's picks is taken off first, unless the recipe makes another backbone,
-    whose file has no place for it. Raises `AdapterError` if the file holds another training.
+    `restart`; `keeps_all` keeps the parameters of every epoch. `labels` uses so many training events only, with as many
+    steps as all of them would have. The constant shift of the labels from the frozen network's picks is taken off
+    first, unless the recipe makes another backbone, whose file has no place for it. Raises `AdapterError` if the file
+    holds another training.
     """
     say = (callbacks := callbacks or TrainingCallbacks()).on_stage
     started = time.monotonic()
@@ -124,10 +128,11 @@ def fit(
     store = None if checkpoint is None else Checkpoint(checkpoint, what)
     if store and restart:
         store.discard()
-    state = store.load() if store else None
-    if state:
+    state = (store.load() if store else None) or TrainingState(training.epochs)
+    state.keeps_all = keeps_all
+    if state.history:
         say(f"continuing a training that was stopped after epoch {state.number}")
-    earlier_s = sum(epoch.seconds for epoch in state.history) if state else 0.0
+    earlier_s = sum(epoch.seconds for epoch in state.history)
     history, kept = train(
         model,
         dataset.sampler(stretches, training.seed),
@@ -141,7 +146,7 @@ def fit(
         keep=store.save if store else None,
     )
     seconds = earlier_s + time.monotonic() - started
-    return Fitted(recipe, model, training, history, kept, trainable, n_events, seconds, pick_shift)
+    return Fitted(recipe, model, training, history, kept, trainable, n_events, seconds, pick_shift, state.snapshots)
 
 
 def training_identity(

@@ -48,6 +48,8 @@ class TrainingState:
     """As they are now."""
     moments: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     """Parameter -> AdamW's state by name; parameters that never had a gradient have none."""
+    keeps_all: bool = False
+    """Keep a snapshot of every epoch, for others to choose among."""
 
     @property
     def number(self) -> int:
@@ -58,7 +60,11 @@ class TrainingState:
         """Append an epoch and keep its parameters as long as it may be the best one."""
         self.history.append(epoch)
         candidates = [e for e in self.history if e.epoch in self.snapshots or e is epoch]
-        front = {e.epoch for e in candidates if not any(_is_always_better(other, e) for other in candidates)}
+        front = (
+            {e.epoch for e in candidates}
+            if self.keeps_all
+            else {e.epoch for e in candidates if not any(_is_always_better(other, e) for other in candidates)}
+        )
         self.snapshots = {number: kept for number, kept in self.snapshots.items() if number in front}
         if epoch.epoch in front:
             self.snapshots[epoch.epoch] = {name: p.detach().clone() for name, p in parameters.items()}

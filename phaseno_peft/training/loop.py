@@ -11,6 +11,7 @@ has some five validation events, where F1 at 0.5 s alone says little (`best_epoc
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -63,10 +64,10 @@ def train(
     validation = validation[:: -(-len(validation) // (settings.judged_windows or len(validation) or 1)) or 1]
     validation = with_moved_labels(validation, pick_shift_s)
     one_pick = 1 / max(1, sum(len(window.labels) for window in validation))
-    if state is None:
+    state = state or TrainingState(settings.epochs)
+    if not state.history:
         started = time.monotonic()
         verdict = judged(model, validation, edge_limit_km, settings)
-        state = TrainingState(settings.epochs)
         state.add(Epoch(0, None, *verdict, 0.0, time.monotonic() - started), trainable)
         if on_epoch:
             on_epoch(state.history[-1])
@@ -93,7 +94,7 @@ def train(
                 loss = masked_loss(logits, *_labels(batch, device), settings.positive_weight)
                 if not bool(torch.isfinite(loss)):
                     log.warning("the loss became %s in epoch %d; training stops there", float(loss.detach()), number)
-                    return state.history, _restore(trainable, state, one_pick, model)
+                    return state.history, _restore(trainable, state, one_pick, model, settings.keep_epoch)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]  # torch's stub
                 torch.nn.utils.clip_grad_norm_(trainable.values(), settings.clip_norm)
@@ -114,10 +115,12 @@ def train(
             keep(state)
         if on_epoch:
             on_epoch(state.history[-1])
-    return state.history, _restore(trainable, state, one_pick, model)
+    return state.history, _restore(trainable, state, one_pick, model, settings.keep_epoch)
 
 
 def _is_over(state: TrainingState, settings: TrainingSettings, one_pick: float) -> bool:
+    if settings.keep_epoch is not None:
+        return state.number >= min(settings.keep_epoch, state.last_epoch)
     waited = state.number - best_epoch(state.history, one_pick)
     return state.number >= state.last_epoch or waited >= settings.patience
 
@@ -141,10 +144,14 @@ def _resume(
 
 
 def _restore(
-    trainable: Mapping[str, torch.nn.Parameter], state: TrainingState, one_pick: float, model: torch.nn.Module
+    trainable: Mapping[str, torch.nn.Parameter],
+    state: TrainingState,
+    one_pick: float,
+    model: torch.nn.Module,
+    keep_epoch: int | None,
 ) -> int:
     """Put the model back to the epoch that is kept, and return that epoch."""
-    kept = best_epoch(state.history, one_pick)
+    kept = best_epoch(state.history, one_pick) if keep_epoch is None else min(keep_epoch, state.number)
     with torch.no_grad():
         for name, parameter in trainable.items():
             parameter.copy_(state.snapshots[kept][name])
@@ -178,7 +185,12 @@ def _labels(batch: Sequence[Window], device: torch.device) -> tuple[Tensor, Tens
 def judged(
     model: torch.nn.Module, windows: Sequence[Window], edge_limit_km: float, settings: TrainingSettings
 ) -> tuple[float, float, float, float]:
-    """Loss, F1 of P and of S at 0.5 s, and mean F1 at 0.1 s, with the best thresholds on these windows."""
+    """Loss, F1 of P and of S at 0.5 s, and mean F1 at 0.1 s, with the best thresholds on these windows.
+
+    Without windows the loss is NaN: the epochs cannot be told apart.
+    """
+    if not windows:
+        return math.nan, 0.0, 0.0, 0.0
     probabilities = window_probabilities(model, windows, edge_limit_km, may_diverge=True)
     found = Predictions(windows, probabilities)
     scores = score_at_thresholds_of(found, found, spare_picks=0)

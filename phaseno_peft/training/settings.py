@@ -43,6 +43,8 @@ class TrainingSettings:
     """Stop after the epoch that passes this; the schedule is shortened to fit once the first epoch is timed."""
     judged_windows: int | None = None
     """Judge each epoch on at most this many of the validation windows, spread evenly; by default on all."""
+    keep_epoch: int | None = None
+    """End after this epoch and keep it, whatever validation says: the folds of a cross-fitting chose it."""
     shifts_labels: bool = True
     """Take the constant shift of the labels from the frozen network's picks off before training (`pick_shift`)."""
     seed: int = 0

@@ -235,6 +235,7 @@ def test_a_confidential_adapter_names_nothing_of_its_campaign_from_the_start(
         campaign,
         backbone=small_backbone,
         training=TrainingSettings(epochs=1),
+        folds=0,
         label_source="analyst",
         confidential=True,
     )

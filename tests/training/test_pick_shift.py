@@ -144,7 +144,7 @@ def test_a_trained_adapter_carries_its_shift_to_card_scores_and_judging(
     monkeypatch.setattr(forgetting_module, "forgetting_windows", lambda: few)
     folder = simulate_campaign("ohio-frac", tmp_path / "ohio", seed=3, events=16, label_convention="trough").folder
     campaign = read(folder)
-    trained = train_adapter("late-picks", campaign, folder=tmp_path, training=TrainingSettings(epochs=0))
+    trained = train_adapter("late-picks", campaign, folder=tmp_path, training=TrainingSettings(epochs=0), folds=0)
     contract = read_adapter(trained.folder).contract
     assert min(contract.pick_shift_s.values()) > 0.02
     assert "| constant shift of the picks | P +" in (trained.folder / "README.md").read_text()

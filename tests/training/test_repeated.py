@@ -20,7 +20,13 @@ def test_the_same_training_repeated_ends_well_and_another_one_is_refused(
     lean = dataclasses.replace(LEAN, epochs=1, windows_per_epoch=2)
 
     def train(**changes: object) -> adapter.TrainedAdapter:
-        options = {"training": lean, "recipe": "head", "folder": tmp_path, "backbone": small_backbone} | changes
+        options = {
+            "training": lean,
+            "recipe": "head",
+            "folder": tmp_path,
+            "backbone": small_backbone,
+            "folds": 0,
+        } | changes
         return train_adapter("bc", campaign, **options)  # type: ignore[arg-type]
 
     def killed(_: Path) -> None:

@@ -170,6 +170,7 @@ def test_an_adapter_of_the_stem_is_trained_written_and_picked_with(
         folder=tmp_path / "adapters",
         backbone=backbone,
         recipe="cr-lora+stem-last",
+        folds=0,
         training=dataclasses.replace(LEAN, epochs=1, windows_per_epoch=2),
     )
     tensors = read_adapter(trained.folder).tensors
@@ -223,7 +224,7 @@ def test_a_taken_name_is_refused_before_training(campaign: Campaign, adapter_hom
 def test_too_few_events_are_refused_before_training(campaign: Campaign, tmp_path: Path) -> None:
     few = dataclasses.replace(campaign, recordings=campaign.recordings[:4])
     with pytest.raises(CampaignError, match="split needs"):
-        train_adapter("few-events", few, folder=tmp_path)
+        train_adapter("few-events", few, folder=tmp_path, folds=0)
     assert not list(tmp_path.iterdir())
 
 
@@ -231,7 +232,7 @@ def test_too_few_events_are_refused_before_training(campaign: Campaign, tmp_path
 def test_an_adapter_of_a_simulated_campaign_beats_the_frozen_backbone_on_the_validation_loss(
     campaign: Campaign, tmp_path: Path
 ) -> None:
-    trained = train_adapter("ohio-real", campaign, folder=tmp_path, training=TrainingSettings(epochs=4))
+    trained = train_adapter("ohio-real", campaign, folder=tmp_path, training=TrainingSettings(epochs=4), folds=0)
     assert trained.n_trainable == 85_426  # arXiv 2512.13197: about 85,000
     assert min(e.validation_loss for e in trained.history[1:]) < trained.history[0].validation_loss
 
@@ -240,7 +241,7 @@ def test_an_adapter_of_a_simulated_campaign_beats_the_frozen_backbone_on_the_val
 def test_a_real_campaign_trains_from_its_files(shared: Path, tmp_path: Path) -> None:
     source = shared / "data" / "campaigns" / "iceland-vt"
     campaign = Campaign.read(source / "waveforms", source / "stations.xml", source / "picks.xml", name="iceland-vt")
-    trained = train_adapter("iceland-vt", campaign, folder=tmp_path, training=TrainingSettings(epochs=2))
+    trained = train_adapter("iceland-vt", campaign, folder=tmp_path, training=TrainingSettings(epochs=2), folds=0)
     offset = trained.contract.label_offset["P"].median_s
     assert offset is not None
     assert 0.05 < offset < 0.11  # data/campaigns/iceland-vt/README.md: about 0.08 s early

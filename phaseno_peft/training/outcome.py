@@ -1,0 +1,74 @@
+"""What is to be trained, and what it came to, however the events were parted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from phaseno_peft.evaluation import Scores
+from phaseno_peft.training.dataset import CampaignDataset
+from phaseno_peft.training.fit import Fitted, ModelScores, TrainingCallbacks, fit
+from phaseno_peft.training.recipes import Recipe
+from phaseno_peft.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class Task:
+    """One recipe with its settings, and where its epochs are kept."""
+
+    recipe: Recipe
+    training: TrainingSettings
+    backbone: str | Path
+    device: str | torch.device
+    folder: Path
+    """Of the checkpoints."""
+    restart: bool
+    callbacks: TrainingCallbacks
+
+    def fit(
+        self,
+        dataset: CampaignDataset,
+        training: TrainingSettings,
+        name: str,
+        *,
+        labels: int | None = None,
+        keeps_all: bool = False,
+    ) -> Fitted:
+        """`fit` with the settings of one training and the name of its checkpoint."""
+        return fit(
+            self.recipe,
+            dataset,
+            training,
+            labels=labels,
+            backbone=self.backbone,
+            device=self.device,
+            checkpoint=self.folder / f"{name}.safetensors",
+            restart=self.restart,
+            keeps_all=keeps_all,
+            callbacks=self.callbacks,
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An adapter with its thresholds, and scores on events that what was scored had not seen."""
+
+    fitted: Fitted
+    dataset: CampaignDataset
+    """Its test windows are those that are scored."""
+    frozen: ModelScores
+    without_offset: Scores
+    """Of the frozen backbone with its median residual taken off."""
+    adapter: ModelScores
+    thresholds: Mapping[str, float]
+    uncertainty_factor: Mapping[str, float]
+    fits: Sequence[Fitted]
+    """One for each seed of which `fitted` is the best."""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """For `evaluation.json`, plain JSON types."""
+    sentences: Sequence[str] = ()
+    """For the card."""

@@ -1,0 +1,171 @@
+"""All events train and all events judge: folds, what they choose, and the adapter that ships."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from phaseno_peft.backbone import load_backbone
+from phaseno_peft.campaign import Campaign
+from phaseno_peft.cr_lora.blend import shrunk
+from phaseno_peft.errors import AdapterError
+from phaseno_peft.evaluation import read_evaluation
+from phaseno_peft.evaluation.judge import judge
+from phaseno_peft.library import read_adapter
+from phaseno_peft.picking import load_adapter
+from phaseno_peft.picking.inference import window_probabilities
+from phaseno_peft.training import Epoch, TrainedAdapter, TrainingSettings, find_recipe, train_adapter
+from phaseno_peft.training import forgetting as forgetting_module
+from phaseno_peft.training.adapter import how_many_folds
+from phaseno_peft.training.cross_fit import pooled
+from phaseno_peft.training.dataset import CampaignDataset, training_events
+from tests.training.conftest import LEAN
+
+SHORT = dataclasses.replace(LEAN, epochs=2, windows_per_epoch=2, judged_windows=2)
+
+
+@pytest.fixture(autouse=True)
+def few_forgetting_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = forgetting_module.forgetting_windows()[:3]
+    monkeypatch.setattr(forgetting_module, "forgetting_windows", lambda: few)
+
+
+def train_in_folds(
+    campaign: Campaign, folder: Path, backbone: Path, folds: int = 2, **options: object
+) -> TrainedAdapter:
+    return train_adapter(
+        "folded",
+        campaign,
+        folder=folder,
+        backbone=backbone,
+        folds=folds,
+        training=SHORT,
+        recipe="se-only",
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def test_all_events_train_and_all_are_judged_by_adapters_that_never_saw_them(
+    campaign: Campaign, small_backbone: Path, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    trained = train_in_folds(campaign, tmp_path, small_backbone, on_stage=said.append)
+    events = training_events(campaign.stretches())
+    made = trained.contract.provenance
+    assert (made.train_events, made.validation_events, made.test_events) == (len(events), 0, 0)
+    labels = sum(p.usable and p.phase == "P" for s in campaign.stretches() for p in s.picks)
+    assert labels - 3 <= trained.scores["adapter"].n_labels("P") <= labels  # an event longer than a window is cut
+    about = read_evaluation(trained.folder / "evaluation.json").about
+    assert about["folds"]["folds"] == 2
+    assert sum(about["folds"]["events"]) == len(events)
+    assert about["epoch_kept"] == about["folds"]["epoch"]
+    assert [row["epoch"] for row in about["history"]] == [0, 1, 2]
+    card = (trained.folder / "README.md").read_text()
+    assert "The scores are those of 2 adapters, each on the events it was not trained on" in card
+    assert any("training on all 12 events" in line for line in said)
+    assert [path.name for path in tmp_path.iterdir()] == ["folded"]
+    picker = load_adapter(trained.folder, backbone=small_backbone)
+    judged = judge(picker, campaign)
+    assert "which it was trained on: these scores flatter" in judged.events
+
+
+class StoppedError(Exception):
+    pass
+
+
+def test_a_stopped_cross_fitting_goes_on_fold_by_fold_and_ends_the_same(
+    campaign: Campaign, small_backbone: Path, tmp_path: Path
+) -> None:
+    whole = train_in_folds(campaign, tmp_path / "whole", small_backbone)
+    begun: list[Epoch] = []
+
+    def stop(epoch: Epoch) -> None:
+        begun.append(epoch)
+        if len(begun) == 5:  # the second fold's first epoch
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        train_in_folds(campaign, tmp_path / "stopped", small_backbone, on_epoch=stop)
+    seen: list[Epoch] = []
+    again = train_in_folds(campaign, tmp_path / "stopped", small_backbone, on_epoch=seen.append)
+    assert len(seen) < 2 * 3 + 3
+    first, second = (read_adapter(one.folder).contract.tensors_sha256 for one in (whole, again))
+    assert first == second
+    assert again.scores["adapter"].to_json() == whole.scores["adapter"].to_json()
+
+
+@pytest.mark.slow  # two processes that load everything anew
+def test_folds_side_by_side_give_the_same_adapter(campaign: Campaign, small_backbone: Path, tmp_path: Path) -> None:
+    one = train_in_folds(campaign, tmp_path / "one", small_backbone)
+    two = train_in_folds(campaign, tmp_path / "two", small_backbone, at_once=2)
+    assert two.scores["adapter"].to_json() == one.scores["adapter"].to_json()
+    first, second = (read_adapter(each.folder).contract.tensors_sha256 for each in (one, two))
+    assert first == second
+
+
+def test_events_that_cannot_be_parted_give_the_shift_alone_and_the_card_says_so(
+    campaign: Campaign, small_backbone: Path, tmp_path: Path
+) -> None:
+    one = dataclasses.replace(campaign, recordings=campaign.recordings[:1])
+    assert len(training_events(one.stretches())) == 1
+    trained = train_in_folds(one, tmp_path, small_backbone, folds=4)
+    assert "No event could be held out" in (trained.folder / "README.md").read_text()
+    assert read_evaluation(trained.folder / "evaluation.json").about["folds"]["factor"] == 0.0
+    gates = [t for key, t in read_adapter(trained.folder).tensors.items() if ".crlora_up" in key]
+    assert gates
+    assert not any(bool(t.any()) for t in gates)
+
+
+def test_a_part_of_the_update_lies_between_the_frozen_network_and_the_adapter(
+    dataset: CampaignDataset, small_backbone: Path
+) -> None:
+    model = find_recipe("cr-lora").model(load_backbone(small_backbone), 0)
+    trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    with torch.no_grad():
+        for parameter in trainable.values():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    whole = {name: p.detach().clone() for name, p in trainable.items()}
+
+    def curves(factor: float) -> np.ndarray:
+        with torch.no_grad():
+            for name, tensor in shrunk(whole, factor).items():
+                trainable[name].copy_(tensor)
+        return window_probabilities(model, dataset.test[:1], 30.0)[0]
+
+    with model.disable_adapter():  # type: ignore[operator]
+        frozen = window_probabilities(model, dataset.test[:1], 30.0)[0]
+    np.testing.assert_allclose(curves(0.0), frozen, atol=1e-6)
+    distances = [float(np.abs(curves(factor) - frozen).mean()) for factor in (0.25, 0.5, 1.0)]
+    assert 0 < distances[0] < distances[1] < distances[2]
+
+
+def test_histories_are_pooled_by_labels_over_the_epochs_that_all_have() -> None:
+    def epoch(number: int, loss: float, f1: float) -> Epoch:
+        return Epoch(number, 1.0 if number else None, loss, f1, f1, f1, 0.1, 2.0)
+
+    found = pooled([[epoch(0, 1.0, 0.2), epoch(1, 0.5, 0.4)], [epoch(0, 3.0, 0.6)]], [30, 10])
+    assert len(found) == 1
+    assert found[0].validation_loss == pytest.approx(1.5)
+    assert found[0].validation_score == pytest.approx(0.3)
+    assert (found[0].train_loss, found[0].seconds) == (None, 4.0)
+
+
+def test_folds_are_the_default_where_events_are_few_and_options_that_need_a_test_side_keep_it(
+    campaign: Campaign,
+) -> None:
+    assert how_many_folds("auto", campaign, TrainingSettings()) == 4
+    assert how_many_folds("3", campaign, TrainingSettings()) == 3
+    assert how_many_folds(0, campaign, TrainingSettings()) == 0
+    assert how_many_folds("auto", campaign, TrainingSettings(), sets_aside=True) == 0
+    assert how_many_folds("auto", campaign, TrainingSettings(max_minutes=3.0)) == 0
+    many = dataclasses.replace(campaign, recordings=())
+    assert how_many_folds("auto", many, TrainingSettings()) == 4
+    for wrong in (1, -2, "many", "1"):
+        with pytest.raises(AdapterError, match="should be 'auto', 0 or at least 2"):
+            how_many_folds(wrong, campaign, TrainingSettings())
+    with pytest.raises(AdapterError, match="does not go with several seeds"):
+        how_many_folds(4, campaign, TrainingSettings(), sets_aside=True)
