@@ -275,7 +275,8 @@ def how_many_folds(
 ) -> int:
     """Folds to train in, 0 for three sides: what is asked for, or 4 where labelled events are few.
 
-    `sets_aside`: other options need a validation side. Raises `AdapterError` for folds that cannot be, or do not go with the other options.
+    `sets_aside`: other options need a validation side. Raises `AdapterError` for folds that cannot be, or do not go
+    with the other options.
     """
     alone = not sets_aside and training.max_minutes is None
     if folds == "auto":
