@@ -85,7 +85,8 @@ def parts_of(campaign: Campaign, folder: Path, backbone: Path, on_epoch: Callabl
     four = dataclasses.replace(campaign, recordings=campaign.recordings[:4])
     callbacks = TrainingCallbacks(on_epoch=on_epoch)
     task = Task(find_recipe("se-only"), SHORT, backbone, "cpu", folder, False, callbacks)
-    return cross_fit(task, fold_campaign(four, 2, 0), four, 0)
+    folds = fold_campaign(four, 2, 0)
+    return cross_fit(task, folds, CampaignDataset(four, folds.whole, [], [], 0))
 
 
 def test_a_stopped_cross_fitting_goes_on_fold_by_fold_and_ends_the_same(
