@@ -75,7 +75,7 @@ def test_a_run_trains_a_stem_and_then_the_whole(
     for word in ("stem", "picker (", "for P and S", "3 steps", "9 station-windows"):
         assert word in card
     assert rows[0]["step"] == 1
-    assert [row["step"] for row in rows if row.get("score") is not None] == [3, 0]  # stem alone, then the whole
+    assert [row["step"] for row in rows if row.get("score") is not None] == [3, 0, 2]  # stem alone; the whole
 
 
 def test_a_stage_that_was_stopped_ends_as_one_that_never_was(
