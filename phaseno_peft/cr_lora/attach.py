@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from phaseno_peft.backbone import PhaseNO, StationGraph
-from phaseno_peft.contract import Contract
+from phaseno_peft.contract import Contract, Preprocessing
 from phaseno_peft.cr_lora.layer import (
     PEFT_ROOT,
     CRLoraLayer,
@@ -64,6 +65,19 @@ def check_stem(model: nn.Module, settings: CRLoraSettings) -> None:
             f"the adapter also adapts a stem (`stem` is {settings.stem!r}), but backbone "
             f"{getattr(model, 'name_or_path', None) or 'given'!r} has none. Take the backbone it was trained on, or "
             "train one with `stem` 'none' (recipe cr-lora)."
+        )
+
+
+def check_window(model: nn.Module, contract: Mapping[str, Any] | None, name: str) -> None:
+    """Raise `AdapterError` if an adapter's contract names windows of another length than the network takes."""
+    network = getattr(model, "phaseno_config", None)
+    if contract is None or network is None:
+        return
+    samples = (contract.get("preprocessing") or {}).get("window_samples", Preprocessing().window_samples)
+    if samples != network.window_samples:
+        raise AdapterError(
+            f"adapter {name!r} needs windows of {samples} samples, the backbone takes {network.window_samples}. Fetch "
+            "the adapter again."
         )
 
 

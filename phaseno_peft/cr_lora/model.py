@@ -21,7 +21,8 @@ from phaseno_peft.backbone import fingerprint
 from phaseno_peft.backbone.stem import Layer
 from phaseno_peft.contract import tensors_sha256
 from phaseno_peft.cr_lora.attach import (
-    check_stem,
+    check_window,
+    expected_tensors,
     fold,
     make_resident,
     resident_tensors,
@@ -222,7 +223,7 @@ class CRLoraModel(BaseTuner):  # type: ignore[misc]  # peft ships no types
         """Called by PEFT for every new adapter; refuses bad names and foreign backbones before anything changes."""
         settings = self.peft_config[adapter_name]
         check_adapter_name(adapter_name, model)
-        check_stem(model, settings)
+        expected_tensors(model, settings)  # refuses settings that this network cannot have
         if residents_of(model, peft=True) is not None:
             raise AdapterError(
                 "this network is a Picker's, whose adapters are not PEFT's. Take one from load_backbone."
@@ -233,6 +234,7 @@ class CRLoraModel(BaseTuner):  # type: ignore[misc]  # peft ships no types
                 f"adapter {adapter_name!r} was trained on backbone {settings.contract['backbone_name']!r} "
                 f"({wanted[:12]}), this one is {seen[:12]}. Load that backbone, or train the adapter again."
             )
+        check_window(model, settings.contract, adapter_name)
         super().inject_adapter(model, adapter_name, *args, **kwargs)
         for layer in model.modules():
             if isinstance(layer, CRLoraTunerLayer):  # every layer knows every adapter, also those that do not reach it

@@ -198,6 +198,21 @@ def test_a_refusal_leaves_a_network_that_peft_wrapped_before_as_it_was(saved: Pa
     assert torch.equal(logits(first, network_input), right)
 
 
+@pytest.mark.parametrize("changed", [{"se_reduction": 400}, {"window_samples": 1200}])
+def test_settings_the_network_cannot_have_leave_it_as_it_was(changed: dict[str, int], saved: Path) -> None:
+    path = saved / "adapter_config.json"
+    raw = json.loads(path.read_text())
+    if "window_samples" in changed:
+        raw["contract"] = contract(backbone_fingerprint=fingerprint(small_phaseno()))
+        raw["contract"]["preprocessing"] |= changed
+    path.write_text(json.dumps(raw | {k: v for k, v in changed.items() if k == "se_reduction"}))
+    network = small_phaseno()
+    before = {name: type(module) for name, module in network.named_modules()}
+    with pytest.raises(AdapterError, match=r"`se_reduction` is 400|needs windows of 1200 samples"):
+        PeftModel.from_pretrained(network, saved)
+    assert {name: type(module) for name, module in network.named_modules()} == before
+
+
 @pytest.mark.parametrize("key", ["task_type", "revision", "inference_mode", "auto_mapping", "base_model_name_or_path"])
 def test_what_peft_writes_into_a_config_is_checked_at_both_doors(key: str, saved: Path) -> None:
     path = saved / "adapter_config.json"
