@@ -3,7 +3,7 @@
 python adapters/retrain.py                                   # those of simulated campaigns
 python adapters/retrain.py --recordings FOLDER               # and those of recordings: FOLDER/<name>/waveforms ...
 python adapters/retrain.py samba-nz --recordings FOLDER      # one of them
-python adapters/retrain.py --cards                           # no training: write all cards again
+python adapters/retrain.py --cards                           # no training: write the cards again
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -103,10 +104,10 @@ def train(name: str, recordings: Path | None) -> Path:
     return trained.folder
 
 
-def write_cards() -> list[Path]:
-    """`README.md` of every adapter, and the same card in `cards/`."""
+def write_cards(names: Sequence[str]) -> list[Path]:
+    """`README.md` of these adapters, and the same card in `cards/`."""
     cards = []
-    for name in names_in(ADAPTERS):
+    for name in names:
         renew_card(ADAPTERS / name)
         cards.append(CARDS / f"{name}.md")
         cards[-1].write_text(render_card(ADAPTERS / name, name, f"../adapters/{name}/"), encoding="utf-8")
@@ -114,7 +115,7 @@ def write_cards() -> list[Path]:
 
 
 def main() -> None:
-    """Train what was asked for, then write all cards."""
+    """Train what was asked for, or all that can be trained, and write its cards."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help=f"of {', '.join(CAMPAIGNS)}; default: all that can be trained")
     parser.add_argument("--recordings", type=Path, help="folder with a folder for each campaign of recordings")
@@ -122,9 +123,10 @@ def main() -> None:
     asked = parser.parse_args()
     possible = [name for name, c in CAMPAIGNS.items() if isinstance(c, Simulated) or asked.recordings is not None]
     try:
-        for name in [] if asked.cards else asked.names or possible:
+        names = asked.names or (names_in(ADAPTERS) if asked.cards else possible)
+        for name in [] if asked.cards else names:
             train(name, asked.recordings)
-        for card in write_cards():
+        for card in write_cards(names):
             print(card)
     except PhasenoPeftError as error:
         sys.exit(f"error: {error}")

@@ -21,9 +21,9 @@ from pathlib import Path
 from numpy.typing import NDArray
 from rich.console import Console
 
-from phaseno_peft.contract import PHASES
 from phaseno_peft.picking import Picker, PickList, inference, load_adapter
 from phaseno_peft.picking.quiet_windows import is_quiet
+from phaseno_peft.picks import Pick
 from phaseno_peft.simulation import simulate_campaign
 from phaseno_peft.text_tables import TextTable
 
@@ -48,13 +48,13 @@ def counted() -> Iterator[list[tuple[int, bool]]]:
         inference.is_quiet = is_quiet
 
 
-def lost(whole: PickList, gated: PickList) -> list[float]:
-    """Heights over thresholds of the picks that are in the first only."""
+def lost(whole: PickList, gated: PickList) -> list[Pick]:
+    """Picks of the first list that the second lacks, within `SAME_S` at the same station and phase."""
     kept: dict[tuple[str, str], list[float]] = {}
     for pick in gated:
         kept.setdefault((pick.trace_id, pick.phase), []).append(pick.time.timestamp)
     return [
-        pick.probability
+        pick
         for pick in whole
         if not any(abs(pick.time.timestamp - t) <= SAME_S for t in kept.get((pick.trace_id, pick.phase), ()))
     ]
@@ -72,7 +72,7 @@ def row(picker: Picker, name: str, waveforms: Path, stations: Path) -> tuple[obj
     contract = picker.contract()
     thresholds = picker.backbone_thresholds if contract is None else contract.thresholds
     gone = lost(whole, gated)
-    strong = sum(height >= 1.2 * min(thresholds[phase] for phase in PHASES) for height in gone)
+    strong = sum(pick.probability >= 1.2 * thresholds[pick.phase] for pick in gone)
     n = sum(stations for stations, _ in seen)
     left_out = sum(stations for stations, quiet in seen if quiet) / n if n else 0.0
     return (

@@ -21,8 +21,8 @@ ALONE = 0.3
 """A stem's curve that reaches this may be an arrival, whatever the others hear."""
 TOGETHER = 0.01
 """Two curves that fit one event may be arrivals where the product of their peaks reaches this."""
-LOWEST_PEAK = 0.03
-"""Peaks below are not looked at; with another below `ALONE` they hardly reach `TOGETHER`."""
+LOWEST_PEAK = TOGETHER / ALONE
+"""Peaks below are not looked at: with another below `ALONE` they cannot reach `TOGETHER`."""
 LOWEST_THRESHOLD = 0.4
 """Where weaker picks are asked for, every window is picked: the rule was chosen for thresholds of 0.4 and more."""
 SLOWEST_KM_S = (2.55, 1.5)
@@ -33,8 +33,8 @@ S_MINUS_P_S = (0.3, 12.0)
 """Of an event within some 100 km."""
 BIN_S = 0.1
 """Curves are looked at as their maxima of so many seconds."""
-MOST_PEAKS = 2000
-"""A window with more of them is not quiet, and its pairs are not counted."""
+MOST_PEAKS = 1000
+"""A window with more of them is not quiet, and its pairs, some 80 MB, are not looked at."""
 
 
 def is_quiet(curves: NDArray[np.floating], coordinates: NDArray[np.floating]) -> bool:

@@ -31,7 +31,7 @@ from phaseno_peft.library.card import write_card
 from phaseno_peft.library.sharing import SCORE_FIGURES, discreet_card, discreet_contract, discreet_evaluation
 from phaseno_peft.library.store import EVALUATION, refuse_existing
 from phaseno_peft.picking.inference import window_probabilities
-from phaseno_peft.picking.quiet import quiet_times
+from phaseno_peft.picking.quiet_times import quiet_times
 from phaseno_peft.training import provenance
 from phaseno_peft.training.checkpoint import FOLDER
 from phaseno_peft.training.cross_fit import cross_fit

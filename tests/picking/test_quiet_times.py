@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from phaseno_peft.campaign import Campaign
-from phaseno_peft.picking.quiet import quiet_times
+from phaseno_peft.picking.quiet_times import quiet_times
 from tests.campaign.synthetic_network import T0, catalog, network_picks, record, table
 
 
