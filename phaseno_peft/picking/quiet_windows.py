@@ -34,7 +34,7 @@ S_MINUS_P_S = (0.3, 12.0)
 BIN_S = 0.1
 """Curves are looked at as their maxima of so many seconds."""
 MOST_PEAKS = 1000
-"""A window with more of them is not quiet, and its pairs, some 80 MB, are not looked at."""
+"""A window with more of them is not quiet, and its million of pairs is not looked at."""
 
 
 def is_quiet(curves: NDArray[np.floating], coordinates: NDArray[np.floating]) -> bool:

@@ -133,7 +133,7 @@ def test_the_embedded_backbones_shift_holds_on_other_events(convention: str, tmp
     after = score(with_moved_labels(windows, shift_s), found, before.thresholds)
     for phase in "PS":
         assert abs(after.phase(phase).residual_median_s) < 0.02
-        assert convention == "onset" or -before.phase(phase).residual_median_s > 0.01
+        assert convention == "onset" or -before.phase(phase).residual_median_s > 0.02
 
 
 @pytest.mark.slow  # the embedded backbone through a whole training without an epoch
