@@ -22,9 +22,10 @@ from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.training import Epoch, TrainedAdapter, TrainingSettings, find_recipe, train_adapter
 from phaseno_peft.training import forgetting as forgetting_module
 from phaseno_peft.training.adapter import how_many_folds
-from phaseno_peft.training.cross_fit import cross_fit, pooled
+from phaseno_peft.training.cross_fit import cross_fit
 from phaseno_peft.training.dataset import CampaignDataset, training_events
 from phaseno_peft.training.fit import TrainingCallbacks
+from phaseno_peft.training.out_of_fold import pooled
 from phaseno_peft.training.outcome import Outcome, Task
 from tests.training.conftest import LEAN
 

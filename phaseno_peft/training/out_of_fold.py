@@ -1,0 +1,259 @@
+"""Training in folds: every labelled event is predicted by a model that never saw it.
+
+The events are parted into folds, and a model for each is trained on the others by the same recipe. The predictions of
+the events they never saw choose the number of epochs and the part of the update that is kept, and give the scores, each
+fold's at the thresholds of the others (Stone 1974, cross-validatory choice). `cross_fit` makes an adapter of it, the
+comparison of recipes a row.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from phaseno_peft.campaign import Folds, with_moved_labels
+from phaseno_peft.contract import BackboneDefaults
+from phaseno_peft.cr_lora.blend import shrunk
+from phaseno_peft.errors import AdapterError
+from phaseno_peft.evaluation import Predictions, Scores, choose_thresholds, joined_scores, score
+from phaseno_peft.picking.inference import window_probabilities
+from phaseno_peft.training.dataset import CampaignDataset
+from phaseno_peft.training.fit import Fitted, ModelScores, TrainingCallbacks
+from phaseno_peft.training.history import Epoch, best_epoch
+from phaseno_peft.training.loop import judged
+from phaseno_peft.training.outcome import Task
+from phaseno_peft.training.provenance import score_without_offset
+from phaseno_peft.training.recipes import Recipe, find_recipe
+from phaseno_peft.training.settings import TrainingSettings
+from phaseno_peft.training.side_by_side import side_by_side
+
+MIN_DISTANCE_S = BackboneDefaults().min_distance_s
+FACTORS = (0.25, 0.5, 0.75)
+"""Parts of the update that are tried beside none and all of it."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way to ship the update, and what the folds' models came to that way on the events they never saw."""
+
+    factor: float
+    """Of the update; 0 is the model before training, its picks moved by the constant shift."""
+    score: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """The models of the folds at every epoch, and what their predictions of unseen events chose."""
+
+    recipe: Recipe
+    fits: Sequence[Fitted]
+    datasets: Sequence[CampaignDataset]
+    """Of the folds: validation has the windows of the events that fold's model never saw."""
+    history: list[Epoch]
+    """Of the folds together."""
+    kept: int
+    """The epoch; 0 where no training is better than the constant shift alone."""
+    factor: float
+    """Part of the update that is kept, 0 to 1."""
+    choices: tuple[Choice, ...]
+
+    @property
+    def shifts_s(self) -> list[Mapping[str, float]]:
+        """To be put back on the picks of each fold's model."""
+        return [one.pick_shift_s for one in self.fits]
+
+    @property
+    def seconds(self) -> float:
+        """Of all trainings."""
+        return sum(one.seconds for one in self.fits)
+
+    def probabilities(self) -> list[list[NDArray[np.float32]]]:
+        """[fold][window] of each fold's validation windows, by its model as chosen."""
+        found = []
+        for one, own in zip(self.fits, self.datasets, strict=True):
+            _keep(self.recipe, one, self.kept, self.factor)
+            found.append(window_probabilities(one.model, own.validation, own.edge_limit_km))
+        return found
+
+
+def fit_folds(
+    task: Task, folds: Folds, dataset: CampaignDataset, at_once: int = 1, *, labels: int | None = None, name: str = ""
+) -> OutOfFold:
+    """Train a model for each fold on the others, and choose epoch and part of the update by what they say unseen.
+
+    `dataset` has all events for training. Each training is kept after every epoch under `name` and the fold's number,
+    and `at_once` folds of an adapter's recipe are trained side by side. A single fold trains nothing. `labels` uses so
+    many events of each training side. Raises `AdapterError` for settings that folds cannot have, or where another
+    training is kept.
+    """
+    training, say, k = task.training, task.callbacks.on_stage, len(folds.parts)
+    check_settings(training)
+    of_folds = training.changed(patience=training.epochs + 1) if k > 1 else training.changed(epochs=0)
+    datasets = [dataset.of_fold(folds, i) for i in range(k)]
+    names = [f"{name}fold-{i + 1}-of-{k}" for i in range(k)]
+    if at_once > 1 and k > 1:
+        where = (task.backbone, task.device, task.folder, task.restart)
+        jobs = [(task.recipe.name, *where, d, of_folds, each) for d, each in zip(datasets, names, strict=True)]
+        with side_by_side(_fit_apart, jobs, at_once) as finished:
+            for i, seconds in enumerate(finished):
+                say(f"fold {i + 1} of {k} is trained ({seconds / 60:.1f} minutes)")
+        task = dataclasses.replace(task, restart=False)  # what follows reads what they left
+    fits = []
+    for i, (of_fold, each) in enumerate(zip(datasets, names, strict=True)):
+        say(f"fold {i + 1} of {k}: {labels or of_fold.n_events} events train, the others are predicted")
+        fits.append(task.fit(of_fold, of_folds, each, labels=labels, keeps_all=True))
+    if not all(one.history for one in fits):  # nothing is trained
+        return OutOfFold(task.recipe, fits, datasets, [], 0, 0.0, ())
+    history = pooled([one.history for one in fits], [_n_labels(d) for d in datasets])
+    one_pick = 1 / max(1, sum(_n_labels(d) for d in datasets))
+    kept = best_epoch(history, one_pick)
+    factor, choices = _choose_factor(task.recipe, fits, datasets, history, kept, training, one_pick)
+    return OutOfFold(task.recipe, fits, datasets, history, kept if factor else 0, factor, choices)
+
+
+def judge_folds(
+    datasets: Sequence[CampaignDataset],
+    probabilities: Sequence[Sequence[NDArray[np.float32]]],
+    shifts_s: Sequence[Mapping[str, float]],
+) -> tuple[ModelScores, Scores]:
+    """Scores of each fold's events at the thresholds of the others; and the same without the others' median offset."""
+    test, without = [], []
+    for i, dataset in enumerate(datasets):
+        others = [j for j in range(len(datasets)) if j != i] or [i]
+        chosen_on, own = (
+            together([datasets[j] for j in rows], [probabilities[j] for j in rows], [shifts_s[j] for j in rows])
+            for rows in (others, [i])
+        )
+        own = own.rows(slice(len(dataset.test)))
+        thresholds = choose_thresholds(*chosen_on, min_distance_s=MIN_DISTANCE_S)
+        of_others = score(*chosen_on, thresholds, min_distance_s=MIN_DISTANCE_S)
+        of_own = score(*own, thresholds, min_distance_s=MIN_DISTANCE_S)
+        test.append(of_own)
+        here = dataclasses.replace(dataset, validation=list(chosen_on.windows), test=list(own.windows))
+        without.append(score_without_offset(here, ModelScores(of_others, of_own, [], list(own.probabilities))))
+    all_of_them = together(datasets, probabilities, shifts_s)
+    on_test = joined_scores(test)
+    on_validation = score(*all_of_them, on_test.thresholds, min_distance_s=MIN_DISTANCE_S)
+    first = [p for d, own in zip(datasets, probabilities, strict=True) for p in own[: len(d.test)]]
+    return ModelScores(on_validation, on_test, list(all_of_them.probabilities), first), joined_scores(without)
+
+
+def together(
+    datasets: Sequence[CampaignDataset],
+    probabilities: Sequence[Sequence[NDArray[np.float32]]],
+    shifts_s: Sequence[Mapping[str, float]],
+) -> Predictions:
+    """Windows of several folds with labels where their models pick, and what those say of them."""
+    windows = [
+        w for d, shift_s in zip(datasets, shifts_s, strict=True) for w in with_moved_labels(d.validation, shift_s)
+    ]
+    return Predictions(windows, [found for own in probabilities for found in own])
+
+
+def check_settings(training: TrainingSettings) -> None:
+    """Raise `AdapterError` for settings that need a validation of every single training."""
+    for is_wrong, words in (
+        (training.max_minutes is not None, "a limit of minutes shortens each training differently: give --epochs"),
+        (training.schedule != "cosine", "the shipped adapter has no validation loss for the plateau schedule"),
+    ):
+        if is_wrong:
+            raise AdapterError(f"cross-fitting in folds does not go with this: {words}, or --folds 0.")
+
+
+def pooled(histories: Sequence[Sequence[Epoch]], weights: Sequence[int]) -> list[Epoch]:
+    """The history of the folds together: means weighted by their labels, of the epochs that all of them have."""
+
+    def mean(values: Sequence[float | None]) -> float:
+        return float(np.average([np.nan if v is None else v for v in values], weights=np.maximum(weights, 1)))
+
+    return [
+        Epoch(
+            epoch=rows[0].epoch,
+            train_loss=None if rows[0].train_loss is None else mean([row.train_loss for row in rows]),
+            validation_loss=mean([row.validation_loss for row in rows]),
+            validation_f1_P=mean([row.validation_f1_P for row in rows]),
+            validation_f1_S=mean([row.validation_f1_S for row in rows]),
+            validation_f1_close=mean([row.validation_f1_close for row in rows]),
+            learning_rate=rows[0].learning_rate,
+            seconds=sum(row.seconds for row in rows),
+        )
+        for rows in zip(*histories, strict=False)
+    ]
+
+
+def _fit_apart(
+    recipe: str,
+    backbone: str | Path,
+    device: str | torch.device,
+    folder: Path,
+    restart: bool,
+    dataset: CampaignDataset,
+    training: TrainingSettings,
+    name: str,
+) -> float:
+    """Train a fold in a process of its own, where a recipe arrives by name, and leave it in its checkpoint; seconds."""
+    task = Task(find_recipe(recipe), training, backbone, device, folder, restart, TrainingCallbacks())
+    return task.fit(dataset, training, name, keeps_all=True).seconds
+
+
+def _choose_factor(
+    recipe: Recipe,
+    fits: Sequence[Fitted],
+    datasets: Sequence[CampaignDataset],
+    history: Sequence[Epoch],
+    kept: int,
+    training: TrainingSettings,
+    one_pick: float,
+) -> tuple[float, tuple[Choice, ...]]:
+    """The part of the update that is best out of fold, by the rule that chooses the epoch; and all that were tried."""
+    tried = {0.0: history[0], 1.0: history[kept]}
+    for factor in FACTORS if kept else ():
+        rows = []
+        for one, dataset in zip(fits, datasets, strict=True):
+            _keep(recipe, one, kept, factor)
+            windows = with_moved_labels(dataset.validation, one.pick_shift_s)
+            verdict = judged(one.model, windows, dataset.edge_limit_km, training)
+            rows.append([Epoch(0, None, *verdict, 0.0, 0.0)])
+        tried[factor] = pooled(rows, [_n_labels(d) for d in datasets])[0]
+    factors = sorted(tried) if kept else [0.0]
+    rows_ = [dataclasses.replace(tried[factor], epoch=i) for i, factor in enumerate(factors)]
+    choices = tuple(
+        Choice(factor, row.validation_score, row.validation_loss) for factor, row in zip(factors, rows_, strict=True)
+    )
+    return factors[best_epoch(rows_, one_pick)], choices
+
+
+def _keep(recipe: Recipe, fitted: Fitted, epoch: int, factor: float) -> None:
+    """Set a model to `factor` of what its training had changed after an epoch."""
+    if not fitted.history:
+        return
+    after = fitted.snapshots[epoch]
+    if recipe.method is not None:
+        set_trainable(fitted.model, shrunk(after, factor))
+        return
+    start = fitted.snapshots[0]
+    set_trainable(fitted.model, {name: torch.lerp(start[name], after[name], factor) for name in after})
+
+
+def trainable(model: torch.nn.Module) -> dict[str, Tensor]:
+    """Name -> parameter that requires gradients."""
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def set_trainable(model: torch.nn.Module, parameters: Mapping[str, Tensor]) -> None:
+    """Copy `parameters` into those that require gradients."""
+    with torch.no_grad():
+        for name, parameter in trainable(model).items():
+            parameter.copy_(parameters[name])
+
+
+def _n_labels(dataset: CampaignDataset) -> int:
+    return sum(len(window.labels) for window in dataset.validation)
