@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from phaseno_peft.baselines.phasenet import PhaseNetOriginal
+from phaseno_peft.baselines.phasenet import PhaseNet
 from phaseno_peft.baselines.rival import Rival
 from phaseno_peft.baselines.seisbench_models import SeisBenchModel
 from phaseno_peft.baselines.sta_lta import StaLta
@@ -42,7 +42,7 @@ def load_rival(name: str, phasenet_weights: str | Path | None = None) -> Rival:
     if name == "phasenet":
         weights = "original" if phasenet_weights is None else str(phasenet_weights)
         if Path(weights).suffix or "/" in weights:
-            return PhaseNetOriginal.load(weights)
+            return PhaseNet.load(weights)
         return SeisBenchModel.load("PhaseNet", weights, "phasenet")
     model, colon, weights = name.partition(":")
     if not colon or not model or not weights:

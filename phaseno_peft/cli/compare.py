@@ -19,6 +19,7 @@ from phaseno_peft.cli.options import (
     JsonOption,
     MaxMinutesOption,
     NoiseOption,
+    PhasenetWeightsOption,
     PicksOnOption,
     PicksOption,
     QuietOption,
@@ -41,7 +42,8 @@ def compare(
             "--recipes",
             help="Comma-separated: frozen, head, se-only, lora, lora-head, cr-lora, cr-lora+stem, cr-lora+stem-last, "
             "bottleneck, full, scratch, "
-            "cr-lora:<k>, unfreeze:<k>, peft:<method>.",
+            "cr-lora:<k>, unfreeze:<k>, peft:<method>, rival:<picker> (stalta, phasenet, CLASS:WEIGHTS of SeisBench), "
+            "rival:phasenet-finetuned.",
         ),
     ] = "frozen,head,se-only,lora,cr-lora,full,scratch",
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Trainings of each recipe, with as many seeds.")] = 1,
@@ -49,6 +51,16 @@ def compare(
         str | None,
         typer.Option("--labels", help="Numbers of labelled training events, such as 0,10,25: the few-shot curve."),
     ] = None,
+    folds: Annotated[
+        int,
+        typer.Option(
+            "--folds",
+            min=0,
+            help="Part the events into so many folds; each is predicted by what was trained on the others. 0: three "
+            "sides.",
+        ),
+    ] = 0,
+    phasenet_weights: PhasenetWeightsOption = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder to write. Default: <name>-comparison.")] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Forget earlier runs and do all anew.")] = False,
     save_backbones: Annotated[
@@ -91,7 +103,7 @@ def compare(
     folder = (out or Path(f"{check_name(name)}-comparison")).expanduser()
     chosen = [word.strip() for word in recipes.split(",") if word.strip()]
     for recipe in chosen:
-        find_recipe(recipe)
+        find_recipe(recipe, phasenet_weights)
     counts = None if labels is None else _counts(labels)
     campaign = read_campaign(
         terminal,
@@ -115,6 +127,8 @@ def compare(
             folder=folder,
             seeds=seeds,
             labels=counts,
+            folds=folds,
+            phasenet_weights=phasenet_weights,
             epochs=epochs,
             max_minutes=max_minutes,
             backbone=backbone or EMBEDDED,

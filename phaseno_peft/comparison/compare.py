@@ -10,79 +10,31 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from phaseno_peft.backbone import EMBEDDED, PhaseNO, fingerprint, load_backbone, save_backbone
-from phaseno_peft.campaign import Campaign
+from phaseno_peft.campaign import Campaign, fold_campaign
 from phaseno_peft.comparison.recipes import find_recipe
 from phaseno_peft.comparison.report import draw_figures, write_tables
 from phaseno_peft.comparison.results import Comparison, Run
+from phaseno_peft.comparison.runs import ComparisonSetup, PlannedRun, train_and_judge
 from phaseno_peft.errors import AdapterError, PhasenoPeftError
 from phaseno_peft.files import lock, remove_folder, write_file
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.training.checkpoint import FOLDER, Checkpoint
 from phaseno_peft.training.dataset import CampaignDataset
-from phaseno_peft.training.fit import Fitted, TrainingCallbacks, check_switched_off, fit, judge_model, training_identity
-from phaseno_peft.training.forgetting import judge_forgetting
+from phaseno_peft.training.fit import Fitted, TrainingCallbacks
 from phaseno_peft.training.history import first_difference
 from phaseno_peft.training.recipes import Recipe
 from phaseno_peft.training.settings import TrainingSettings
 from phaseno_peft.training.side_by_side import side_by_side
 
 log = logging.getLogger(__name__)
-FORMAT = "phaseno-peft-run/1"
+FORMAT = "phaseno-peft-run/2"
 DEFAULT_RECIPES = ("frozen", "head", "se-only", "lora", "cr-lora", "full", "scratch")
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """One training to do; `labels` None uses all training events."""
-
-    recipe: Recipe
-    seed: int
-    labels: int | None
-
-    @property
-    def key(self) -> str:
-        """File name without ending."""
-        labels = "all" if self.labels is None else str(self.labels)
-        return f"{self.recipe.name.replace(':', '-')}-seed-{self.seed}-labels-{labels}"
-
-
-@dataclass(frozen=True)
-class ComparisonSetup:
-    """Where all runs of a comparison take place."""
-
-    dataset: CampaignDataset
-    folder: Path
-    backbone: str | Path
-    fingerprint: str
-    device: str | torch.device
-    frozen_probabilities: list[NDArray[np.float32]]
-    """Frozen probabilities of the first test windows."""
-    save_backbones: bool
-
-    def what(self, planned: PlannedRun, training: TrainingSettings) -> dict[str, Any]:
-        """Everything the run's result depends on."""
-        return training_identity(planned.recipe, self.dataset, training, planned.labels, self.fingerprint, self.device)
-
-    def checkpoint(self, planned: PlannedRun) -> Path:
-        """Where a running training keeps its epochs."""
-        return self.folder / FOLDER / f"{planned.key}.safetensors"
-
-    def result(self, planned: PlannedRun) -> Path:
-        """Where a finished run is kept."""
-        return self.folder / "runs" / f"{planned.key}.json"
-
-    def backbone_of(self, planned: PlannedRun) -> Path:
-        """Where a run that changes the backbone keeps it, if asked."""
-        return self.folder / "backbones" / planned.key
 
 
 def compare(
@@ -93,6 +45,8 @@ def compare(
     folder: str | Path,
     seeds: int = 1,
     labels: Sequence[int] | None = None,
+    folds: int = 0,
+    phasenet_weights: str | Path | None = None,
     epochs: int | None = None,
     max_minutes: float | None = None,
     backbone: str | Path = EMBEDDED,
@@ -107,6 +61,9 @@ def compare(
 
     The split and all windows that are judged come from `seed`; the trainings have the seeds `seed`, `seed` + 1, ...
     `labels`: numbers of labelled training events to train with, 0 being the frozen backbone; by default all events.
+    With `folds` the events are parted into so many, and each is predicted by models trained on the others: all events
+    are test events, and epochs are chosen on all out-of-fold predictions, thresholds on those of the other folds.
+    `phasenet_weights`: a file, for the recipes `rival:phasenet` and `rival:phasenet-finetuned`.
     `epochs` and `max_minutes` hold for every recipe, else each has its own. `at_once` trainings run side by side, each
     in a process with its share of the cores, and only their results are heard of. Called again with the same arguments,
     or more recipes, seeds or labels, it goes on where it was.
@@ -116,17 +73,27 @@ def compare(
     """
     callbacks = callbacks or TrainingCallbacks()
     say = callbacks.on_stage
-    chosen = [find_recipe(recipe) for recipe in dict.fromkeys(recipes)]
+    chosen = [find_recipe(recipe, phasenet_weights) for recipe in dict.fromkeys(recipes)]
     folder = Path(folder).expanduser()
-    dataset = CampaignDataset.of(campaign, seed)
-    planned_runs = plan(chosen, range(seed, seed + seeds), labels, dataset.n_events, say)
+    parted = fold_campaign(campaign, folds, seed) if folds else None
+    dataset = CampaignDataset(campaign, parted.whole, [], [], seed) if parted else CampaignDataset.of(campaign, seed)
+    shown = [dataset.of_fold(parted, i) for i in range(len(parted.parts))] if parted else [dataset]
+    planned_runs = plan(chosen, range(seed, seed + seeds), labels, min(each.n_events for each in shown), say)
     say(dataset.split.how)
     frozen = load_backbone(backbone, device)
     for recipe in chosen:
         recipe.check_fits(frozen)
-    frozen_probabilities = window_probabilities(frozen, dataset.test[:2], dataset.edge_limit_km)
+    frozen_probabilities = window_probabilities(frozen, shown[0].test[:2], dataset.edge_limit_km)
     setup = ComparisonSetup(
-        dataset, folder, backbone, fingerprint(frozen), device, frozen_probabilities, save_backbones
+        dataset,
+        folder,
+        backbone,
+        fingerprint(frozen),
+        device,
+        frozen_probabilities,
+        save_backbones,
+        parted,
+        phasenet_weights,
     )
     with lock(folder, "comparing in"):
         settings = [_training(planned, epochs, max_minutes) for planned in planned_runs]
@@ -157,8 +124,9 @@ def plan(
 ) -> list[PlannedRun]:
     """The runs in the order they are done: every recipe with the first seed, then with the second, and so on.
 
-    The frozen backbone has no seed and no labels: it is judged once. Label counts beyond the training side become one
-    point with all of its events. Raises `AdapterError` where nothing is left to do.
+    The frozen backbone and pickers that are taken as they come have no seed and no labels: they are judged once. Label
+    counts beyond the training side become one point with all of its events. Raises `AdapterError` where nothing is left
+    to do.
     """
     counts: list[int | None] = [None]
     if labels is not None:
@@ -170,12 +138,13 @@ def plan(
             counts.append(None)
             say(f"the training side has {n_events} events: {', '.join(map(str, too_many))} labels become all of them")
     planned_runs = [PlannedRun(find_recipe("frozen"), seeds[0], None)] if seeds and 0 in (labels or ()) else []
+    untrained = [recipe for recipe in recipes if recipe.name == "frozen" or recipe.probabilities is not None]
     planned_runs += [
         PlannedRun(recipe, seeds[0], None)
-        for recipe in recipes
-        if recipe.name == "frozen" and not planned_runs and seeds
+        for recipe in untrained
+        if seeds and not (recipe.name == "frozen" and planned_runs)
     ]
-    planned_runs += [PlannedRun(r, seed, n) for seed in seeds for n in counts for r in recipes if r.name != "frozen"]
+    planned_runs += [PlannedRun(r, seed, n) for seed in seeds for n in counts for r in recipes if r not in untrained]
     if not planned_runs:
         raise AdapterError("there is nothing to compare. Give at least one recipe and one seed.")
     return planned_runs
@@ -207,45 +176,41 @@ def _running(
 
 def _run_apart(setup: ComparisonSetup, recipe: str, seed: int, labels: int | None, training: TrainingSettings) -> Run:
     """Where a recipe's name arrives, since its functions cannot travel."""
-    return _run(setup, PlannedRun(find_recipe(recipe), seed, labels), training, TrainingCallbacks())
+    found = find_recipe(recipe, setup.phasenet_weights)
+    return _run(setup, PlannedRun(found, seed, labels), training, TrainingCallbacks())
 
 
 def _run(setup: ComparisonSetup, planned: PlannedRun, training: TrainingSettings, callbacks: TrainingCallbacks) -> Run:
     """Train, judge, keep."""
-    fitted = fit(
-        planned.recipe,
-        setup.dataset,
-        training,
-        labels=planned.labels,
-        backbone=setup.backbone,
-        device=setup.device,
-        checkpoint=setup.checkpoint(planned),
-        callbacks=callbacks,
-    )
-    if fitted.n_trainable and not planned.recipe.changes_backbone:
-        check_switched_off(fitted.model, setup.dataset, setup.frozen_probabilities)
-    judged = judge_model(fitted.model, setup.dataset, fitted.pick_shift_s)
+    trained = train_and_judge(setup, planned, training, callbacks)
+    fitted = trained.fitted
+    if fitted and setup.save_backbones and planned.recipe.makes == "backbone":
+        _save_backbone(setup, planned, fitted, trained.scores.thresholds)
     run = Run(
         recipe=planned.recipe.name,
         trains=planned.recipe.trains,
         seed=planned.seed,
-        n_events=fitted.n_events,
-        n_trainable=fitted.n_trainable,
-        epoch_kept=fitted.kept,
-        epochs=len(fitted.history) - 1 if fitted.history else 0,
-        seconds=fitted.seconds,
-        validation=judged.validation,
-        test=judged.test,
-        home=judge_forgetting(fitted.model),
+        n_events=fitted.n_events if fitted else 0,
+        n_trainable=fitted.n_trainable if fitted else 0,
+        epoch_kept=trained.kept,
+        epochs=trained.epochs,
+        seconds=trained.seconds,
+        validation=trained.scores.validation,
+        test=trained.scores.test,
+        without_offset=trained.without_offset,
+        home=trained.home,
     )
-    if setup.save_backbones and planned.recipe.changes_backbone:
-        _save_backbone(setup, planned, fitted, judged.thresholds)
     path = setup.result(planned)
     path.parent.mkdir(parents=True, exist_ok=True)
     about = {"format": FORMAT, "what": setup.what(planned, training), "run": run.to_json()}
     write_file(path, json.dumps(about, indent=1) + "\n")
-    Checkpoint(setup.checkpoint(planned), {}).discard()
+    _discard_checkpoints(setup, planned)
     return run
+
+
+def _discard_checkpoints(setup: ComparisonSetup, planned: PlannedRun) -> None:
+    for path in (setup.checkpoint(planned), *setup.checkpoint(planned).parent.glob(f"{planned.key}-fold-*")):
+        Checkpoint(path, {}).discard()
 
 
 def _save_backbone(setup: ComparisonSetup, planned: PlannedRun, fitted: Fitted, thresholds: dict[str, float]) -> None:
@@ -276,9 +241,9 @@ def _read(setup: ComparisonSetup, planned: PlannedRun, training: TrainingSetting
             f"{path}: this run was done, but {difference}. Compare into another folder with --out, give the earlier "
             "settings and data, or do all runs anew with --restart."
         )
-    if setup.save_backbones and planned.recipe.changes_backbone and not setup.backbone_of(planned).is_dir():
+    if setup.save_backbones and planned.recipe.makes == "backbone" and not setup.backbone_of(planned).is_dir():
         return None
-    Checkpoint(setup.checkpoint(planned), {}).discard()  # of a process that was killed between the two
+    _discard_checkpoints(setup, planned)  # of a process that was killed between the two
     return run
 
 

@@ -28,6 +28,8 @@ class Run:
     seconds: float
     validation: Scores
     test: Scores
+    without_offset: Scores
+    """On test, the median residual of validation taken off."""
     home: Scores
     """On simulated windows, the embedded backbone's own kind."""
 
@@ -39,7 +41,7 @@ class Run:
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Run:
         """Inverse of `to_json`; summaries are computed anew."""
-        scores = {name: Scores.from_json(raw[name]) for name in ("validation", "test", "home")}
+        scores = {name: Scores.from_json(raw[name]) for name in ("validation", "test", "without_offset", "home")}
         return cls(**{**raw, **scores})
 
 
@@ -49,6 +51,8 @@ MEASURES: dict[str, Callable[[Run], float]] = {
     "test P F1": lambda run: run.test.phase("P", 0.5).f1,
     "test S F1": lambda run: run.test.phase("S", 0.5).f1,
     "test F1 at 0.1 s": lambda run: run.test.mean_f1(0.1),
+    "offset removed, F1": lambda run: run.without_offset.mean_f1(0.5),
+    "offset removed, F1 at 0.1 s": lambda run: run.without_offset.mean_f1(0.1),
     "own-kind F1": lambda run: run.home.mean_f1(0.5),
     "minutes": lambda run: run.seconds / 60,
 }

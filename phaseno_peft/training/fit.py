@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from phaseno_peft.backbone import EMBEDDED, fingerprint, load_backbone
-from phaseno_peft.campaign import Window, with_moved_labels
+from phaseno_peft.campaign import Stretch, Window, with_moved_labels
 from phaseno_peft.contract import NO_SHIFT_S, BackboneDefaults
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.evaluation import Predictions, Scores, score, score_at_thresholds_of
@@ -105,8 +105,8 @@ def fit(
 
     With a `checkpoint` (a file) every epoch is kept, and a training that was stopped goes on from there unless
     `restart`; `keeps_all` keeps the parameters of every epoch. `labels` uses so many training events only, with as many
-    steps as all of them would have. The constant shift of the labels from the frozen network's picks is taken off
-    first, unless the recipe makes another backbone, whose file has no place for it. Raises `AdapterError` if the file
+    steps as all of them would have. The constant shift of the labels from the picks before training is taken off first,
+    unless the recipe makes another backbone, whose file has no place for it. Raises `AdapterError` if the file
     holds another training.
     """
     say = (callbacks := callbacks or TrainingCallbacks()).on_stage
@@ -116,13 +116,14 @@ def fit(
     stretches = dataset.train(labels, training.seed)
     n_events = len(training_events(stretches))
     pick_shift = {}
-    if training.shifts_labels and not recipe.changes_backbone:
-        campaign = dataset.campaign
-        pick_shift = measure_pick_shift(frozen, stretches, campaign.frame, campaign.preprocessing, dataset.seed)
+    if recipe.makes == "adapter" and training.shifts_labels:
+        pick_shift = _pick_shift(frozen, dataset, stretches)
     model = recipe.model(frozen, training.seed)
     trainable = n_trainable(model)
     if not trainable:
         return Fitted(recipe, model.eval(), training, [], 0, 0, 0, 0.0)
+    if recipe.makes == "picker" and training.shifts_labels:
+        pick_shift = _pick_shift(model.eval(), dataset, stretches)
     if labels is not None:  # as many steps as with all labels, so that only the labels differ
         training = training.changed(windows_per_epoch=training.windows(dataset.n_events))
     store = None if checkpoint is None else Checkpoint(checkpoint, what)
@@ -149,6 +150,11 @@ def fit(
     return Fitted(recipe, model, training, history, kept, trainable, n_events, seconds, pick_shift, state.snapshots)
 
 
+def _pick_shift(model: torch.nn.Module, dataset: CampaignDataset, stretches: Sequence[Stretch]) -> dict[str, PickShift]:
+    frame, preprocessing = dataset.campaign.frame, dataset.campaign.preprocessing
+    return measure_pick_shift(model, stretches, frame, preprocessing, dataset.seed)
+
+
 def training_identity(
     recipe: Recipe,
     dataset: CampaignDataset,
@@ -160,6 +166,7 @@ def training_identity(
     """Everything a result depends on, as plain JSON types."""
     return {
         "recipe": recipe.name,
+        **({"origin": recipe.origin} if recipe.origin else {}),
         "method": None if recipe.method is None else recipe.method.to_json(),
         "training": dataclasses.asdict(training),
         "labelled events": labels,
@@ -174,9 +181,19 @@ def judge_model(
     model: torch.nn.Module, dataset: CampaignDataset, pick_shift_s: Mapping[str, float] = NO_SHIFT_S
 ) -> ModelScores:
     """Thresholds chosen on validation, scores on both sides; picks of the model are moved by `pick_shift_s`."""
-    min_distance_s = BackboneDefaults().min_distance_s
     of_validation = window_probabilities(model, dataset.validation, dataset.edge_limit_km)
     of_test = window_probabilities(model, dataset.test, dataset.edge_limit_km)
+    return judge_probabilities(dataset, of_validation, of_test, pick_shift_s)
+
+
+def judge_probabilities(
+    dataset: CampaignDataset,
+    of_validation: Probabilities,
+    of_test: Probabilities,
+    pick_shift_s: Mapping[str, float] = NO_SHIFT_S,
+) -> ModelScores:
+    """`judge_model` of what some picker says of the windows of both sides."""
+    min_distance_s = BackboneDefaults().min_distance_s
     validation = Predictions(with_moved_labels(dataset.validation, pick_shift_s), of_validation)
     test = Predictions(with_moved_labels(dataset.test, pick_shift_s), of_test)
     on_test = score_at_thresholds_of(validation, test, min_distance_s=min_distance_s)

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from phaseno_peft.campaign import Window
 from phaseno_peft.campaign.raw_window import as_window
@@ -39,8 +40,12 @@ def forgetting_windows() -> tuple[Window, ...]:
 
 def judge_forgetting(model: torch.nn.Module) -> Scores:
     """Scores of a model on every other forgetting window, with thresholds from the others."""
-    windows = forgetting_windows()
-    found = Predictions(windows, window_probabilities(model, windows, EDGE_LIMIT_KM))
+    return score_forgetting(window_probabilities(model, forgetting_windows(), EDGE_LIMIT_KM))
+
+
+def score_forgetting(probabilities: list[NDArray[np.float32]]) -> Scores:
+    """`judge_forgetting` of what some picker says of the forgetting windows."""
+    found = Predictions(forgetting_windows(), probabilities)
     even, odd = found.rows(slice(0, None, 2)), found.rows(slice(1, None, 2))
     return score_at_thresholds_of(even, odd, min_distance_s=BackboneDefaults().min_distance_s)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from phaseno_peft.campaign import Campaign, LabelledPick, Stretch, Window, with_moved_labels
 from phaseno_peft.campaign.conventions import CERTAIN, measure_conventions
-from phaseno_peft.contract import PHASES, LabelConvention, Provenance
+from phaseno_peft.contract import NO_SHIFT_S, PHASES, LabelConvention, Provenance
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.evaluation import Scores, WindowPick, f1_gain, pick_window, score
 from phaseno_peft.figures.scores import f1_against_tolerance, residual_histograms, score_bars, training_curves
@@ -94,10 +94,16 @@ def convention(campaign: Campaign, stretches: Sequence[Stretch]) -> LabelConvent
     return agreed.pop() if len(agreed) == 1 else "unknown"
 
 
-def score_without_offset(dataset: CampaignDataset, frozen: ModelScores) -> Scores:
-    """The frozen backbone with its median residual of the validation events taken off: the cheapest baseline."""
+def score_without_offset(
+    dataset: CampaignDataset, frozen: ModelScores, pick_shift_s: Mapping[str, float] = NO_SHIFT_S
+) -> Scores:
+    """A model with its median residual of the validation events taken off; of the frozen backbone the cheapest rival.
+
+    `pick_shift_s` was put back on its picks already.
+    """
     medians_s = {phase: frozen.validation.phase(phase, 0.5).residual_median_s for phase in PHASES}
-    moved = with_moved_labels(dataset.test, {p: -m if np.isfinite(m) else 0.0 for p, m in medians_s.items()})
+    shift_s = {p: pick_shift_s[p] - (m if np.isfinite(m) else 0.0) for p, m in medians_s.items()}
+    moved = with_moved_labels(dataset.test, shift_s)
     min_distance_s = frozen.test.min_distance_s
     return score(moved, frozen.test_probabilities, frozen.thresholds, min_distance_s=min_distance_s)
 

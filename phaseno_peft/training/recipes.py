@@ -8,19 +8,24 @@ length. What they are compared with is in `comparison.recipes`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from phaseno_peft.backbone import PhaseNO
+from phaseno_peft.campaign import Window
 from phaseno_peft.cr_lora import CRLoraSettings, check_stem
 from phaseno_peft.cr_lora.settings import TARGETS
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.training.loop import seeded
 from phaseno_peft.training.settings import TrainingSettings
 
+Probabilities = list[NDArray[np.float32]]
 BLOCKS = ("fc", "fno7", "fno6", "gno5", "fno5", "gno4", "fno4", "gno3", "fno2", "gno1", "fno1", "gno0", "fno0", "fc0")
 """From the output to the input (`fc`: the head fc1, fc2): `cr-lora:<k>` adapts, `unfreeze:<k>` trains the first k."""
 
@@ -38,8 +43,12 @@ class Recipe:
     training: TrainingSettings = field(default_factory=TrainingSettings)
     method: CRLoraSettings | None = None
     """Settings of the CR-LoRA adapter it makes; None if it makes none."""
-    changes_backbone: bool = False
-    """True where the result is another backbone, not something that can be switched off."""
+    makes: Literal["adapter", "backbone", "picker"] = "adapter"
+    """An adapter can be switched off; another backbone and another picker cannot."""
+    origin: str = ""
+    """Digest of the weights that a picker starts from."""
+    probabilities: Callable[[Sequence[Window]], Probabilities] | None = None
+    """Of a picker that is taken as it comes: windows -> [window][station, 2 (P, S), sample]. It has no `model`."""
 
     def check_fits(self, backbone: PhaseNO) -> None:
         """Raise `AdapterError` if the recipe adapts a stem and the backbone has none."""

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from phaseno_peft.baselines import load_rivals
-from phaseno_peft.baselines.phasenet import PhaseNetOriginal, phasenet_input
+from phaseno_peft.baselines.phasenet import PhaseNet
 from phaseno_peft.baselines.seisbench_models import SeisBenchModel
 from phaseno_peft.baselines.sta_lta import StaLta
 from phaseno_peft.campaign import Campaign, normalise
@@ -102,19 +102,6 @@ def test_stalta_height_is_the_ratio_so_that_thresholds_order_arrivals_by_strengt
     assert heights[0] < heights[2] < 1.0
 
 
-def test_phasenet_input_is_standardised_and_three_over_k() -> None:
-    x = np.random.default_rng(0).standard_normal((3, T)).astype(np.float32) * 0.1 + 0.02
-    full = phasenet_input(x)
-    np.testing.assert_allclose(full.std(-1), 1.0, rtol=1e-5)  # ddof 0
-    np.testing.assert_allclose(full.mean(-1), 0.0, atol=1e-6)
-    two = x.copy()
-    two[1] = 0.0
-    np.testing.assert_allclose(phasenet_input(two).std(-1), [1.5, 0.0, 1.5], rtol=1e-5)
-    for vertical in (np.stack([x[2], x[2], x[2]]), np.stack([0 * x[2], 0 * x[2], x[2]])):
-        np.testing.assert_allclose(phasenet_input(vertical).std(-1), [0.0, 0.0, 3.0], rtol=1e-5)
-    assert not phasenet_input(np.zeros((3, T), np.float32)).any()
-
-
 @pytest.mark.parametrize(
     ("names", "weights", "words"),
     [
@@ -139,12 +126,11 @@ def test_without_seisbench_the_extra_is_named(name: str, monkeypatch: pytest.Mon
 
 
 @pytest.fixture(scope="module")
-def phasenet(shared: Path) -> PhaseNetOriginal:
-    pytest.importorskip("seisbench", reason="needs SeisBench: pip install 'phaseno-peft[rivals]'")
-    return PhaseNetOriginal.load(shared / "weights" / "phasenet_original.safetensors")
+def phasenet(shared: Path) -> PhaseNet:
+    return PhaseNet.load(shared / "weights" / "phasenet_original.safetensors")
 
 
-def test_the_original_phasenet_times_a_clear_arrival(phasenet: PhaseNetOriginal) -> None:
+def test_the_original_phasenet_times_a_clear_arrival(phasenet: PhaseNet) -> None:
     found = window_of(records(1), np.stack([records(2)[2]] * 3))
     curves = phasenet.probabilities([found])[0]
     assert curves.shape == (2, 2, T)
@@ -156,27 +142,27 @@ def test_the_original_phasenet_times_a_clear_arrival(phasenet: PhaseNetOriginal)
     assert abs(int(curves[0, 1].argmax()) - S) <= 25
 
 
-def test_the_original_phasenet_needs_its_training_padding(phasenet: PhaseNetOriginal, shared: Path) -> None:
+def test_the_original_phasenet_needs_its_training_padding(phasenet: PhaseNet, shared: Path) -> None:
     """Control: SeisBench's own padding, as it comes, gives other probabilities (weights README: off by up to 0.26)."""
+    pytest.importorskip("seisbench", reason="needs SeisBench: pip install 'phaseno-peft[rivals]'")
     import seisbench.models
     import torch
     from safetensors.torch import load_file
 
+    from phaseno_peft.backbone.stem import own_normalisation
+
     stock = seisbench.models.PhaseNet(in_channels=3, classes=3, phases="NPS")
     stock.load_state_dict(load_file(shared / "weights" / "phasenet_original.safetensors"))
     found = window_of(*(records(seed) for seed in range(6)))
-    x = np.stack([phasenet_input(station) for station in found.waveforms])
     with torch.inference_mode():
-        wrong = stock.eval()(torch.from_numpy(x)).numpy()[:, 1:]
+        wrong = stock.eval()(own_normalisation(torch.from_numpy(found.waveforms))).numpy()[:, 1:]
     right = phasenet.probabilities([found])[0]
     assert np.abs(wrong - right).max() > 0.01
     late = wrong[:, 0].argmax(-1) - right[:, 0].argmax(-1)
     assert np.median(late) >= 1  # about 20 ms late
 
 
-def test_the_original_phasenet_reaches_its_scores_on_the_ncedc_records(
-    phasenet: PhaseNetOriginal, shared: Path
-) -> None:
+def test_the_original_phasenet_reaches_its_scores_on_the_ncedc_records(phasenet: PhaseNet, shared: Path) -> None:
     """Weights README, row C: F1 0.990 P and 0.977 S at 0.5 s on 154 records; 124 of them lie here."""
     h5py = pytest.importorskip("h5py", reason="needs h5py, which comes with SeisBench")
     import csv
@@ -199,12 +185,12 @@ def test_the_original_phasenet_reaches_its_scores_on_the_ncedc_records(
     assert abs(scores.phase("P", 0.1).residual_median_s) < 0.01
 
 
-def test_other_weights_and_other_lengths_are_refused(phasenet: PhaseNetOriginal, shared: Path, tmp_path: Path) -> None:
+def test_other_weights_and_other_lengths_are_refused(phasenet: PhaseNet, shared: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"nothing")
     for path in (broken, shared / "weights" / "phaseno_warmstart.safetensors"):
-        with pytest.raises(PhasenoPeftError, match=f"{path.name}: not the weights of SeisBench's PhaseNet"):
-            PhaseNetOriginal.load(path)
+        with pytest.raises(PhasenoPeftError, match=f"{path.name}: not the weights of a PhaseNet"):
+            PhaseNet.load(path)
     with pytest.raises(PhasenoPeftError, match="has 1000 samples"):
         phasenet.probabilities([window()])
     with pytest.raises(PhasenoPeftError, match="SeisBench has no model 'PhaseNought'"):

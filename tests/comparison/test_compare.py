@@ -19,9 +19,10 @@ import pytest
 
 from phaseno_peft.backbone import load_backbone
 from phaseno_peft.campaign import Campaign
-from phaseno_peft.comparison.compare import PlannedRun, compare, plan
+from phaseno_peft.comparison.compare import compare, plan
 from phaseno_peft.comparison.recipes import find_recipe
 from phaseno_peft.comparison.results import Comparison, Run
+from phaseno_peft.comparison.runs import PlannedRun
 from phaseno_peft.errors import AdapterError, PhasenoPeftError
 from phaseno_peft.training import Epoch, TrainingSettings, forgetting
 from phaseno_peft.training.dataset import CampaignDataset
@@ -140,7 +141,7 @@ def test_finished_runs_are_never_done_again(
     def no_training(*_: object, **__: object) -> None:
         raise AssertionError("a finished run was trained again")
 
-    monkeypatch.setattr(module, "fit", no_training)
+    monkeypatch.setattr(module, "train_and_judge", no_training)
     again = run(folder, labels=[0, 3, 50])
     assert again.runs == comparison.runs
     fewer = run(folder, ["head"], seeds=1)

@@ -203,4 +203,4 @@ def test_spelling_of_stock_methods_is_peft_s() -> None:
 
 def test_every_recipe_says_what_it_trains() -> None:
     assert all(recipe.trains and recipe.name == name for name, recipe in RECIPES.items())
-    assert {name for name, recipe in RECIPES.items() if recipe.changes_backbone} == {"full", "scratch"}
+    assert {name for name, recipe in RECIPES.items() if recipe.makes == "backbone"} == {"full", "scratch"}

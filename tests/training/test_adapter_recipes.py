@@ -13,7 +13,7 @@ def test_every_recipe_of_training_makes_an_adapter_and_can_be_compared() -> None
     assert len(ADAPTER_RECIPES) == 7
     for name, recipe in ADAPTER_RECIPES.items():
         assert recipe.method is not None
-        assert not recipe.changes_backbone
+        assert recipe.makes == "adapter"
         assert find_any_recipe(name) is find_recipe(name) is recipe
     assert find_any_recipe("cr-lora:6").method == find_recipe("cr-lora:6").method
 

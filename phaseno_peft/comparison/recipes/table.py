@@ -6,10 +6,13 @@ step, plateau schedule, 100 epochs with patience 10.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from torch import nn
 
 from phaseno_peft.backbone import PhaseNO
 from phaseno_peft.comparison.recipes.bottleneck import BottleneckModel
+from phaseno_peft.comparison.recipes.rivals import FINE_TUNED, PREFIX, rival_recipe
 from phaseno_peft.comparison.recipes.stock_peft import LINEAR, METHODS, adapt_with_stock_peft, method_name
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.training.recipes import ADAPTER_RECIPES, BLOCKS, LATE_BLOCKS, Recipe, last_blocks
@@ -53,7 +56,7 @@ RECIPES = {
             "arXiv 2512.13197, regular fine-tuning",
             lambda backbone: backbone.requires_grad_(True),
             FINE_TUNING,
-            changes_backbone=True,
+            makes="backbone",
         ),
         Recipe(
             "scratch",
@@ -61,7 +64,7 @@ RECIPES = {
             "arXiv 2512.13197, from random weights",
             _random_weights,
             FROM_SCRATCH,
-            changes_backbone=True,
+            makes="backbone",
         ),
     )
 }
@@ -69,13 +72,19 @@ FAMILIES = {
     **LATE_BLOCKS,
     "unfreeze:<k>": f"the last k of {len(BLOCKS)} blocks, 1 to {len(BLOCKS)}",
     "peft:<method>": f"a stock method of PEFT: {', '.join(METHODS)}",
+    f"{PREFIX}<picker>": f"another picker as it comes (stalta, phasenet, CLASS:WEIGHTS of SeisBench), or {FINE_TUNED}",
 }
 
 
-def find_recipe(name: str) -> Recipe:
-    """The recipe of a name such as `cr-lora`, `unfreeze:3` or `peft:DoRA`; `AdapterError` names what there is."""
+def find_recipe(name: str, phasenet_weights: str | Path | None = None) -> Recipe:
+    """The recipe of a name such as `cr-lora`, `unfreeze:3` or `peft:DoRA`; `AdapterError` names what there is.
+
+    `phasenet_weights`: where the recipes `rival:phasenet` and `rival:phasenet-finetuned` have their weights.
+    """
     if name in RECIPES:
         return RECIPES[name]
+    if name.startswith(PREFIX) and name != PREFIX:
+        return rival_recipe(name, phasenet_weights)
     family, _, which = name.partition(":")
     if family == "peft" and which:
         method = method_name(which)
@@ -96,6 +105,6 @@ def find_recipe(name: str) -> Recipe:
             "arXiv 2512.13197, progressive unfreezing",
             lambda backbone: _unfrozen(backbone, blocks),
             FINE_TUNING,
-            changes_backbone=True,
+            makes="backbone",
         )
     raise AdapterError(f"there is no recipe {name!r}. Choose among {', '.join([*RECIPES, *FAMILIES])}.")
