@@ -241,3 +241,42 @@ def test_restart_discards_earlier_runs_and_backbones_are_kept_if_asked(
     assert comparison.runs[0].epochs == 1
     kept = load_backbone(tmp_path / "backbones" / "unfreeze-1-seed-0-labels-all")
     assert sum(p.numel() for p in kept.parameters()) > 0
+
+
+def test_in_folds_every_event_is_judged_and_pickers_are_fine_tuned_alike(
+    campaign: Campaign, small_backbone: Path, phasenet_file: Path, tmp_path: Path
+) -> None:
+    four = dataclasses.replace(campaign, recordings=campaign.recordings[:4])
+    said: list[str] = []
+
+    def run(recipes: list[str]) -> Comparison:
+        return compare(
+            "ohio",
+            four,
+            recipes,
+            folder=tmp_path,
+            backbone=small_backbone,
+            folds=2,
+            epochs=1,
+            phasenet_weights=phasenet_file,
+            callbacks=TrainingCallbacks(said.append),
+        )
+
+    found = run(["frozen", "se-only", "rival:stalta", "rival:phasenet", "rival:phasenet-finetuned"])
+    frozen, stalta, phasenet, adapter, tuned = found.runs  # what trains nothing first
+    assert "into 2 folds" in found.split
+    for each in found.runs:
+        assert each.test.tallies["P"].labels == frozen.test.tallies["P"].labels
+    n_labels = sum(pick.usable and pick.phase == "P" for stretch in four.stretches() for pick in stretch.picks)
+    assert n_labels - 2 <= frozen.test.n_labels("P") <= n_labels  # an event longer than a window is cut
+    assert (stalta.n_trainable, phasenet.n_trainable, tuned.n_trainable) == (
+        0,
+        0,
+        268_443 - 8,
+    )  # inc.bias goes into a norm
+    assert adapter.n_events == tuned.n_events == 2
+    assert tuned.validation.mean_f1(0.5) >= phasenet.validation.mean_f1(0.5)  # epoch 0 is among the epochs
+    assert not (tmp_path / ".training").exists()
+    said.clear()
+    assert run(["frozen", "rival:phasenet-finetuned"]).runs == [frozen, tuned]
+    assert said.count("finished earlier") == 2

@@ -1,0 +1,114 @@
+"""Adapters beside other pickers on campaigns of real recordings, every event once on the test side.
+
+python -m benchmarks.campaigns FOLDER [FOLDER ...] --phasenet-weights FILE --out FOLDER [--seeds 1] [--folds 4]
+
+Each FOLDER holds waveforms/, stations.xml and picks.xml. The events are parted into folds and each is predicted by what
+was trained on the others (`phaseno-peft compare --folds`): epochs by the same rule for all, thresholds of the other
+folds, median residual of the other folds taken off or not. Writes a comparison for each campaign to --out (the same
+command goes on where it was stopped) and prints F1 of P and S within 0.5 and 0.1 s with 95 % intervals (bootstrap over
+events), and CR-LoRA minus each rival, paired.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from phaseno_peft.campaign import Campaign
+from phaseno_peft.comparison import compare
+from phaseno_peft.comparison.results import Comparison, Run
+from phaseno_peft.evaluation import Scores, mean_f1_gain
+from phaseno_peft.text_tables import TextTable
+from phaseno_peft.training.fit import TrainingCallbacks
+
+RECIPES = ("frozen", "rival:phasenet", "rival:stalta", "cr-lora", "rival:phasenet-finetuned")
+SCORES = tuple((phase, tolerance_s) for phase in ("P", "S") for tolerance_s in (0.5, 0.1))
+HEADER = ("picker", "seeds", *(f"{phase} F1 {tolerance_s:g} s" for phase, tolerance_s in SCORES), "mean F1", "epochs")
+
+
+def main() -> None:
+    """Compare on every campaign and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("campaigns", type=Path, nargs="+")
+    parser.add_argument("--phasenet-weights", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--recipes", default=",".join(RECIPES))
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--folds", type=int, default=4)
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--labels", help="numbers of labelled events in each training: the few-shot curve")
+    parser.add_argument("--at-once", type=int, default=1)
+    asked = parser.parse_args()
+    for folder in asked.campaigns:
+        name = folder.resolve().name
+        campaign = Campaign.read(folder / "waveforms", folder / "stations.xml", folder / "picks.xml", name=name)
+        found = compare(
+            name,
+            campaign,
+            [recipe.strip() for recipe in asked.recipes.split(",")],
+            folder=asked.out / name,
+            seeds=asked.seeds,
+            folds=asked.folds,
+            labels=[int(n) for n in asked.labels.split(",")] if asked.labels else None,
+            epochs=asked.epochs,
+            phasenet_weights=asked.phasenet_weights,
+            at_once=asked.at_once,
+            callbacks=TrainingCallbacks(lambda text: print(text, file=sys.stderr)),
+        )
+        print("\n".join(tables(found)), flush=True)
+
+
+def tables(found: Comparison) -> list[str]:
+    """Markdown of one campaign: scores with intervals, and CR-LoRA minus each other picker."""
+    groups = _groups(found)
+    labels = " and ".join(f"{found.runs[0].test.n_labels(phase)} {phase}" for phase in ("P", "S"))
+    rows = []
+    for (recipe, n_events), runs in groups.items():
+        name = recipe if n_events in (0, max(n for _, n in groups)) else f"{recipe}, {n_events} events"
+        rows.append(_row(name, runs, [run.test for run in runs]))
+        rows.append(_row(f"{name}, offset removed", runs, [run.without_offset for run in runs]))
+    lines = [f"## {found.name}", "", f"{labels} labels. {found.split}", "", TextTable(HEADER, rows).markdown()]
+    return [*lines, *_gains(groups), ""]
+
+
+def _groups(found: Comparison) -> dict[tuple[str, int], list[Run]]:
+    groups: dict[tuple[str, int], list[Run]] = {}
+    for run in found.runs:
+        groups.setdefault((run.recipe, run.n_events), []).append(run)
+    return groups
+
+
+def _row(name: str, runs: Sequence[Run], scores: Sequence[Scores]) -> list[str]:
+    """Means over seeds; the interval is the first seed's."""
+    cells = [name, str(len(runs))]
+    for phase, tolerance_s in SCORES:
+        values = [each.phase(phase, tolerance_s) for each in scores]
+        low, high = values[0].f1_95
+        cells.append(f"{np.mean([value.f1 for value in values]):.3f} ({low:.2f}-{high:.2f})")
+    mean = np.mean([each.phase(phase, tolerance_s).f1 for each in scores for phase, tolerance_s in SCORES])
+    return [*cells, f"{mean:.3f}", ", ".join(str(run.epoch_kept) for run in runs)]
+
+
+def _gains(groups: dict[tuple[str, int], list[Run]]) -> list[str]:
+    most = max(n for _, n in groups)
+    ours = groups.get(("cr-lora", most))
+    if not ours:
+        return []
+    rows = []
+    for (recipe, n_events), runs in groups.items():
+        if recipe == "cr-lora" or n_events not in (0, most):
+            continue
+        for what, of in (("", [r.test for r in runs]), (", offset removed", [r.without_offset for r in runs])):
+            pairs = [(of[i % len(of)], run.test) for i, run in enumerate(ours)]
+            gains = [mean_f1_gain(before, after) for before, after in pairs]
+            gain = float(np.mean([g[0] for g in gains]))
+            rows.append([f"cr-lora - {recipe}{what}", f"{gain:+.3f}", f"{gains[0][1]:+.3f} to {gains[0][2]:+.3f}"])
+    return [TextTable(("mean F1 of P and S at 0.5 and 0.1 s", "gain", "95 %, first seed"), rows).markdown()]
+
+
+if __name__ == "__main__":
+    main()
