@@ -5,8 +5,10 @@ SeisBench is GPL-3.0 and an optional extra: nothing here imports it before a riv
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,7 +42,9 @@ class SeisBenchModel:
                 f"SeisBench has no model {model!r} (rival {name!r}). Give one such as PhaseNet or EQTransformer."
             )
         try:
-            loaded = kind.from_pretrained(weights)
+            loaded = (
+                _from_file(kind, Path(weights)) if weights.endswith(".safetensors") else kind.from_pretrained(weights)
+            )
         except Exception as error:  # whatever its download, its files and torch raise
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise PhasenoPeftError(
@@ -77,6 +81,20 @@ class SeisBenchModel:
                 row = curves[int(trace.stats.station), PHASES.index(phase)]
                 row[:] = np.clip(np.interp(times, own, values, left=0.0, right=0.0), 0.0, 1.0)
         return curves
+
+
+def _from_file(kind: Any, path: Path) -> Any:
+    """A model of this class with the weights of a safetensors file, whose `model_args` say how it was built."""
+    from safetensors import safe_open
+    from safetensors.torch import load_file
+
+    with safe_open(str(path), "pt") as opened:
+        arguments = json.loads((opened.metadata() or {}).get("model_args", "{}"))
+    if "original_compatible" in arguments:  # weights of EQTransformer's authors, who order components so
+        arguments.setdefault("component_order", "ENZ")
+    model = kind(**arguments)
+    model.load_state_dict(load_file(str(path)))
+    return model
 
 
 def seisbench_models(what: str) -> Any:

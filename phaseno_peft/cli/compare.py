@@ -40,9 +40,11 @@ def compare(
         str,
         typer.Option(
             "--recipes",
-            help="Comma-separated: frozen, head, se-only, lora, lora-head, cr-lora, cr-lora+stem, cr-lora+stem-last, "
+            help="Comma-separated: frozen, rescaled, head, se-only, lora, lora-head, cr-lora, "
+            "cr-lora+stem, cr-lora+stem-last, "
             "bottleneck, full, scratch, "
-            "cr-lora:<k>, unfreeze:<k>, peft:<method>, rival:<picker> (stalta, phasenet, CLASS:WEIGHTS of SeisBench), "
+            "cr-lora:<k>, unfreeze:<k>, peft:<method>, rival:<picker> (stalta, baer, ar-aic, phasenet, "
+            "CLASS:WEIGHTS of SeisBench), "
             "rival:phasenet-finetuned.",
         ),
     ] = "frozen,head,se-only,lora,cr-lora,full,scratch",

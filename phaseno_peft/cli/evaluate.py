@@ -36,7 +36,8 @@ def evaluate(
         str | None,
         typer.Option(
             "--rivals",
-            help="Other pickers to score, with commas: stalta, phasenet, or a SeisBench model as CLASS:WEIGHTS.",
+            help="Other pickers to score, with commas: stalta, baer, ar-aic, phasenet, or a SeisBench model as "
+            "CLASS:WEIGHTS.",
         ),
     ] = None,
     phasenet_weights: PhasenetWeightsOption = None,

@@ -138,7 +138,7 @@ def plan(
             counts.append(None)
             say(f"the training side has {n_events} events: {', '.join(map(str, too_many))} labels become all of them")
     planned_runs = [PlannedRun(find_recipe("frozen"), seeds[0], None)] if seeds and 0 in (labels or ()) else []
-    untrained = [recipe for recipe in recipes if recipe.name == "frozen" or recipe.probabilities is not None]
+    untrained = [recipe for recipe in recipes if not recipe.is_trained]
     planned_runs += [
         PlannedRun(recipe, seeds[0], None)
         for recipe in untrained

@@ -47,6 +47,8 @@ class Recipe:
     """An adapter can be switched off; another backbone and another picker cannot."""
     origin: str = ""
     """Digest of the weights that a picker starts from."""
+    is_trained: bool = True
+    """False of what is only judged."""
     probabilities: Callable[[Sequence[Window]], Probabilities] | None = None
     """Of a picker that is taken as it comes: windows -> [window][station, 2 (P, S), sample]. It has no `model`."""
 

@@ -259,3 +259,29 @@ def test_rivals_are_rows_beside_adapter_and_backbone_with_thresholds_from_valida
     assert judged.scores[rival.name] == again
     assert again.phase("P", 0.5).f1 > judged.scores["frozen"].phase("P", 0.5).f1  # whose weights are random
     assert thresholds != dict(rival.thresholds)
+
+
+@pytest.mark.parametrize("name", ["baer", "ar-aic"])
+def test_classical_pickers_time_a_clear_arrival_and_value_it_by_its_strength(name: str) -> None:
+    (rival,) = load_rivals(name)
+    clear, weak, dead = (
+        rival.probabilities([window_of(x)])[0][0] for x in (records(1), records(1, strength=6.0), np.zeros((3, T)))
+    )
+    assert clear.shape == (2, T)
+    assert abs(int(clear[0].argmax()) - P) <= 10  # 0.1 s
+    if name == "ar-aic":
+        assert abs(int(clear[1].argmax()) - S) <= 40
+    assert 0.5 < clear[0].max() < 1.0
+    assert weak[0].max() < clear[0].max()
+    assert not dead.any()
+
+
+def test_eqtransformer_s_weights_are_read_from_a_file(shared: Path, tmp_path: Path) -> None:
+    pytest.importorskip("seisbench.models", reason="needs SeisBench: pip install 'phaseno-peft[rivals]'")
+    file = shared / "weights" / "eqtransformer" / "original_nonconservative.safetensors"
+    (rival,) = load_rivals(f"EQTransformer:{file}")
+    curves = rival.probabilities([window_of(records(1))])[0]
+    assert curves.shape == (1, 2, T)
+    assert curves[0, :, 1200:1600].max() > 10 * curves[0, :, 300:1100].max()  # the end of the padding looks like a P
+    with pytest.raises(PhasenoPeftError, match="cannot be loaded"):
+        load_rivals(f"EQTransformer:{tmp_path / 'none.safetensors'}")

@@ -204,3 +204,22 @@ def test_spelling_of_stock_methods_is_peft_s() -> None:
 def test_every_recipe_says_what_it_trains() -> None:
     assert all(recipe.trains and recipe.name == name for name, recipe in RECIPES.items())
     assert {name for name, recipe in RECIPES.items() if recipe.makes == "backbone"} == {"full", "scratch"}
+
+
+def test_the_rescaling_ensemble_hears_an_arrival_where_it_is_at_every_speed() -> None:
+    """With a network that answers each sample by itself, so that only the bookkeeping of speeds can move it."""
+    from phaseno_peft.comparison.recipes.rescaled import RescalingEnsemble
+
+    class Loudness(torch.nn.Module):
+        def forward(self, waveforms: torch.Tensor, _: StationGraph) -> torch.Tensor:
+            return (waveforms.abs().amax(1, keepdim=True) * 8 - 4).expand(-1, 2, -1)
+
+    t = torch.arange(3000.0)
+    for at in (20.0, 740.0, 1500.0, 2260.0, 2980.0):
+        x = torch.exp(-0.5 * ((t - at) / 8) ** 2).expand(2, 3, -1)
+        graph = StationGraph.from_coordinates(torch.tensor([[0.1, 0.1], [0.2, 0.2]]))
+        for speeds in ((0.5,), (1.0,), (2.0,), (0.5, 1.0, 2.0)):
+            said = RescalingEnsemble(Loudness(), speeds)(x, graph)  # type: ignore[arg-type]
+            assert said.shape == (2, 2, 3000)
+            assert abs(int(said[0, 0].argmax()) - at) <= 1.5
+            assert said[0, 0].max() > 3

@@ -46,7 +46,7 @@ def rival_recipe(name: str, phasenet_weights: str | Path | None) -> Recipe:
     if which != FINE_TUNED:
         rival = load_rival(which, phasenet_weights if which == "phasenet" else None)
         nothing = f"nothing; {rival.name} as it comes, thresholds are chosen on validation"
-        return Recipe(name, nothing, "", _no_model, makes="picker", probabilities=rival.probabilities)
+        return Recipe(name, nothing, "", _no_model, makes="picker", is_trained=False, probabilities=rival.probabilities)
     weights = _weights(name, phasenet_weights)
 
     def build(backbone: PhaseNO) -> nn.Module:

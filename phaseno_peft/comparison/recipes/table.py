@@ -12,6 +12,7 @@ from torch import nn
 
 from phaseno_peft.backbone import PhaseNO
 from phaseno_peft.comparison.recipes.bottleneck import BottleneckModel
+from phaseno_peft.comparison.recipes.rescaled import RescalingEnsemble
 from phaseno_peft.comparison.recipes.rivals import FINE_TUNED, PREFIX, rival_recipe
 from phaseno_peft.comparison.recipes.stock_peft import LINEAR, METHODS, adapt_with_stock_peft, method_name
 from phaseno_peft.errors import AdapterError
@@ -42,7 +43,16 @@ def _random_weights(backbone: PhaseNO) -> nn.Module:
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe("frozen", "nothing; thresholds are chosen on validation", "", lambda backbone: backbone),
+        Recipe(
+            "frozen", "nothing; thresholds are chosen on validation", "", lambda backbone: backbone, is_trained=False
+        ),
+        Recipe(
+            "rescaled",
+            "nothing; the frozen backbone at half, full and double speed",
+            "after Shi et al. 2023",
+            RescalingEnsemble,
+            is_trained=False,
+        ),
         *ADAPTER_RECIPES.values(),
         Recipe(
             "bottleneck",
@@ -72,7 +82,8 @@ FAMILIES = {
     **LATE_BLOCKS,
     "unfreeze:<k>": f"the last k of {len(BLOCKS)} blocks, 1 to {len(BLOCKS)}",
     "peft:<method>": f"a stock method of PEFT: {', '.join(METHODS)}",
-    f"{PREFIX}<picker>": f"another picker as it comes (stalta, phasenet, CLASS:WEIGHTS of SeisBench), or {FINE_TUNED}",
+    f"{PREFIX}<picker>": f"another picker as it comes (stalta, baer, ar-aic, phasenet, CLASS:WEIGHTS of "
+    f"SeisBench), or {FINE_TUNED}",
 }
 
 
