@@ -23,6 +23,8 @@ COMPONENT_DROP = 0.2
 """Part of the three-component stations that lose components when components are dropped."""
 ONLY_VERTICAL = 0.5
 """How often such a station keeps only its vertical; else it loses one component at random."""
+SIGN_KEEPING_DEG = 45.0
+"""Turned by so much at most, the stronger of two horizontals keeps its sign where the motion is linear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +36,12 @@ class Augmentation:
     noise: float = 0.5
     stations: float = 0.3
     components: float = 0.1
+    keeps_polarity: bool = False
+    """No station is reversed, and horizontals turn by `SIGN_KEEPING_DEG` at most. For labels on peaks or troughs: a
+    reversed trough is a peak, and the label would sit where such an analyst does not pick."""
 
     def __post_init__(self) -> None:
-        check_probabilities(dataclasses.asdict(self))
+        check_probabilities({k: v for k, v in dataclasses.asdict(self).items() if k != "keeps_polarity"})
 
 
 def check_probabilities(chances: Mapping[str, float]) -> None:
@@ -52,13 +57,14 @@ def flip_polarity(rng: np.random.Generator, window: Window) -> Window:
     return dataclasses.replace(window, waveforms=window.waveforms * signs[:, None, None])
 
 
-def rotate_horizontals(rng: np.random.Generator, window: Window) -> Window:
+def rotate_horizontals(rng: np.random.Generator, window: Window, most_deg: float | None = None) -> Window:
     """E and N turned by one random azimuth, the same for all stations that have both; normalised again.
 
+    With `most_deg` by so much at most, to either side.
     The traces of a window are normalised one by one, so that this turns the normalised pair, not the ground motion.
     Stations with a missing component or one trace in all slots stay as they are.
     """
-    azimuth = rng.uniform(0.0, 2.0 * np.pi)
+    azimuth = rng.uniform(0.0, 2.0 * np.pi) if most_deg is None else np.deg2rad(rng.uniform(-most_deg, most_deg))
     both = _three_components(window.waveforms)
     east, north = window.waveforms[both, 0], window.waveforms[both, 1]
     recorded = (east != 0) & (north != 0)
@@ -154,10 +160,10 @@ def compose(
     if rng.random() < chance.noise and len(noise_windows):
         window = superpose_noise(rng, window, noise_windows[int(rng.integers(len(noise_windows)))])
     if rng.random() < chance.rotation:
-        window = rotate_horizontals(rng, window)
+        window = rotate_horizontals(rng, window, SIGN_KEEPING_DEG if chance.keeps_polarity else None)
     if rng.random() < chance.components:
         window = drop_components(rng, window)
-    if rng.random() < chance.polarity:
+    if rng.random() < chance.polarity and not chance.keeps_polarity:
         window = flip_polarity(rng, window)
     return window
 

@@ -22,6 +22,8 @@ from phaseno_peft.contract import PHASES, LabelConvention, Preprocessing
 from phaseno_peft.errors import CampaignError
 
 Target = Literal["onset", "peak", "trough"]
+EXTREMA = ("peak", "trough")
+"""Conventions whose labels are wrong on a reversed trace, at least where one sign is meant."""
 CLEAR_PART = 0.4
 """An extremum is clear from this part of the largest amplitude around the pick on."""
 ON_EXTREMUM = 0.25

@@ -6,6 +6,7 @@ Validation decides (epochs, thresholds); test is reported and decides nothing.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,7 @@ from phaseno_peft.training.checkpoint import FOLDER, Checkpoint
 from phaseno_peft.training.dataset import CampaignDataset
 from phaseno_peft.training.fit import Fitted, TrainingCallbacks
 from phaseno_peft.training.history import first_difference
+from phaseno_peft.training.provenance import on_extrema
 from phaseno_peft.training.recipes import Recipe
 from phaseno_peft.training.settings import TrainingSettings
 from phaseno_peft.training.side_by_side import side_by_side
@@ -80,6 +82,7 @@ def compare(
     shown = [dataset.of_fold(parted, i) for i in range(len(parted.parts))] if parted else [dataset]
     planned_runs = plan(chosen, range(seed, seed + seeds), labels, min(each.n_events for each in shown), say)
     say(dataset.split.how)
+    keeps_polarity = on_extrema(campaign, dataset.train())
     frozen = load_backbone(backbone, device)
     for recipe in chosen:
         recipe.check_fits(frozen)
@@ -96,7 +99,10 @@ def compare(
         phasenet_weights,
     )
     with lock(folder, "comparing in"):
-        settings = [_training(planned, epochs, max_minutes) for planned in planned_runs]
+        settings = [
+            dataclasses.replace(_training(planned, epochs, max_minutes), keeps_polarity=keeps_polarity)
+            for planned in planned_runs
+        ]
         _check_folder(setup, restart=restart)
         finished = [_read(setup, planned, training) for planned, training in zip(planned_runs, settings, strict=True)]
         comparison = Comparison(name, dataset.split.how, str(frozen.name_or_path), setup.fingerprint, [])

@@ -163,6 +163,9 @@ def train_adapter(
     say(dataset.split.how)
     offset = measure_label_offset(stretches)
     _describe(offset, say)
+    if provenance.on_extrema(campaign, stretches, label_convention):
+        training = dataclasses.replace(training, keeps_polarity=True)
+        say("the picks sit on peaks or troughs: windows are augmented without reversing stations")
     frozen_model = load_backbone(backbone, device)
     if quiet_noise:
         dataset = _with_quiet_noise(dataset, frozen_model, backbone, say)

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from phaseno_peft.campaign import Window, WindowSampler, with_moved_labels
-from phaseno_peft.campaign.augment import compose, limit_stations
+from phaseno_peft.campaign.augment import Augmentation, compose, limit_stations
 from phaseno_peft.contract import NO_SHIFT_S
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.evaluation import Predictions, cross_entropy, score_at_thresholds_of
@@ -60,6 +60,7 @@ def train(
     optimizer = torch.optim.AdamW(trainable.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     device = next(model.parameters()).device
     n_windows = settings.windows(sampler.n_events)
+    augmentation = Augmentation(keeps_polarity=settings.keeps_polarity)
     noise = [window for window in sampler.epoch(4 * n_windows, number=10**6) if window.is_noise][:n_windows]
     validation = validation[:: -(-len(validation) // (settings.judged_windows or len(validation) or 1)) or 1]
     validation = with_moved_labels(validation, pick_shift_s)
@@ -78,7 +79,7 @@ def train(
         number, started, losses = state.number + 1, time.monotonic(), []
         rng = np.random.default_rng([settings.seed, 1, number])
         windows = [
-            compose(rng, limit_stations(rng, window, settings.stations_per_window), noise)
+            compose(rng, limit_stations(rng, window, settings.stations_per_window), noise, augmentation)
             for window in with_moved_labels(sampler.epoch(n_windows, number=number), pick_shift_s)
         ]
         steps = list(batches(windows, settings.batch_stations))

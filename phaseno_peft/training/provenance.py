@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseno_peft.campaign import Campaign, LabelledPick, Stretch, Window, with_moved_labels
-from phaseno_peft.campaign.conventions import CERTAIN, measure_conventions
+from phaseno_peft.campaign.conventions import CERTAIN, EXTREMA, measure_conventions
 from phaseno_peft.contract import NO_SHIFT_S, PHASES, LabelConvention, Provenance
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.evaluation import Scores, WindowPick, f1_gain, pick_window, score
@@ -92,6 +92,14 @@ def convention(campaign: Campaign, stretches: Sequence[Stretch]) -> LabelConvent
     found = measure_conventions(stretches).values()
     agreed: set[LabelConvention] = {each.convention if each.certainty >= CERTAIN else "unknown" for each in found}
     return agreed.pop() if len(agreed) == 1 else "unknown"
+
+
+def on_extrema(campaign: Campaign, stretches: Sequence[Stretch], given: LabelConvention | None = None) -> bool:
+    """Whether the picks of a phase sit on peaks or troughs: as `given`, as they were moved, or with certainty."""
+    said = given or campaign.picks_on
+    if said is not None:
+        return said in EXTREMA
+    return any(f.convention in EXTREMA and f.certainty >= CERTAIN for f in measure_conventions(stretches).values())
 
 
 def score_without_offset(

@@ -47,6 +47,8 @@ class TrainingSettings:
     """End after this epoch and keep it, whatever validation says: the folds of a cross-fitting chose it."""
     shifts_labels: bool = True
     """Take the constant shift of the labels from the frozen network's picks off before training (`pick_shift`)."""
+    keeps_polarity: bool = False
+    """Augment without reversing a station (`Augmentation.keeps_polarity`), for labels on peaks or troughs."""
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -93,6 +93,22 @@ def test_rotation_turns_pairs_by_one_azimuth_and_spares_incomplete_stations() ->
     assert rotated[0, :2].std(-1) == pytest.approx([0.1, 0.1], rel=1e-3)
 
 
+def test_labels_on_peaks_or_troughs_keep_the_sign_of_what_they_sit_on() -> None:
+    east = WINDOW.waveforms[:, :1]
+    linear = np.concatenate([east, 0.2 * east, WINDOW.waveforms[:, 2:]], axis=1)
+    motion = dataclasses.replace(WINDOW, waveforms=linear)
+    for seed in range(40):
+        chances = Augmentation(1.0, 1.0, 0.0, 0.0, 0.0, keeps_polarity=True)
+        kept = compose(np.random.default_rng(seed), motion, [], chances).waveforms
+        np.testing.assert_allclose(kept[:, 2], motion.waveforms[:, 2], atol=1e-6)
+        assert np.sum(kept[0, 0] * motion.waveforms[0, 0]) > 0
+    reversed_east = [
+        np.sum(rotate_horizontals(np.random.default_rng(seed), motion).waveforms[0, 0] * motion.waveforms[0, 0]) < 0
+        for seed in range(40)
+    ]
+    assert 10 < sum(reversed_east) < 30
+
+
 def test_noise_lowers_the_signal_to_noise_ratio_and_keeps_single_traces_single() -> None:
     rng = np.random.default_rng(1)
     noise = dataclasses.replace(NOISE, waveforms=0.1 * rng.standard_normal(NOISE.waveforms.shape).astype(np.float32))

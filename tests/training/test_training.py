@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from phaseno_peft.backbone import PhaseNO, PhaseNOConfig, StemConfig, fingerprint, load_backbone, save_backbone
-from phaseno_peft.campaign import Campaign, split_campaign
+from phaseno_peft.campaign import Campaign, Window, augment, split_campaign
 from phaseno_peft.errors import AdapterError, CampaignError
 from phaseno_peft.evaluation import read_evaluation
 from phaseno_peft.library import read_adapter
@@ -21,6 +21,8 @@ from phaseno_peft.training import Epoch, TrainingSettings, find_recipe, train, t
 from phaseno_peft.training import forgetting as forgetting_module
 from phaseno_peft.training.dataset import CampaignDataset
 from phaseno_peft.training.loop import judged, masked_loss, seeded
+from phaseno_peft.training.provenance import on_extrema
+from tests.campaign.test_conventions import PLACES_S, delivery
 from tests.training.conftest import LEAN
 
 
@@ -132,6 +134,7 @@ def test_labels_seeds_quick_and_forgetting_are_written_down(
         labels=3,
         seeds=2,
         quick=True,
+        label_convention="peak",
         on_stage=messages.append,
     )
     assert [path.name for path in tmp_path.iterdir()] == ["few-labels"]  # nothing is left of the checkpoints
@@ -145,6 +148,7 @@ def test_labels_seeds_quick_and_forgetting_are_written_down(
     assert [one["seed"] for one in about["seeds"]] == [0, 1]
     best = max(about["seeds"], key=lambda one: (one["validation_score"], -one["validation_loss"]))
     assert about["training"]["seed"] in (0, 1)
+    assert about["training"]["keeps_polarity"] is True  # the labels are said to sit on peaks
     assert best["validation_score"] - about["seeds"][about["training"]["seed"]]["validation_score"] <= 0.2
     forgetting = about["forgetting"]
     assert forgetting["switched_off_equals_backbone"] is True
@@ -153,6 +157,30 @@ def test_labels_seeds_quick_and_forgetting_are_written_down(
     for part in ("What was forgotten", "bit for bit", "Trained with --quick", "best of 2 seeds"):
         assert part in card
     assert any("--quick" in line for line in messages)
+
+
+@pytest.mark.parametrize(("picks_on", "expected"), [("onset", False), ("peak", True), ("trough", True)])
+def test_labels_on_peaks_and_troughs_are_recognised_and_what_is_said_goes_before(picks_on: str, expected: bool) -> None:
+    delivered = delivery(PLACES_S[picks_on])
+    assert on_extrema(delivered, delivered.stretches()) is expected
+    assert on_extrema(delivered, delivered.stretches(), "onset") is False
+    assert on_extrema(delivered, delivered.stretches(), "trough") is True
+
+
+def test_a_training_on_peaks_reverses_no_station(
+    dataset: CampaignDataset, small_backbone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reversed_stations: list[int] = []
+
+    def noting(rng: np.random.Generator, window: Window) -> Window:
+        reversed_stations.append(len(window.station_ids))
+        return window
+
+    monkeypatch.setattr(augment, "flip_polarity", noting)
+    run(dataset, adapted(small_backbone), epochs=1, keeps_polarity=True)
+    assert not reversed_stations
+    run(dataset, adapted(small_backbone), epochs=1)
+    assert reversed_stations
 
 
 def test_an_adapter_of_the_stem_is_trained_written_and_picked_with(
