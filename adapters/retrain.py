@@ -18,10 +18,11 @@ from typing import Literal
 
 from phaseno_peft.campaign import Campaign
 from phaseno_peft.errors import PhasenoPeftError
-from phaseno_peft.evaluation import comparison_markdown
+from phaseno_peft.evaluation import comparison_markdown, read_evaluation
+from phaseno_peft.judging.card_tables import card_tables
 from phaseno_peft.library.inventory import renew_card
 from phaseno_peft.library.resolve import names_in
-from phaseno_peft.library.store import render_card
+from phaseno_peft.library.store import EVALUATION, read_contract, render_card
 from phaseno_peft.simulation import simulate_campaign
 from phaseno_peft.training import TrainingSettings, train_adapter
 
@@ -108,7 +109,8 @@ def write_cards(names: Sequence[str]) -> list[Path]:
     """`README.md` of these adapters, and the same card in `cards/`."""
     cards = []
     for name in names:
-        renew_card(ADAPTERS / name)
+        evaluation, contract = read_evaluation(ADAPTERS / name / EVALUATION), read_contract(ADAPTERS / name)
+        renew_card(ADAPTERS / name, tables=card_tables(evaluation, contract))
         cards.append(CARDS / f"{name}.md")
         cards[-1].write_text(render_card(ADAPTERS / name, name, f"../adapters/{name}/"), encoding="utf-8")
     return cards

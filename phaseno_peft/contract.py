@@ -6,8 +6,10 @@ Written by training, verified by loading, shown by ``phaseno-peft adapters show 
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -43,6 +45,9 @@ _PhaseCount = Annotated[dict[str, Count], Rule(lambda phases: set(phases) <= set
 _PerPhase = Rule(lambda phases: set(phases) == set(PHASES), "have P and S and nothing else")
 Thresholds = Annotated[dict[str, Annotated[float, Ge(0), Le(1)]], _PerPhase]
 Second = Annotated[float, Ge(-1e4), Le(1e4)]
+NORMAL_95 = 1.96
+"""Standard deviations of a normal distribution that 95 % lie within."""
+_Knots = Annotated[tuple[Annotated[float, Ge(0), Le(1e4)], ...], MaxLen(50)]
 LabelConvention = Literal["onset", "peak", "trough", "unknown"]
 
 
@@ -115,6 +120,58 @@ class Provenance:
     split_sha256: Annotated[dict[Word, DigestOrEmpty], MaxLen(8)]
     """Digest of the sorted event ids of each side."""
     stations: Annotated[list[Word], MaxLen(10_000)]
+    pick_times_sha256: Annotated[list[Annotated[str, MaxLen(64)]], MaxLen(100_000)] = field(default_factory=list)
+    """Digests of when the events that trained or chose were picked (`campaign.known_events`): who judges recognises
+    them under other ids. None in adapters of before there were such digests, and in those that disclose no event."""
+
+
+@strict
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How half widths of probability peaks became uncertainties of one phase, on events that did not train."""
+
+    method: Literal["scale", "isotonic"]
+    """Whichever had the smaller error on other events: `uncertainty_factor`, or a curve that never falls."""
+    half_width_s: _Knots
+    """Ascending knots of the curve, real seconds; none for a scale."""
+    uncertainty_s: _Knots
+    """One-sigma uncertainty (68 % of right picks lie within it) at these knots, real seconds; level beyond them."""
+    factor_95: Annotated[float, Ge(1), Le(1e3)]
+    """95 % of right picks lie within this many one-sigma uncertainties: 1.96 were errors normal."""
+    picks: Count
+    """Right picks that it was measured on; a pick of a record that was seen at two places counts twice."""
+    events: Count
+
+    def is_curve(self) -> bool:
+        """Whether the knots are those of a curve that never falls, or of none for a scale."""
+        x, y = self.half_width_s, self.uncertainty_s
+        rising = all(a < b for a, b in itertools.pairwise(x)) and list(y) == sorted(y)
+        return len(x) == len(y) and (self.method == "isotonic") == bool(x) and rising
+
+
+@dataclass(frozen=True, slots=True)
+class PickUncertainty:
+    """What the half width of a pick's probability peak says of its error."""
+
+    factor: Mapping[str, float]
+    """Phase -> one-sigma uncertainty / half width, where no curve says more."""
+    calibration: Mapping[str, Calibration] = field(default_factory=dict)
+
+    def one_sigma_s(self, phase: str, half_width_s: float) -> float:
+        """Uncertainty, real seconds, of a pick whose peak has this half width, real seconds."""
+        found = self.calibration.get(phase)
+        if found is None or not found.half_width_s:
+            return self.factor[phase] * half_width_s
+        x, y = found.half_width_s, found.uncertainty_s
+        k = bisect.bisect_right(x, half_width_s)
+        if k in (0, len(x)):
+            return y[min(k, len(y) - 1)]
+        return y[k - 1] + (y[k] - y[k - 1]) * (half_width_s - x[k - 1]) / (x[k] - x[k - 1])
+
+    def factor_95(self, phase: str) -> float:
+        """One-sigma uncertainties that 95 % of right picks lie within."""
+        found = self.calibration.get(phase)
+        return NORMAL_95 if found is None else found.factor_95
 
 
 @strict
@@ -135,7 +192,8 @@ class Contract:
     min_distance_s: Annotated[float, Ge(0), Le(3600)]
     """Two picks of one phase on one station are at least this far apart, in the network's time."""
     uncertainty_factor: Annotated[dict[str, Annotated[float, Ge(0), Le(1e6)]], _PerPhase]
-    """One-sigma pick uncertainty = factor * half width at half height of the probability peak."""
+    """One-sigma pick uncertainty = factor * half width at half height of the probability peak, where
+    `uncertainty_calibration` has no curve for the phase."""
     provenance: Provenance
     versions: Annotated[dict[Word, Word], MaxLen(100)]
     tensors_sha256: DigestOrEmpty = ""
@@ -145,12 +203,27 @@ class Contract:
     """Pick given out = pick of the network + this, real seconds: positive where the catalogue's picks lie later than
     the frozen network's. Labels are moved by minus this before the network is trained or scored on them. Adapters of
     before there was such a shift have none in their files: zero."""
+    uncertainty_calibration: Annotated[
+        dict[str, Annotated[Calibration, Rule(Calibration.is_curve, "have as many knots of both kinds, none falling")]],
+        Rule(lambda phases: set(phases) <= set(PHASES), "be of P and S"),
+    ] = field(default_factory=dict)
+    """Phase -> how `uncertainty_factor` or a curve in its place was found, and the 95 % interval. Phases with too few
+    right picks have none, nor have adapters of before there was a calibration."""
+
+    @property
+    def pick_uncertainty(self) -> PickUncertainty:
+        """What the half width of a pick's probability peak says of its error."""
+        return PickUncertainty(self.uncertainty_factor, self.uncertainty_calibration)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types only. Raises `AdapterError` for what `from_json` would refuse."""
         raw = dataclasses.asdict(self)
         if not any(self.pick_shift_s.values()):
             del raw["pick_shift_s"]  # as adapters of before there was one are written
+        if not self.uncertainty_calibration:
+            del raw["uncertainty_calibration"]
+        if not self.provenance.pick_times_sha256:
+            del raw["provenance"]["pick_times_sha256"]
         Contract.from_json(raw)
         return raw
 
@@ -186,6 +259,11 @@ class BackboneDefaults:
     thresholds: dict[str, float] = field(default_factory=lambda: {"P": 0.3, "S": 0.3})
     min_distance_s: float = 0.5
     uncertainty_factor: dict[str, float] = field(default_factory=lambda: {"P": 1.0, "S": 1.0})
+
+    @property
+    def pick_uncertainty(self) -> PickUncertainty:
+        """As `Contract.pick_uncertainty`: half widths themselves, which nothing was measured against."""
+        return PickUncertainty(self.uncertainty_factor)
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:

@@ -7,6 +7,7 @@ from phaseno_peft.campaign.channel_map_draft import write_channel_map
 from phaseno_peft.campaign.check import sp_times_s
 from phaseno_peft.campaign.coordinates import edges, scaled_coordinates, unit_coordinates
 from phaseno_peft.campaign.findings import Finding
+from phaseno_peft.campaign.known_events import known_events, pick_times_sha256
 from phaseno_peft.campaign.labels import known_samples, measure_label_offset, suggest_convention, triangles
 from phaseno_peft.campaign.moved_labels import with_moved_labels
 from phaseno_peft.campaign.recording import Recording
@@ -52,11 +53,13 @@ __all__ = [
     "export_dataset",
     "fixed_windows",
     "fold_campaign",
+    "known_events",
     "known_samples",
     "measure_label_offset",
     "merge_upstream",
     "noise_intervals",
     "normalise",
+    "pick_times_sha256",
     "prepare",
     "prepare_recordings",
     "read_catalogue",

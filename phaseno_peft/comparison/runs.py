@@ -146,7 +146,7 @@ def _in_folds(
 ) -> Judged:
     task = setup.task(planned, training, callbacks)
     found = fit_folds(task, folds, setup.dataset, labels=planned.labels, name=f"{planned.key}-")
-    scores, without_offset = judge_folds(found.datasets, found.probabilities(), found.shifts_s)
+    scores, without_offset, _ = judge_folds(found.datasets, found.probabilities(), found.shifts_s)
     first = found.fits[0]
     if first.n_trainable and planned.recipe.makes == "adapter":
         check_switched_off(first.model, found.datasets[0], setup.frozen_probabilities)
@@ -164,4 +164,4 @@ def _as_it_comes(setup: ComparisonSetup, recipe: Recipe) -> Judged:
         return Judged(scores, score_without_offset(dataset, scores), home)
     parts = [setup.dataset.of_fold(setup.folds, i) for i in range(len(setup.folds.parts))]
     said = [probabilities_of(part.validation) for part in parts]
-    return Judged(*judge_folds(parts, said, [NO_SHIFT_S] * len(parts)), home)
+    return Judged(*judge_folds(parts, said, [NO_SHIFT_S] * len(parts))[:2], home)

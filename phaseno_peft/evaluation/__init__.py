@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from phaseno_peft.evaluation.calibration import calibrate_uncertainty, calibrated
 from phaseno_peft.evaluation.held_out import Predictions, cross_fitted_scores, joined_scores, score_at_thresholds_of
 from phaseno_peft.evaluation.matching import Matching, match
 from phaseno_peft.evaluation.metrics import (
     WindowPick,
-    calibrate_uncertainty,
     choose_thresholds,
     cross_entropy,
     pick_window,
@@ -38,6 +38,7 @@ __all__ = [
     "Scores",
     "WindowPick",
     "calibrate_uncertainty",
+    "calibrated",
     "choose_thresholds",
     "comparison_markdown",
     "comparison_table",

@@ -14,9 +14,11 @@ from phaseno_peft.baselines import Rival
 from phaseno_peft.campaign import (
     Campaign,
     Split,
+    Stretch,
     Window,
     all_events_sha256,
     fixed_windows,
+    known_events,
     split_campaign,
     with_moved_labels,
 )
@@ -49,6 +51,8 @@ class Judgement:
     """The campaign is the one the adapter was trained on, and these are its held-out test events."""
     may_flatter: bool
     """Events that trained the adapter may be among those it is scored on."""
+    trained_on_all: bool = False
+    """Every one of these events trained the adapter."""
 
 
 def judge(
@@ -62,8 +66,10 @@ def judge(
 
     On the campaign the adapter was trained on (recognised by the digest of the split that its contract records) the
     held-out test events are used, and the frozen backbone and the rivals get thresholds from the validation events as
-    the adapter did. Where all of its events trained (see `cross_fit`) all are used, and `events` says that this
-    flatters. On any other campaign all events are used, and they keep their own default thresholds.
+    the adapter did. On any other campaign all events are used but those that the adapter has seen, recognised by the
+    times of their picks under whatever ids (`known_events`), and all models keep their own default thresholds. Where
+    all events trained it (see `cross_fit`) all are used, and `events` says that this flatters. Raises `CampaignError`
+    where no label is left to judge by.
     """
     say = on_stage or log.info
     contract = picker.adapter_contract
@@ -74,29 +80,44 @@ def judge(
     except CampaignError:  # too few events for a split: certainly not the training campaign
         is_own = False
     shares_stations = bool(set(made.stations) & set(campaign.stations.station_ids))
+    trained_on_all = False
     if is_own:
         windows = fixed_windows(split.test, contract.frame, preprocessing, made.seed)
         validation = validation_windows(split, contract.frame, preprocessing, made.seed)
         n_events = len({event for stretch in split.test for event in stretch.event_ids})
         events = f"{n_events} held-out test events of the adapter's own campaign"
     else:
-        windows = fixed_windows(campaign.stretches(), campaign.frame, preprocessing, made.seed)
+        stretches = campaign.stretches()
+        n_all = _n_events(stretches)
+        seen = known_events(stretches, made.pick_times_sha256)
+        unseen = [stretch for stretch in stretches if not seen.intersection(stretch.event_ids)]
+        trained_on_all = made.split_sha256.get("train") == all_events_sha256(campaign) or (
+            bool(seen) and not _n_events(unseen)
+        )
+        stretches = stretches if trained_on_all else unseen
+        windows = fixed_windows(stretches, campaign.frame, preprocessing, made.seed)
         validation = []
-        n_events = len({event for stretch in campaign.stretches() for event in stretch.event_ids})
+        n_events = _n_events(stretches)
         which = (
             "the adapter's own campaign, which it was trained on: these scores flatter. Those out of fold are in its "
             "card and evaluation.json"
-            if made.split_sha256.get("train") == all_events_sha256(campaign)
+            if trained_on_all and made.campaign == campaign.name and not made.test_events
+            else "this catalogue, which it was trained on: these scores flatter"
+            if trained_on_all
             else "a campaign that differs from the adapter's training campaign"
             if made.split_sha256
             else "a campaign, and the adapter does not tell which events it was trained on: if they are among these, "
             "these scores flatter"
         )
-        events = (
-            f"all {n_events} events of {which}; the frozen backbone uses its default thresholds"
-            f"{', and so do the rivals' if rivals else ''}"
-        )
-        if shares_stations and "own campaign" not in which:
+        if seen and not trained_on_all:
+            events = (
+                f"{n_events} events of {n_all}: the others trained the adapter, or chose its epoch and thresholds, as "
+                "the times of their picks tell, whatever they are called, and are left out with their records"
+            )
+        else:
+            events = f"all {n_events} events of {which}"
+        events += f"; the frozen backbone uses its default thresholds{', and so do the rivals' if rivals else ''}"
+        if shares_stations and not made.pick_times_sha256 and "own campaign" not in which:
             events += ". It shares stations with the training campaign: if it shares events too, these scores flatter"
     if not any(window.labels for window in windows):
         raise CampaignError(
@@ -127,8 +148,15 @@ def judge(
         predictions,
         n_events,
         is_own,
-        may_flatter=not is_own and (shares_stations or not made.split_sha256),
+        may_flatter=not is_own
+        and not made.pick_times_sha256
+        and (trained_on_all or shares_stations or not made.split_sha256),
+        trained_on_all=trained_on_all,
     )
+
+
+def _n_events(stretches: Sequence[Stretch]) -> int:
+    return len({event for stretch in stretches for event in stretch.event_ids})
 
 
 def validation_windows(split: Split, frame: Frame, preprocessing: Preprocessing, seed: int) -> list[Window]:

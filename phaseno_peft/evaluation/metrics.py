@@ -1,4 +1,4 @@
-"""Windows and probabilities -> scores, thresholds and calibration of pick uncertainty.
+"""Windows and probabilities -> scores and thresholds.
 
 Counting follows the paper: per station and phase, summed over windows. What counts as what:
 
@@ -39,9 +39,6 @@ FEW_LABELS = 20
 """One pick of fewer is no small difference."""
 THRESHOLD_CANDIDATES = tuple(round(0.05 + 0.01 * i, 2) for i in range(91))
 """0.05 to 0.95 in steps of 0.01."""
-CALIBRATION_MIN_PICKS = 8
-CALIBRATION_SHARE = 0.68
-"""Share of picks within one standard deviation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,32 +216,6 @@ def choose_thresholds(
                 chosen[phase],
             )
     return chosen
-
-
-def calibrate_uncertainty(
-    windows: Sequence[Window],
-    probabilities: Sequence[NDArray[np.floating]],
-    thresholds: Mapping[str, float],
-    *,
-    tolerance_s: float = 0.5,
-    min_distance_s: float = 0.5,
-) -> dict[str, float]:
-    """Return per phase the factor f that puts 68 % of |residual - median residual| within f * half width.
-
-    Over the true positives. The median is taken out because a common offset is a label convention, not an uncertainty.
-    With fewer than 8 true positives there is nothing to calibrate and the factor is 1.
-    """
-    scores = score(windows, probabilities, thresholds, tolerances_s=(tolerance_s,), min_distance_s=min_distance_s)
-    factors = {}
-    for phase in PHASES:
-        found = scores.phase(phase, tolerance_s)
-        residuals, half_widths = np.array(found.residuals_s), np.array(found.half_widths_s)
-        if found.tp < CALIBRATION_MIN_PICKS:
-            factors[phase] = 1.0
-            continue
-        ratios = np.abs(residuals - np.median(residuals)) / half_widths
-        factors[phase] = float(np.quantile(ratios, CALIBRATION_SHARE))
-    return factors
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,7 +194,7 @@ class Scores:
         Raises `PhasenoPeftError` for another phase, or a tolerance beyond the widest one that was matched.
         """
         tally = self._tally(phase)
-        hits = self._hits(tally, tolerance_s)
+        hits = self.hits(phase, tolerance_s)
         tp, fp, fn = (int(part.sum()) for part in self._counts(tally, hits))
         return PhaseScore(
             phase=phase,
@@ -221,8 +221,7 @@ class Scores:
 
     def window_counts(self, phase: str, tolerance_s: float) -> NDArray[np.int64]:
         """Return [3 (true positives, false positives, false negatives), window] at a tolerance."""
-        tally = self._tally(phase)
-        return self._counts(tally, self._hits(tally, tolerance_s))
+        return self._counts(self._tally(phase), self.hits(phase, tolerance_s))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON types: all raw facts, and under ``summary`` the numbers at the reported tolerances."""
@@ -290,14 +289,14 @@ class Scores:
             raise PhasenoPeftError(f"`phase` should be one of {', '.join(self.tallies)} but is {phase!r}.")
         return self.tallies[phase]
 
-    def _hits(self, tally: PhaseTally, tolerance_s: float) -> NDArray[np.bool_]:
-        """[match] whether it is within the tolerance: greedy matching makes this the matching at that tolerance."""
+    def hits(self, phase: str, tolerance_s: float) -> NDArray[np.bool_]:
+        """Return [match] whether it is within the tolerance: greedy matching makes this the matching at it."""
         if not 0.0 <= tolerance_s <= self.widest_tolerance_s + ROUNDING_S:
             raise PhasenoPeftError(
                 f"`tolerance_s` should be between 0 and {self.widest_tolerance_s:g}, the widest that was matched, "
                 f"but is {tolerance_s}. Score again with this tolerance among `tolerances_s`."
             )
-        residuals = np.array(tally.match_residual_s, dtype=np.float64)
+        residuals = np.array(self._tally(phase).match_residual_s, dtype=np.float64)
         return np.abs(residuals) <= tolerance_s + ROUNDING_S
 
     def _counts(self, tally: PhaseTally, hits: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -76,6 +76,7 @@ def gather_evidence(
         frozen_false_per_hour=before.value,
         label_source=label_source(contract, campaign, judgement),
         may_flatter=judgement.may_flatter,
+        trained_on_all=judgement.trained_on_all,
         forgetting=forgetting,
         offset_change_s=None if judgement.is_own else _offset_change_s(contract, campaign),
     )

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.evaluation.report import COLUMNS, comparison_rows
 from phaseno_peft.files import write_file, write_folder
+from phaseno_peft.judging.card_tables import COVERAGE_COLUMNS, coverage_cells
 from phaseno_peft.judging.curves import QUANTITIES, AllCurves, all_curves
 from phaseno_peft.judging.evidence import ADAPTER, FROZEN, Judged
 from phaseno_peft.judging.judged_picks import JudgedPick, pick_rows
 from phaseno_peft.judging.records import Record, choose_records, lanes, standing_out
 from phaseno_peft.judging.tables import all_picks, contract_rows, score_rows, verdict_row, window_rows, write_table
-from phaseno_peft.judging.uncertainty import Coverage, coverage, reliability
+from phaseno_peft.judging.uncertainty import Coverage, coverage, reliability, stated_for
+from phaseno_peft.library.card import how_calibrated
 from phaseno_peft.report import Leaf, Link, Page, Picture, Section, Table, Tile, figure_svg, inline_svg, write_page
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ def _write_tables(judged: Judged, rows: Mapping[str, Sequence[JudgedPick]], curv
     write_table(folder, "picks", all_picks(judged, rows))
     write_table(folder, "windows", window_rows(judged))
     write_table(folder, "contract", contract_rows(judged))
-    if found := coverage_of(judged, rows):
+    if found := coverage_of(judged):
         write_table(folder, "coverage", [each.row() for each in found])
     if lines := reliability(judged.judgement.scores, curves.counts):
         write_table(folder, "reliability", [row for line in lines for row in line.rows("probability", "right_picks")])
@@ -116,7 +118,7 @@ def _page(judged: Judged, rows: Mapping[str, Sequence[JudgedPick]], curves: AllC
         tiles=tiles,
         sections=[
             s
-            for s in _sections(judged, rows, curves, coverage_of(judged, rows), records, figures)
+            for s in _sections(judged, rows, curves, coverage_of(judged), records, figures)
             if s.pictures or s.tables or s.leaves
         ],
         footer=f"phaseno-peft {version('phaseno-peft')}. The page is whole in itself: it loads and sends nothing. "
@@ -126,10 +128,10 @@ def _page(judged: Judged, rows: Mapping[str, Sequence[JudgedPick]], curves: AllC
     )
 
 
-def coverage_of(judged: Judged, rows: Mapping[str, Sequence[JudgedPick]]) -> list[Coverage]:
+def coverage_of(judged: Judged) -> list[Coverage]:
     """Coverage of the uncertainties that the adapter states for its picks."""
-    rate_hz = judged.judgement.predictions[ADAPTER].windows[0].rate_hz
-    return coverage(judged.judgement.scores[ADAPTER], rows[ADAPTER], judged.contract.uncertainty_factor, rate_hz)
+    scores = judged.judgement.scores[ADAPTER]
+    return coverage(scores, stated_for(scores, judged.contract.pick_uncertainty))
 
 
 def lead(judged: Judged) -> str:
@@ -192,21 +194,9 @@ def _score_table(judged: Judged) -> Table:
 def _uncertainty_section(judged: Judged, curves: AllCurves, found: Sequence[Coverage], figures: Path) -> Section:
     from phaseno_peft.figures.curves import binned_figure
 
-    cells = [
-        (
-            c.phase,
-            c.stated,
-            c.picks,
-            f"{c.share:.2f} [{c.low:.2f}, {c.high:.2f}]",
-            f"{c.share_without_offset:.2f}",
-            c.judgement,
-        )
-        for c in found
-    ]
-    columns = ("phase", "stated", "right picks", "within it [95 %]", "offset taken off", "")
     caption = (
-        "Share of right picks whose residual lies within the uncertainty that was stated for them (one and 1.96 "
-        "standard deviations). Goals: 0.63 to 0.73 and 0.92 to 0.98."
+        "Share of right picks whose residual lies within the interval that the adapter states for them. "
+        f"{how_calibrated(judged.contract)} Goals: 0.63 to 0.73 and 0.92 to 0.98."
     )
     lines = reliability(judged.judgement.scores, curves.counts)
     text = (
@@ -214,7 +204,12 @@ def _uncertainty_section(judged: Judged, curves: AllCurves, found: Sequence[Cove
     )
     figure = binned_figure(lines, "probability", "right picks", has_diagonal=True)
     pictures = [_picture(figure, figures, "reliability", text)] if lines else []
-    return Section("Uncertainty", (), pictures, [Table(columns, cells, caption, (2, 3, 4))] if cells else [])
+    return Section(
+        "Uncertainty",
+        (),
+        pictures,
+        [Table(COVERAGE_COLUMNS, coverage_cells(found), caption, (2, 3, 4, 5))] if found else [],
+    )
 
 
 def _curve_section(judged: Judged, curves: AllCurves, figures: Path) -> Section:

@@ -16,6 +16,7 @@ from phaseno_peft.evaluation import Scores, f1_gain
 from phaseno_peft.files import write_file
 from phaseno_peft.judging.evidence import ADAPTER, Judged, noise_hours
 from phaseno_peft.judging.judged_picks import JudgedPick, pick_rows
+from phaseno_peft.judging.verdict import Evidence, Verdict
 
 Row = Mapping[str, Any]
 
@@ -90,11 +91,16 @@ def contract_rows(judged: Judged) -> list[dict[str, Any]]:
 
 def verdict_row(judged: Judged) -> dict[str, Any]:
     """Return the verdict with the evidence it rests on."""
+    return decided_row(judged.verdict, judged.evidence)
+
+
+def decided_row(verdict: Verdict, evidence: Evidence) -> dict[str, Any]:
+    """Return a verdict and what it rests on, plain JSON types."""
     return {
-        "verdict": judged.verdict.word,
-        "reason": judged.verdict.reason,
-        "also": list(judged.verdict.cautions),
-        "evidence": dataclasses.asdict(judged.evidence),
+        "verdict": verdict.word,
+        "reason": verdict.reason,
+        "also": list(verdict.cautions),
+        "evidence": dataclasses.asdict(evidence),
     }
 
 

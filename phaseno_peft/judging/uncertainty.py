@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phaseno_peft.contract import PHASES
+from phaseno_peft.contract import PHASES, PickUncertainty
 from phaseno_peft.evaluation import Scores
+from phaseno_peft.evaluation.calibration import right_picks, stated_s
 from phaseno_peft.judging.curves import THRESHOLDS, Counts, Curve
-from phaseno_peft.judging.judged_picks import JudgedPick
 
-STATED = {"68 %": 1.0, "95 %": 1.96}
-"""Interval -> its half width in standard deviations of a normal distribution."""
 GOAL = {"68 %": (0.63, 0.73), "95 %": (0.92, 0.98)}
+"""Stated interval -> what share of right picks should lie within it."""
 ENOUGH_PICKS = 100
 """Matched picks from which on coverage is held against its goal."""
 EDGES = (0.05, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99)
@@ -38,6 +37,8 @@ class Coverage:
     """95 % by bootstrap over events."""
     share_without_offset: float
     """The same after the median residual is taken off: a common offset is a label convention, not an uncertainty."""
+    median_s: float
+    """Half the width of the median interval, real seconds."""
 
     def row(self) -> dict[str, Any]:
         """Plain values."""
@@ -52,32 +53,45 @@ class Coverage:
         return "as stated" if low <= self.share <= high else "too narrow" if self.share < low else "too wide"
 
 
-def coverage(
-    scores: Scores, rows: Sequence[JudgedPick], factors: Mapping[str, float], rate_hz: float
-) -> list[Coverage]:
-    """Return the coverage of each stated interval per phase, of the right picks within 0.5 s of the network's time.
+Stated = Mapping[str, NDArray[np.float64]]
+"""Phase -> [2 (68 %, 95 %), pick] half the widths, seconds, of the intervals stated for the right picks of scores."""
 
-    `rows` are the judged picks behind `scores`; `factors` is `Contract.uncertainty_factor`, by which a pick's half
-    width becomes one standard deviation; `rate_hz` is the windows'.
-    """
+
+def stated_for(scores: Scores, uncertainty: PickUncertainty) -> Stated:
+    """Return what an adapter's contract states for the right picks within 0.5 s of the network's time."""
+    return {phase: stated_s(uncertainty, phase, right_picks(scores, phase).half_width_s) for phase in PHASES}
+
+
+def coverage(scores: Scores, stated: Stated) -> list[Coverage]:
+    """Return the coverage of each stated interval per phase, of the right picks within 0.5 s of the network's time."""
     made = []
     for phase in PHASES:
-        own = [row for row in rows if row.phase == phase and row.outcome == "found"]
-        if not own:
+        residuals_s = np.array(scores.phase(phase, 0.5).residuals_s)
+        windows = np.array(scores.tallies[phase].match_window, dtype=np.int64)[scores.hits(phase, 0.5)]
+        if not len(residuals_s):
             continue
-        residuals_s = np.array([row.residual_samples for row in own]) / rate_hz
-        sigma_s = factors[phase] * np.array([row.half_width_s for row in own])
         centred_s = residuals_s - np.median(residuals_s)
-        for stated, reach in STATED.items():
-            counts = np.zeros((scores.n_windows, 2))
-            for row, is_inside in zip(own, np.abs(residuals_s) <= reach * sigma_s, strict=True):
-                counts[row.window] += 1, is_inside
+        for name, half_s in zip(GOAL, stated[phase], strict=True):
+            is_inside = np.abs(residuals_s) <= half_s
+            counts = np.stack(
+                [np.bincount(windows, weights, scores.n_windows) for weights in (np.ones(len(windows)), is_inside)], 1
+            )
             drawn = scores.drawn(counts)
             shares = drawn[drawn[:, 0] > 0, 1] / drawn[drawn[:, 0] > 0, 0]
             low, high = np.quantile(shares, [0.025, 0.975])
-            share = float(counts[:, 1].sum() / len(own))
-            without = float(np.mean(np.abs(centred_s) <= reach * sigma_s))
-            made.append(Coverage(phase, stated, len(own), share, float(low), float(high), without))
+            without = float(np.mean(np.abs(centred_s) <= half_s))
+            made.append(
+                Coverage(
+                    phase,
+                    name,
+                    len(residuals_s),
+                    float(is_inside.mean()),
+                    float(low),
+                    float(high),
+                    without,
+                    float(np.median(half_s)),
+                )
+            )
     return made
 
 

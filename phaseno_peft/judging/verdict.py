@@ -2,7 +2,8 @@
 
 The rules, first match first (numbers are the constants below):
 
-1. *not enough evidence*: labels are simulated, or fewer than 5 test events, or fewer than 20 labels.
+1. *not enough evidence*: the adapter was trained on these events, or labels are simulated, or fewer than 5 test events,
+   or fewer than 20 labels.
 2. *do not deploy*: F1 (mean over P and S within 0.5 s and 0.1 s) is below the frozen network's with the whole 95 %
    interval; or F1 of one phase within 0.5 s is; or a rival is better with the whole interval; or false picks on noise
    more than double and their interval lies above the frozen network's rate.
@@ -71,6 +72,8 @@ class Evidence:
     """Of the labels: "analyst", "automatic", "simulated" or "unknown"."""
     may_flatter: bool = False
     """Events that trained the adapter may be among those it was scored on."""
+    trained_on_all: bool = False
+    """All events that it was scored on trained the adapter."""
     forgetting: Mapping[str, float] | None = None
     """Phase -> F1 within 0.5 s lost on records unlike the campaign's; None where it was not measured."""
     offset_change_s: Mapping[str, float] | None = None
@@ -113,6 +116,11 @@ def decide(evidence: Evidence) -> Verdict:
 
 
 def _too_little(e: Evidence) -> Iterator[str]:
+    if e.trained_on_all:
+        yield (
+            "the adapter was trained on these events. Judge it on others, or look at the scores on its card, which are "
+            "of events that what was scored had not seen."
+        )
     if e.label_source == "simulated":
         yield "the labels are simulated, so that the scores say nothing of real records."
     if e.n_events < FEWEST_EVENTS:

@@ -66,6 +66,7 @@ def _contract(parts: Sequence[StoredAdapter], weights: Sequence[float]) -> Contr
         thresholds={phase: mean([c.thresholds[phase] for c in contracts]) for phase in PHASES},
         min_distance_s=mean([c.min_distance_s for c in contracts]),
         uncertainty_factor={phase: mean([c.uncertainty_factor[phase] for c in contracts]) for phase in PHASES},
+        uncertainty_calibration={},  # of none of the parts
         pick_shift_s={phase: mean([c.pick_shift_s[phase] for c in contracts]) for phase in PHASES},
         provenance=Provenance(
             campaign=" + ".join(p.campaign for p in made),
@@ -80,5 +81,8 @@ def _contract(parts: Sequence[StoredAdapter], weights: Sequence[float]) -> Contr
             split="A blend of trained adapters: each had a split of its own.",
             split_sha256={},
             stations=sorted({station for p in made for station in p.stations}),
+            pick_times_sha256=sorted({digest for p in made for digest in p.pick_times_sha256})
+            if all(p.pick_times_sha256 for p in made)
+            else [],
         ),
     )

@@ -6,7 +6,6 @@ A card is generated, never written by hand: what only training knows (tables, fi
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from phaseno_peft.contract import PHASES, Contract
+from phaseno_peft.hub.card_metadata import CardScore, metadata_block
 from phaseno_peft.paths import shipped_folder
 from phaseno_peft.schema import Line, Text, Word, strict
 
@@ -34,6 +34,8 @@ _STEM = {
     "lora": ", stem adapted (low-rank updates of all its convolutions)",
     "last": ", stem adapted (its last convolution and output)",
 }
+VERDICT, UNCERTAINTY = "Verdict", "Uncertainty of the picks"
+"""Tables of a card that hold what `judging.card_tables` makes of an evaluation; the verdict stands at the top."""
 _METRICS = {"f1": "F1", "precision": "precision", "recall": "recall"}
 
 
@@ -69,10 +71,14 @@ class Card:
         """The card without its metadata. figures_in: path from the card to the adapter's folder, with a slash."""
         template = (shipped_folder("cards") / "TEMPLATE.md").read_text(encoding="utf-8")
         figures = (f"![{caption}]({figures_in}{file})\n\n*{caption}*\n\n" for caption, file in self.figures.items())
+        verdict = self.tables.get(VERDICT)
         return Template(template).substitute(
             _facts(self.settings, self.contract),
             name=self.name,
-            tables="".join(f"## {heading}\n\n{table}\n\n" for heading, table in self.tables.items()),
+            verdict=f"{verdict}\n\n" if verdict else "",
+            tables="".join(
+                f"## {heading}\n\n{table}\n\n" for heading, table in self.tables.items() if heading != VERDICT
+            ),
             figures="".join(figures),
             limits="\n".join(f"- {note}" for note in self.notes)
             or "- Not evaluated: nothing is known of its accuracy.",
@@ -128,6 +134,7 @@ def _facts(settings: CRLoraSettings, contract: Contract) -> dict[str, object]:
         "edge_limit_km": f"{frame.edge_limit_km:g}",
         "thresholds": ", ".join(f"{phase} {value:.2f}" for phase, value in contract.thresholds.items()),
         "pick_shift": _pick_shift(contract),
+        "uncertainty": how_calibrated(contract),
         "method": f"CR-LoRA r = {settings.r}, alpha = {settings.lora_alpha:g}, reduction {settings.se_reduction}, "
         f"head {'trained' if settings.train_head else 'frozen'}{_STEM[settings.stem]}",
         "versions": ", ".join(f"{key} {value}" for key, value in contract.versions.items()),
@@ -142,47 +149,53 @@ def _pick_shift(contract: Contract) -> str:
     return f"| constant shift of the picks | {shifts} (pick given out minus pick of the network) |\n"
 
 
+def how_calibrated(contract: Contract) -> str:
+    """What an adapter's stated intervals rest on, in a sentence a phase."""
+    said = []
+    for phase in PHASES:
+        found, factor = contract.uncertainty_calibration.get(phase), contract.uncertainty_factor[phase]
+        if found is None:
+            said.append(
+                f"{phase}: ±{factor:.2f} half widths of the probability peak for 68 %, 1.96 times that for 95 %, as of "
+                "normal errors; not calibrated."
+            )
+            continue
+        form = f"±{factor:.2f} half widths of the probability peak"
+        if found.method == "isotonic":
+            low_ms, high_ms = (1000 * found.uncertainty_s[k] for k in (0, -1))
+            form = (
+                f"±{low_ms:.0f} to {high_ms:.0f} ms, rising with the half width of the probability peak,"
+                if low_ms < high_ms
+                else f"±{low_ms:.0f} ms, whatever the half width of the probability peak,"
+            )
+        said.append(
+            f"{phase}: {form} for 68 %, {found.factor_95:.1f} times that for 95 %, from {found.picks} right picks of "
+            f"{found.events} events that did not train."
+        )
+    return " ".join(said)
+
+
 def metadata(name: str, contract: Contract, evaluation: Mapping[str, Any] | None) -> str:
-    """The YAML block that opens a card on the Hub: library, base model, tags, and the scores as its model-index.
+    """The YAML block that opens a card on the Hub: library, base model, tags, campaign, the scores as its model-index.
 
     evaluation: the content of `evaluation.json`, None for an adapter that was never judged.
     """
-    lines = [
-        "---",
-        "library_name: phaseno-peft",
-        f"base_model: {json.dumps(contract.backbone_name)}",
-        "base_model_relation: adapter",
-        "tags:",
-        *(f"- {tag}" for tag in TAGS),
-    ]
-    metrics = [
-        line
-        for phase, by_tolerance in _summary(evaluation).items()
-        for tolerance, found in by_tolerance.items()
-        for key, words in _METRICS.items()
-        if isinstance(found.get(key), float | int) and found[key] == found[key]  # not NaN
-        for line in (
-            f"    - type: {key}",
-            f"      name: {phase} {words} within {tolerance} s",
-            f"      value: {found[key]:.4f}",
-        )
-    ]
-    if metrics:
-        campaign = contract.provenance.campaign
-        lines += [
-            "model-index:",
-            f"- name: {json.dumps(name)}",
-            "  results:",
-            "  - task:",
-            "      type: phase-picking",
-            "      name: Seismic phase picking",
-            "    dataset:",
-            f"      type: {json.dumps(campaign)}",
-            f"      name: {json.dumps(f'{campaign}, held-out events, {contract.provenance.label_source} picks')}",
-            "    metrics:",
-            *metrics,
-        ]
-    return "\n".join([*lines, "---", "", ""])
+    campaign = contract.provenance.campaign
+    return metadata_block(
+        name,
+        library="phaseno-peft",
+        base_model=contract.backbone_name,
+        tags=TAGS,
+        dataset=campaign,
+        evaluated_on=f"{campaign}, held-out events, {contract.provenance.label_source} picks",
+        scores=[
+            CardScore(key, f"{phase} {words} within {tolerance} s", float(found[key]))
+            for phase, by_tolerance in _summary(evaluation).items()
+            for tolerance, found in by_tolerance.items()
+            for key, words in _METRICS.items()
+            if isinstance(found.get(key), float | int) and found[key] == found[key]  # not NaN
+        ],
+    )
 
 
 def with_metadata(card: str, block: str, load_as: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -102,8 +102,10 @@ def remove_adapter(name: str) -> Path:
     return folder
 
 
-def renew_card(folder: Path, extra_notes: Sequence[str] = ()) -> Path:
+def renew_card(folder: Path, extra_notes: Sequence[str] = (), tables: Mapping[str, str] | None = None) -> Path:
     """Generate an adapter's card anew, with `extra_notes` under its limits, and bring its manifest up to date.
+
+    `tables` (heading -> Markdown) replace or join those that it has.
 
     Raises `AdapterError` if anything but the card was altered.
     """
@@ -112,6 +114,7 @@ def renew_card(folder: Path, extra_notes: Sequence[str] = ()) -> Path:
         raise AdapterError(f"{altered[0]} It was altered after it was written; train it again.")
     source = read_json(folder / CARD_SOURCE)
     source["notes"] += [note for note in extra_notes if note not in source["notes"]]
+    source["tables"] = {**source["tables"], **(tables or {})}
     manifest = read_manifest(folder)
     name = manifest.name if manifest is not None else folder.name
     with write_folder(folder, "renewing the card of", overwrite=True) as part:

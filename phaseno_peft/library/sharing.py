@@ -21,7 +21,7 @@ from phaseno_peft.contract import PHASES, Contract
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.files import write_file
 from phaseno_peft.files.manifest import MANIFEST, altered_files, write_manifest
-from phaseno_peft.library.card import Card, metadata, with_metadata
+from phaseno_peft.library.card import UNCERTAINTY, VERDICT, Card, metadata, with_metadata
 from phaseno_peft.library.names import CARD, CARD_SOURCE, EVALUATION
 from phaseno_peft.library.resolve import Located
 from phaseno_peft.library.store import (
@@ -47,7 +47,7 @@ SCORE_FIGURES = {
 }
 """Figures without waveforms, times and names -> caption."""
 SECTION = "figures/record_section.png"
-_SHARED_TABLES = ("Scores on held-out events", "What was forgotten")
+_SHARED_TABLES = (VERDICT, "Scores on held-out events", UNCERTAINTY, "What was forgotten")
 _TRAINING_KEYS = (
     "seed",
     "labelled_events",
@@ -97,7 +97,9 @@ def discreet_contract(contract: Contract, name: str) -> Contract:
             center_latitude_deg=_rounded(frame.center_latitude_deg),
             center_longitude_deg=_rounded(frame.center_longitude_deg),
         ),
-        provenance=dataclasses.replace(made, campaign=name, split="Split by event.", split_sha256={}, stations=[]),
+        provenance=dataclasses.replace(
+            made, campaign=name, split="Split by event.", split_sha256={}, stations=[], pick_times_sha256=[]
+        ),
         versions={
             key: contract.versions[key].partition("+")[0] for key in _SHARED_VERSIONS if key in contract.versions
         },
@@ -234,6 +236,8 @@ def _reveals(folder: Path) -> Iterator[str]:
     )
     if made.split_sha256:
         yield "digests of the event ids: whoever has the catalogue can recognise its events"
+    if made.pick_times_sha256:
+        yield "digests of arrival times to 2 s: whoever tries all times can find when its events were"
     if (folder / EVALUATION).is_file():
         yield "scores on the held-out events, with counts of picks and residuals window by window"
     texts = {file: (folder / file).read_text(encoding="utf-8") for file in _sizes(folder) if not _is_binary(file)}

@@ -254,7 +254,7 @@ def picks_of(
     """Picks of an annotation, or of the blocks of records, in time order.
 
     Thresholds are those of what made the annotations unless others are given, and so are the distance of picks, the
-    factor of their uncertainty and the constant shift of their times.
+    calibration of their uncertainty and the constant shift of their times.
     """
     given = {"P": P_threshold, "S": S_threshold}
     picks = PickList()
@@ -284,7 +284,7 @@ class _RecordPicks:
         contract, defaults = first.contract, BackboneDefaults()
         network_rate_hz = (contract.preprocessing if contract else Preprocessing()).network_rate_hz
         distance = round((contract or defaults).min_distance_s * network_rate_hz)
-        self._factors = (contract or defaults).uncertainty_factor
+        self._uncertainty = (contract or defaults).pick_uncertainty
         self._shift_s = first.pick_shift_s
         self._start, self._rate_hz = first.recording.start, first.recording.rate_hz
         self._station_ids = first.recording.station_ids
@@ -308,7 +308,7 @@ class _RecordPicks:
                 phase=phase,
                 time=self._start + (float(position) / self._rate_hz + self._shift_s[phase]),
                 probability=float(height),
-                uncertainty_s=float(half_width) * self._factors[phase] / self._rate_hz,
+                uncertainty_s=self._uncertainty.one_sigma_s(phase, float(half_width) / self._rate_hz),
             )
             for station_id, finders, curves in zip(self._station_ids, self._finders, probabilities, strict=True)
             for phase, curve in zip(PHASES, curves, strict=True)

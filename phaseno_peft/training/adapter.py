@@ -26,6 +26,7 @@ from phaseno_peft.contract import BackboneDefaults, Contract, LabelConvention, L
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.evaluation import Evaluation, Scores, comparison_markdown, write_evaluation
 from phaseno_peft.files import lock, remove_folder, write_file
+from phaseno_peft.judging.card_tables import card_tables
 from phaseno_peft.library import check_name, library_folder, read_contract, write_adapter
 from phaseno_peft.library.card import write_card
 from phaseno_peft.library.sharing import SCORE_FIGURES, discreet_card, discreet_contract, discreet_evaluation
@@ -45,6 +46,7 @@ from phaseno_peft.training.provenance import LabelSource
 from phaseno_peft.training.recipes import Recipe, find_recipe
 from phaseno_peft.training.settings import QUICK, QUICK_GAVE_UP, TrainingSettings
 from phaseno_peft.training.three_sides import train_on_three_sides
+from phaseno_peft.training.worth import worth
 
 log = logging.getLogger(__name__)
 
@@ -201,10 +203,11 @@ def train_adapter(
         label_offset=offset,
         thresholds=dict(outcome.thresholds),
         min_distance_s=BackboneDefaults().min_distance_s,
-        uncertainty_factor=dict(outcome.uncertainty_factor),
+        uncertainty_factor=dict(outcome.uncertainty.factor),
         provenance=provenance.provenance(dataset, labels, label_source, fitted.training),
         versions=provenance.versions(),
         pick_shift_s=fitted.pick_shift_s,
+        uncertainty_calibration=dict(outcome.uncertainty.calibration),
     )
     if confidential:
         contract = discreet_contract(contract, name)
@@ -347,6 +350,7 @@ def _write(
             **{model: summary(scores) for model, scores in trained.forgetting.items()},
         },
         **outcome.about,
+        **worth(outcome, trained.contract, trained.forgetting),
         "findings": [f"{finding.severity}: {finding.text}" for finding in campaign.findings],
     }
     sentences = [
@@ -362,6 +366,7 @@ def _write(
         trained.contract,
         {
             "Scores on held-out events": comparison_markdown(trained.scores),
+            **card_tables(Evaluation(trained.scores, about), trained.contract),
             "What was forgotten": f"{FORGETTING_WINDOWS[0].upper()}{FORGETTING_WINDOWS[1:]}. "
             + comparison_markdown(trained.forgetting),
         },

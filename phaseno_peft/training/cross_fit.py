@@ -66,9 +66,9 @@ def cross_fit(task: Task, folds: Folds, dataset: CampaignDataset, at_once: int =
 
     frozen_model = load_backbone(task.backbone, task.device)
     of_frozen = [window_probabilities(frozen_model, d.validation, d.edge_limit_km) for d in datasets]
-    frozen, without_offset = judge_folds(datasets, of_frozen, [NO_SHIFT_S] * k)
+    frozen, without_offset, _ = judge_folds(datasets, of_frozen, [NO_SHIFT_S] * k)
     of_adapters = found.probabilities()
-    adapter, _ = judge_folds(datasets, of_adapters, found.shifts_s)
+    adapter, _, stated = judge_folds(datasets, of_adapters, found.shifts_s)
     predictions = together(datasets, of_adapters, found.shifts_s)
     thresholds = choose_thresholds(*predictions, min_distance_s=MIN_DISTANCE_S)
     sentences = [_how(k, everything.n_events, kept, factor)]
@@ -94,6 +94,7 @@ def cross_fit(task: Task, folds: Folds, dataset: CampaignDataset, at_once: int =
         adapter,
         thresholds,
         calibrate_uncertainty(*predictions, thresholds, min_distance_s=MIN_DISTANCE_S),
+        stated,
         [fitted],
         about,
         sentences,

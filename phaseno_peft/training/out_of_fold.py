@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from phaseno_peft.campaign import Folds, with_moved_labels
-from phaseno_peft.contract import BackboneDefaults
+from phaseno_peft.contract import PHASES, BackboneDefaults
 from phaseno_peft.cr_lora.blend import shrunk
 from phaseno_peft.errors import AdapterError
-from phaseno_peft.evaluation import Predictions, Scores, choose_thresholds, joined_scores, score
+from phaseno_peft.evaluation import Predictions, Scores, calibrated, choose_thresholds, joined_scores, score
+from phaseno_peft.judging.uncertainty import Stated, stated_for
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.training.dataset import CampaignDataset
 from phaseno_peft.training.fit import Fitted, ModelScores, TrainingCallbacks
@@ -123,9 +124,10 @@ def judge_folds(
     datasets: Sequence[CampaignDataset],
     probabilities: Sequence[Sequence[NDArray[np.float32]]],
     shifts_s: Sequence[Mapping[str, float]],
-) -> tuple[ModelScores, Scores]:
-    """Scores of each fold's events at the thresholds of the others; and the same without the others' median offset."""
-    test, without = [], []
+) -> tuple[ModelScores, Scores, Stated]:
+    """Scores of each fold's events at the thresholds of the others; the same without the others' median offset; and the
+    intervals of their right picks by the others' calibration."""
+    test, without, stated = [], [], []
     for i, dataset in enumerate(datasets):
         others = [j for j in range(len(datasets)) if j != i] or [i]
         chosen_on, own = (
@@ -137,13 +139,16 @@ def judge_folds(
         of_others = score(*chosen_on, thresholds, min_distance_s=MIN_DISTANCE_S)
         of_own = score(*own, thresholds, min_distance_s=MIN_DISTANCE_S)
         test.append(of_own)
+        stated.append(stated_for(of_own, calibrated(of_others)))
         here = dataclasses.replace(dataset, validation=list(chosen_on.windows), test=list(own.windows))
         without.append(score_without_offset(here, ModelScores(of_others, of_own, [], list(own.probabilities))))
     all_of_them = together(datasets, probabilities, shifts_s)
     on_test = joined_scores(test)
     on_validation = score(*all_of_them, on_test.thresholds, min_distance_s=MIN_DISTANCE_S)
     first = [p for d, own in zip(datasets, probabilities, strict=True) for p in own[: len(d.test)]]
-    return ModelScores(on_validation, on_test, list(all_of_them.probabilities), first), joined_scores(without)
+    models = ModelScores(on_validation, on_test, list(all_of_them.probabilities), first)
+    intervals = {phase: np.concatenate([own[phase] for own in stated], axis=1) for phase in PHASES}
+    return models, joined_scores(without), intervals
 
 
 def together(

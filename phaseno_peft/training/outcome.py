@@ -9,7 +9,9 @@ from typing import Any
 
 import torch
 
+from phaseno_peft.contract import PickUncertainty
 from phaseno_peft.evaluation import Scores
+from phaseno_peft.judging.uncertainty import Stated
 from phaseno_peft.training.dataset import CampaignDataset
 from phaseno_peft.training.fit import Fitted, ModelScores, TrainingCallbacks, fit
 from phaseno_peft.training.recipes import Recipe
@@ -65,7 +67,9 @@ class Outcome:
     """Of the frozen backbone with its median residual taken off."""
     adapter: ModelScores
     thresholds: Mapping[str, float]
-    uncertainty_factor: Mapping[str, float]
+    uncertainty: PickUncertainty
+    stated: Stated
+    """Intervals of the right picks among those that are scored, by a calibration that did not see their events."""
     fits: Sequence[Fitted]
     """One for each seed of which `fitted` is the best."""
     about: Mapping[str, Any] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from phaseno_peft.campaign import Campaign, LabelledPick, Stretch, Window, with_moved_labels
+from phaseno_peft.campaign import Campaign, LabelledPick, Stretch, Window, pick_times_sha256, with_moved_labels
 from phaseno_peft.campaign.conventions import CERTAIN, EXTREMA, measure_conventions
 from phaseno_peft.contract import NO_SHIFT_S, PHASES, LabelConvention, Provenance
 from phaseno_peft.errors import CampaignError
@@ -76,6 +76,7 @@ def provenance(
         split=how,
         split_sha256=split.sha256(),
         stations=sorted({station for r in campaign.recordings for station in r.station_ids}),
+        pick_times_sha256=pick_times_sha256([*used, *(split.validation if dataset.other is None else ())]),
     )
 
 

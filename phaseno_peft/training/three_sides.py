@@ -9,6 +9,7 @@ from phaseno_peft.backbone import load_backbone
 from phaseno_peft.campaign import with_moved_labels
 from phaseno_peft.contract import BackboneDefaults
 from phaseno_peft.evaluation import calibrate_uncertainty
+from phaseno_peft.judging.uncertainty import stated_for
 from phaseno_peft.training.dataset import CampaignDataset
 from phaseno_peft.training.fit import Fitted, judge_model
 from phaseno_peft.training.history import best_epoch
@@ -34,7 +35,7 @@ def train_on_three_sides(task: Task, dataset: CampaignDataset, *, labels: int | 
     fitted = _best(fits, dataset)
     say(f"epoch {fitted.kept} is kept" + (f", of seed {fitted.training.seed}" if len(seeds) > 1 else ""))
     adapter = judge_model(fitted.model, dataset, fitted.pick_shift_s)
-    uncertainty_factor = calibrate_uncertainty(
+    uncertainty = calibrate_uncertainty(
         with_moved_labels(validation, fitted.pick_shift_s),
         adapter.validation_probabilities,
         adapter.thresholds,
@@ -49,7 +50,8 @@ def train_on_three_sides(task: Task, dataset: CampaignDataset, *, labels: int | 
         without_offset,
         adapter,
         adapter.thresholds,
-        uncertainty_factor,
+        uncertainty,
+        stated_for(adapter.test, uncertainty),
         fits,
         sentences=sentences,
     )

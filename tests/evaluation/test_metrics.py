@@ -17,7 +17,6 @@ from phaseno_peft.contract import PHASES
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.evaluation.metrics import (
     THRESHOLD_CANDIDATES,
-    calibrate_uncertainty,
     choose_thresholds,
     cross_entropy,
     event_groups,
@@ -332,19 +331,6 @@ def test_shifting_labels_and_probabilities_together_changes_no_score(seed: int, 
         for tolerance_s in (0.5, 0.1):
             assert counts(after, phase, tolerance_s) == counts(before, phase, tolerance_s)
         np.testing.assert_allclose(after.phase(phase).residuals_s, before.phase(phase).residuals_s, atol=1e-9)
-
-
-def test_calibrated_uncertainty_covers_two_thirds_of_the_residuals() -> None:
-    delays = np.random.default_rng(2).normal(5, 6, 60)
-    ws = [window({(0, "P"): [300], (0, "S"): [500]}) for _ in delays]
-    ps = [probability({(0, "P"): [300 + d]} | ({(0, "S"): [500]} if i < 7 else {})) for i, d in enumerate(delays)]
-    factors = calibrate_uncertainty(ws, ps, THRESHOLDS)
-    # The half width is 10 samples; 68 % of a normal distribution of sigma 6 lie within 0.994 sigma = 0.6 half widths.
-    assert factors["P"] == pytest.approx(0.6, rel=0.25)
-    found = score(ws, ps, THRESHOLDS).phase("P")
-    off = np.abs(np.array(found.residuals_s) - found.residual_median_s)
-    assert np.mean(off <= factors["P"] * np.array(found.half_widths_s)) == pytest.approx(0.68, abs=0.02)
-    assert factors["S"] == 1.0  # 7 picks: too few
 
 
 def test_default_candidates_run_from_0_05_to_0_95() -> None:

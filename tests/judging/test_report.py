@@ -16,6 +16,7 @@ from obspy import read_events
 from phaseno_peft import evaluate
 from phaseno_peft.errors import CampaignError, PhasenoPeftError
 from phaseno_peft.evaluation import Evaluation
+from tests.judging.browser import browser, open_page
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +141,54 @@ def test_a_report_is_replaced_when_asked_and_nothing_else_ever_is(
     with pytest.raises(PhasenoPeftError, match="is no folder"):
         of(adapter, campaign_folder, mine / "thesis.tex", overwrite=True)
     assert (mine / "thesis.tex").read_text() == "years of work"
+
+
+CONTRAST = """() => {
+  const light = c => { const v = c.match(/[\\d.]+/g).slice(0, 3).map(x => x / 255)
+    .map(x => x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * v[0] + 0.7152 * v[1] + 0.0722 * v[2]; };
+  const paper = getComputedStyle(document.body).backgroundColor;
+  return [...document.querySelectorAll("h1, h2, p, li, td, th, figcaption, a, dt, dd, footer")].map(e => {
+    const a = light(getComputedStyle(e).color), b = light(paper);
+    return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05); }).reduce((a, b) => Math.min(a, b));
+}"""
+"""The least contrast of any text against the page, as WCAG 2.2 defines it."""
+
+
+def test_the_page_is_readable_in_a_browser_light_and_dark_on_a_phone_and_on_a_desk(
+    judged: tuple[Path, Evaluation],
+) -> None:
+    page_file = judged[0] / "index.html"
+    papers = {}
+    with browser() as opened:
+        for width in (400, 1400):
+            for scheme in ("light", "dark"):
+                page, complaints, asked = open_page(opened, page_file, width, scheme)
+                assert (complaints, asked) == ([], [])
+                assert page.evaluate("document.documentElement.scrollWidth") <= width  # nothing sticks out
+                verdict = page.locator(".verdict").bounding_box()
+                assert verdict is not None
+                assert verdict["y"] + verdict["height"] < 900  # on the first screen
+                assert page.evaluate(CONTRAST) >= 4.5  # WCAG 2.2, 1.4.3, level AA
+                papers[scheme] = page.evaluate("getComputedStyle(document.body).backgroundColor")
+                page.close()
+    assert papers == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 24, 28)"}
+
+
+def test_a_missed_pick_is_seen_two_clicks_from_the_top(judged: tuple[Path, Evaluation]) -> None:
+    with browser() as opened:
+        page, _, _ = open_page(opened, judged[0] / "index.html", 1400, "light")
+        assert page.locator(".leaf:visible").count() == 1
+        page.locator("header nav").get_by_text("Missed and false picks").click()
+        last = page.locator("#missed-and-false-picks td a").last
+        anchor = last.get_attribute("href")
+        last.click()
+        assert page.locator(".leaf:visible").evaluate_all("leaves => leaves.map(leaf => '#' + leaf.id)") == [anchor]
+        drawn = page.locator(f"{anchor} svg").bounding_box()
+        assert drawn is not None
+        assert drawn["width"] > 700
+        page.emulate_media(media="print")
+        assert 1 <= page.locator(".leaf:visible").count() <= 3  # best, median, worst
 
 
 def test_picks_that_are_all_unusable_are_refused(adapter_home: Path, campaign_folder: Path, tmp_path: Path) -> None:

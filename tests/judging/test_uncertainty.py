@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from phaseno_peft.contract import PickUncertainty
 from phaseno_peft.evaluation import Predictions, score
 from phaseno_peft.judging.curves import counts_over_thresholds
-from phaseno_peft.judging.judged_picks import judged_picks
-from phaseno_peft.judging.uncertainty import coverage, reliability
+from phaseno_peft.judging.uncertainty import coverage, reliability, stated_for
 from tests.evaluation.handmade_windows import probability, window
 from tests.judging.test_curves import judgement, picks
 
@@ -25,12 +25,13 @@ def test_coverage_is_that_of_normal_errors_and_a_constant_offset_spoils_it_only_
         ]
         predictions = Predictions(windows, found)
         scores = score(*predictions, {"P": 0.3, "S": 0.3})
-        rows = judged_picks(predictions, scores, {})
-        width_s = float(np.median([row.half_width_s for row in rows]))
-        one, two = coverage(scores, rows, {"P": spread_s / width_s, "S": 1.0}, 100.0)
+        width_s = scores.phase("P").half_width_median_s
+        stated = stated_for(scores, PickUncertainty({"P": spread_s / width_s, "S": 1.0}))
+        one, two = coverage(scores, stated)
         assert (one.phase, one.stated, one.picks) == ("P", "68 %", 400)
         assert one.share == pytest.approx(expected, abs=0.06)
         assert one.low < one.share < one.high
+        assert (one.median_s, two.median_s) == pytest.approx((spread_s, 1.96 * spread_s), rel=0.01)
         assert one.share_without_offset == pytest.approx(0.68, abs=0.06)
         assert two.share > one.share
     assert one.judgement == "too narrow"

@@ -43,6 +43,7 @@ def test_a_clear_gain_on_many_events_without_anything_against_it_is_deployed() -
 @pytest.mark.parametrize(
     ("changes", "word", "reason"),
     [
+        ({"trained_on_all": True}, "not enough evidence", "was trained on these events. Judge it on others"),
         ({"label_source": "simulated"}, "not enough evidence", "labels are simulated"),
         ({"n_events": FEWEST_EVENTS - 1}, "not enough evidence", "there are 4 test events"),
         ({"n_labels": {"P": FEWEST_LABELS - 1, "S": 0}}, "not enough evidence", "there are 19 labels"),
