@@ -87,7 +87,7 @@ def judge(
         n_events = len({event for stretch in split.test for event in stretch.event_ids})
         events = f"{n_events} held-out test events of the adapter's own campaign"
     else:
-        stretches = campaign.stretches()
+        stretches: Sequence[Stretch] = campaign.stretches()
         n_all = _n_events(stretches)
         seen = known_events(stretches, made.pick_times_sha256)
         unseen = [stretch for stretch in stretches if not seen.intersection(stretch.event_ids)]
@@ -134,9 +134,9 @@ def judge(
         chosen_on = Predictions(validation, probabilities_of(validation))
         return score_at_thresholds_of(chosen_on, found, min_distance_s=contract.min_distance_s)
 
-    scores = {"frozen": scored("frozen", partial(_probabilities, picker, None), picker.backbone_thresholds)}
+    scores = {"frozen": scored("frozen", partial(predicted, picker, None), picker.backbone_thresholds)}
     labelled = with_moved_labels(windows, contract.pick_shift_s)
-    adapted = Predictions(labelled, _probabilities(picker, picker.active_adapter, windows))
+    adapted = Predictions(labelled, predicted(picker, picker.active_adapter, windows))
     predictions["adapter"] = adapted
     scores["adapter"] = score(*adapted, contract.thresholds, min_distance_s=contract.min_distance_s)
     for rival in rivals:
@@ -168,6 +168,7 @@ def validation_windows(split: Split, frame: Frame, preprocessing: Preprocessing,
     ]
 
 
-def _probabilities(picker: Picker, adapter: str | None, windows: list[Window]) -> list[NDArray[np.float32]]:
+def predicted(picker: Picker, adapter: str | None, windows: Sequence[Window]) -> list[NDArray[np.float32]]:
+    """Return probabilities [station, phase, sample] of each window, by a resident adapter or the frozen backbone."""
     with selected_adapter(adapter):
         return window_probabilities(picker.backbone, windows, picker.adapter_contract.frame.edge_limit_km)

@@ -154,12 +154,13 @@ def f1_against(
             n: int = len(middle),
         ) -> NDArray[np.float64]:
             counts = np.zeros((judgement.scores[model].n_windows, 3, n))
-            for row in rows[model]:
-                value = quantity(row)
-                if row.phase == phase and row.outcome != "not judged" and np.isfinite(value):
-                    k = int(bin_of(np.array([value]))[0])
-                    if k >= 0:
-                        counts[row.window, ("found", "false", "missed").index(row.outcome), k] += 1
+            of_phase = [row for row in rows[model] if row.phase == phase and row.outcome != "not judged"]
+            values = np.array([quantity(row) for row in of_phase], dtype=np.float64)
+            bins = bin_of(np.where(np.isfinite(values), values, -np.inf))
+            windows = np.array([row.window for row in of_phase], dtype=np.int64)
+            outcomes = np.array([("found", "false", "missed").index(row.outcome) for row in of_phase], dtype=np.int64)
+            inside = bins >= 0
+            np.add.at(counts, (windows[inside], outcomes[inside], bins[inside]), 1)
             return counts
 
         curves += _f1_curves(judgement, counts_of, middle, n_labels, (phase,))

@@ -157,7 +157,7 @@ def how_calibrated(contract: Contract) -> str:
         if found is None:
             said.append(
                 f"{phase}: ±{factor:.2f} half widths of the probability peak for 68 %, 1.96 times that for 95 %, as of "
-                "normal errors; not calibrated."
+                f"normal errors{'; not calibrated' if factor == 1 else ''}."
             )
             continue
         form = f"±{factor:.2f} half widths of the probability peak"

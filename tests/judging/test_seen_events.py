@@ -97,19 +97,23 @@ def test_an_adapter_of_another_backbone_a_catalogue_elsewhere_and_one_without_la
 ) -> None:
     adapter = adapter_home / "adapters" / "tiny-ohio"
     waveforms, stations, picks = files_of(campaign_folder)
-    with pytest.raises(AdapterError, match=r"backbone.*fingerprint|fingerprint.*backbone"):
+    with pytest.raises(
+        AdapterError, match=r"was trained on backbone .small-backbone. .*this picker has .phaseno-open."
+    ):
         evaluate(adapter, waveforms, stations, picks)  # the embedded backbone
     catalogue = read_events(str(picks))
     for event in catalogue:
         for pick in event.picks:
             pick.time += 86400 * 365
     catalogue.write(str(tmp_path / "later.xml"), "QUAKEML")
-    with pytest.raises(CampaignError, match=r"later.xml: .*lies? in .*record"):
+    with pytest.raises(
+        CampaignError, match=r"no pick of later\.xml lies in the time of any waveform: the picks run from 20"
+    ):
         evaluate(adapter, waveforms, stations, tmp_path / "later.xml", backbone=small_backbone)
     for event in catalogue:
         event.picks, event.origins = [], []
     catalogue.write(str(tmp_path / "empty.xml"), "QUAKEML")
-    with pytest.raises(CampaignError, match=r"empty.xml: .*pick"):
+    with pytest.raises(CampaignError, match=r"empty\.xml: 12 events and no picks\. Give a catalogue"):
         evaluate(adapter, waveforms, stations, tmp_path / "empty.xml", backbone=small_backbone)
 
 

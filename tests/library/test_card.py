@@ -25,7 +25,13 @@ def test_the_card_states_labels_scores_contract_and_limits(tiny: Path) -> None:
     _, contract = read_config(tiny)
     for part in (
         "library_name: phaseno-peft",
-        'base_model: "small-backbone"',
+        "base_model: small-backbone\n",
+        "datasets:\n- ohio\n",
+        "> **Not enough evidence**: the labels are simulated",
+        "> - There are only 3 test events",
+        "## Uncertainty of the picks",
+        "| P | 95 % | 11 |",
+        "| uncertainty of the picks | P: ±",
         "simulated records with simulated picks",
         "| P | 0.5 s | frozen |",
         f"| thresholds | P {contract.thresholds['P']:.2f}, S {contract.thresholds['S']:.2f} |",
