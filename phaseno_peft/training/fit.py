@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from phaseno_peft.training.loop import train
 from phaseno_peft.training.pick_shift import PickShift, measure_pick_shift, shifts_s
 from phaseno_peft.training.recipes import Recipe, n_trainable
 from phaseno_peft.training.settings import TrainingSettings
+from phaseno_peft.training.stem_first import train_stem_alone
 
 log = logging.getLogger(__name__)
 Probabilities = list[NDArray[np.float32]]
@@ -133,18 +135,22 @@ def fit(
     state.keeps_all = keeps_all
     if state.history:
         say(f"continuing a training that was stopped after epoch {state.number}")
+    sampler, shift_s, before_first = dataset.sampler(stretches, training.seed), shifts_s(pick_shift), None
+    if recipe.method is not None and recipe.method.stem != "none":
+        before_first = partial(train_stem_alone, model, sampler, dataset.edge_limit_km, training, shift_s)
     earlier_s = sum(epoch.seconds for epoch in state.history)
     history, kept = train(
         model,
-        dataset.sampler(stretches, training.seed),
+        sampler,
         dataset.validation,
         dataset.edge_limit_km,
         training,
         callbacks.on_epoch,
         callbacks.on_step,
-        pick_shift_s=shifts_s(pick_shift),
+        pick_shift_s=shift_s,
         state=state,
         keep=store.save if store else None,
+        before_first=before_first,
     )
     seconds = earlier_s + time.monotonic() - started
     return Fitted(recipe, model, training, history, kept, trainable, n_events, seconds, pick_shift, state.snapshots)

@@ -45,11 +45,13 @@ def train(
     pick_shift_s: Mapping[str, float] = NO_SHIFT_S,
     state: TrainingState | None = None,
     keep: Callable[[TrainingState], None] | None = None,
+    before_first: Callable[[], None] | None = None,
 ) -> tuple[list[Epoch], int]:
     """Train the parameters of `model` that require gradients, in place, and leave it at its best epoch.
 
     Returns the history and the epoch that was kept. Epoch 0 is the untrained model, so that a campaign that cannot be
-    learned keeps the backbone. Labels are moved by minus `pick_shift_s`, those of validation too. `keep` is given the
+    learned keeps the backbone. `before_first` is called between it and the first epoch, and may change the parameters.
+    Labels are moved by minus `pick_shift_s`, those of validation too. `keep` is given the
     state after each epoch; a training that is given such a `state` goes on from there, and ends as if it had never
     stopped.
     Raises `CampaignError` if there is no event to train on.
@@ -76,6 +78,8 @@ def train(
         _resume(state, trainable, optimizer)
 
     while not _is_over(state, settings, one_pick):
+        if state.number == 0 and before_first:
+            before_first()
         number, started, losses = state.number + 1, time.monotonic(), []
         rng = np.random.default_rng([settings.seed, 1, number])
         windows = [
