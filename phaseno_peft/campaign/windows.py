@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 from obspy import UTCDateTime
 
 from phaseno_peft.campaign.catalog import LabelledPick
+from phaseno_peft.campaign.completeness import answered_events
 from phaseno_peft.campaign.coordinates import scaled_coordinates
 from phaseno_peft.campaign.labels import event_end, known_samples, triangles
 from phaseno_peft.campaign.recording import Recording
@@ -212,6 +213,10 @@ class WindowSampler:
 
     def epoch(self, n: int, number: int | None = None) -> list[Window]:
         """n windows in random order. Without a `number` the next epoch's; with it that epoch's, again and again."""
+        return list(self.windows(n, number))
+
+    def windows(self, n: int, number: int | None = None) -> Iterator[Window]:
+        """Those of `epoch`, one at a time: each is cut when it is asked for."""
         if number is None:
             number, self.number = self.number, self.number + 1
         rng = np.random.default_rng([self.seed, number])
@@ -228,11 +233,10 @@ class WindowSampler:
                 quiet = self._noise[i][0]
                 spare = quiet.recording.n_samples - self.preprocessing.window_samples
                 places.append((quiet, int(rng.integers(min(0, spare), max(0, spare) + 1))))
-        windows = [
-            cut_window(stretch, first_sample, self.frame, self.preprocessing)
-            for stretch, first_sample in (places[i] for i in rng.permutation(len(places)))
-        ]
-        return [w for w in windows if w.station_ids]
+        for stretch, first_sample in (places[i] for i in rng.permutation(len(places))):
+            window = cut_window(stretch, first_sample, self.frame, self.preprocessing)
+            if window.station_ids:
+                yield window
 
 
 def noise_intervals(stretch: Stretch, preprocessing: Preprocessing) -> list[tuple[int, int]]:
@@ -307,7 +311,9 @@ def _labels(
             key = (i, phase)
             here = arrivals.get(key, [])
             targets[key] = triangles([a for a in here if 0 <= a <= n - 1], n)
-            answered = {"no": labelled.get(key), "station": heard.get(i), "event": extents}[stretch.complete] or ()
+            answered = answered_events(
+                stretch.complete, station_ids[i], labelled.get(key, set()), heard.get(i, set()), extents
+            )
             silent = [x for e, x in extents.items() if e not in answered]
             known[key] = known_samples(n, here, doubtful.get(key, []), silent)
     is_noise = not any(first < n and event_end(first, last) > 0 for first, last in extents.values())
