@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from phaseno_peft.picking import Picker, PickList, inference, load_adapter
-from phaseno_peft.picking.quiet_windows import is_quiet
+from phaseno_peft.picking.quiet_windows import loud_stations, reached
 from phaseno_peft.picks import Pick
 from phaseno_peft.simulation import simulate_campaign
 from phaseno_peft.text_tables import TextTable
@@ -33,19 +33,21 @@ SAME_S = 0.1
 
 
 @contextmanager
-def counted() -> Iterator[list[tuple[int, bool]]]:
-    """(stations, quiet) of every window that is looked at within the block."""
-    seen: list[tuple[int, bool]] = []
+def counted() -> Iterator[list[tuple[int, int]]]:
+    """(stations, stations left out) of every window that is looked at within the block."""
+    seen: list[tuple[int, int]] = []
 
-    def looked_at(curves: NDArray, coordinates: NDArray) -> bool:  # type: ignore[type-arg]
-        seen.append((len(curves), is_quiet(curves, coordinates)))
-        return seen[-1][1]
+    def looked_at(curves: NDArray, coordinates: NDArray, edge_limit_km: float) -> NDArray:  # type: ignore[type-arg]
+        loud = loud_stations(curves, coordinates, edge_limit_km)
+        heard = reached(coordinates, edge_limit_km)[loud].any(axis=0)
+        seen.append((len(curves), int((~heard).sum())))
+        return loud
 
-    inference.is_quiet = looked_at
+    inference.loud_stations = looked_at
     try:
         yield seen
     finally:
-        inference.is_quiet = is_quiet
+        inference.loud_stations = loud_stations
 
 
 def lost(whole: PickList, gated: PickList) -> list[Pick]:
@@ -74,7 +76,7 @@ def row(picker: Picker, name: str, waveforms: Path, stations: Path) -> tuple[obj
     gone = lost(whole, gated)
     strong = sum(pick.probability >= 1.2 * thresholds[pick.phase] for pick in gone)
     n = sum(stations for stations, _ in seen)
-    left_out = sum(stations for stations, quiet in seen if quiet) / n if n else 0.0
+    left_out = sum(quiet for _, quiet in seen) / n if n else 0.0
     return (
         name,
         n,
