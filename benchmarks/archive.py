@@ -5,9 +5,9 @@
 A simulated record with an event every ten minutes is picked by `pick_archive` with `--gate off` and `--gate auto`, in
 this process on one core, and by SeisBench's PhaseNet on the same records, if its weights are given (it sees the same
 windows, 30 s every 15 s, prepared by the same code). Shown are station-days an hour and core, extrapolated from the
-minutes that were picked and counted in seconds of that core, the part of the station-windows that the gate left out, and
-the picks that it lost (none within 0.1 s of the same station and phase), also those above 1.2 times their threshold.
-Rates are those of one run, one after the other: read the ratios.
+minutes that were picked and counted in seconds of that core, the part of the station-windows that the gate left out,
+and the picks that it lost (none within 0.1 s of the same station and phase), also those above 1.2 times their
+threshold. Rates are those of one run, one after the other: read the ratios.
 """
 
 from __future__ import annotations

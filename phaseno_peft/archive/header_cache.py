@@ -48,7 +48,7 @@ def read_archive_headers(
 
     Files whose SDS names say that they lie more than a day outside of begin and end (nanoseconds since 1970) are not
     looked at. retry: read files again that could not be read before. Raises `CampaignError` for an archive that is not
-    there or holds no waveforms.
+    there, or holds no waveforms or none of the time.
     """
     folder = Path(archive)
     if not folder.exists():
@@ -57,6 +57,11 @@ def read_archive_headers(
     if not files:
         raise CampaignError(f"{folder}: the archive is empty. Give the top of an SDS tree, or a folder of day files.")
     wanted = [file for file in files if _may_hold(file.name, begin_ns, end_ns)]
+    if not wanted:
+        raise CampaignError(
+            f"{folder}: by their names none of the archive's {len(files)} files is of the time that is asked for. The "
+            f"first is {min(file.name for file in files)}. Ask for another time."
+        )
     mapping = read_channels(channels)
     cache = HeaderCache(_cache_path(folder, rate_hz, mapping))
     found: list[FileHeaders] = []
@@ -69,7 +74,7 @@ def read_archive_headers(
         if progress is not None:
             progress(number + 1, len(wanted))
     cache.tidy()
-    if found and not any(file.spans or file.error for file in found):
+    if not any(file.spans or file.error for file in found):
         raise nothing_readable(folder, files)
     return found
 

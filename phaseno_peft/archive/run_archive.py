@@ -102,7 +102,7 @@ def pick_archive(
     """
     began = time.monotonic()
     pyarrow()  # before any work
-    tell = on_findings or (lambda findings: [log.warning("%s", f.text) for f in findings if f.severity != "note"])
+    tell = on_findings or _log_warnings
     table = read_stations(stations)
     thresholds = {"P": P_threshold, "S": S_threshold}
     by = ArchivePicker(picker, table, thresholds, stride_s, merge, gate, channels)
@@ -143,6 +143,12 @@ def pick_archive(
 def read_picks(folder: str | Path) -> PickList:
     """The picks of a folder that `pick_archive` wrote, in time order. Raises `PhasenoPeftError` for another folder."""
     return PicksFolder(folder).read()
+
+
+def _log_warnings(findings: Sequence[Finding]) -> None:
+    for finding in findings:
+        if finding.severity != "note":
+            log.warning("%s", finding.text)
 
 
 def _is_wanted(entry: Finished | None, *, retry: bool) -> bool:

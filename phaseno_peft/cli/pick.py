@@ -24,7 +24,7 @@ from phaseno_peft.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from phaseno_peft.campaign import StationTable
+    from phaseno_peft.campaign import Finding, StationTable
     from phaseno_peft.picking import Picker
 
 PROGRESS_S = 30.0
@@ -129,13 +129,14 @@ def pick(
         "channels": channels,
         "starttime": begin,
         "endtime": end,
-        "on_findings": terminal.tell,
     }
     if is_folder:
         _pick_into_folder(terminal, waveforms, table, out, picker, cluster, retry, also or (), as_json, options)
         return
     with terminal.bar("picking") as update:
-        found = picker.classify(waveforms, table, skip_unreadable=skip_unreadable, progress=update, **options)
+        found = picker.classify(
+            waveforms, table, skip_unreadable=skip_unreadable, progress=update, on_findings=terminal.tell, **options
+        )
     found.write(out, as_format, table)
     counts = {phase: len(found.select(phase=phase)) for phase in ("P", "S")}
     if as_json:
@@ -162,6 +163,12 @@ def _pick_into_folder(
     from phaseno_peft.archive.run_archive import Progress, pick_archive, read_picks
 
     told_at = terminal.started
+    told: set[str] = set()
+
+    def tell(findings: Sequence[Finding]) -> None:
+        told.update(finding.text for finding in findings)
+        terminal.tell(findings)
+
     with terminal.bar("headers") as indexing, terminal.bar("picking") as update:
 
         def progress(done: Progress) -> None:
@@ -182,10 +189,12 @@ def _pick_into_folder(
             retry=retry,
             indexing=indexing,
             progress=progress,
+            on_findings=tell,
             **options,
         )
     for why in summary.failures:
-        terminal.warn(why)
+        if f"left out: {why}" not in told:
+            terminal.warn(why)
     for file in also:
         read_picks(folder).write(file, None, table)
     if as_json:
