@@ -187,7 +187,9 @@ def test_a_task_that_fails_is_kept_as_failed_and_done_again_on_request(
     assert_same(read_picks(tmp_path / "picks"), one_pass)
 
 
-def test_what_changes_is_picked_again_and_nothing_is_there_twice(archive: Path, picker: Picker, tmp_path: Path) -> None:
+def test_what_changes_is_picked_again_and_nothing_is_there_twice(
+    archive: Path, picker: Picker, one_pass: PickList, tmp_path: Path
+) -> None:
     folder = tmp_path / "picks"
     late = sorted(archive.rglob("*.2020.001"))
     away = tmp_path / "away"
