@@ -17,9 +17,8 @@ from phaseno_peft.archive import read_picks
 from phaseno_peft.archive import run_archive as module
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.picking import Picker, PickList
-from tests.archive.small_archive import LEVELS, archive, stream, table
+from tests.archive.small_archive import LEVELS, archive, assert_same, stream, table
 from tests.archive.test_pick_archive import picked
-from tests.picking.test_one_path import assert_same
 
 distributed = pytest.importorskip("distributed")
 __all__ = ["archive"]
@@ -48,7 +47,7 @@ def test_a_cluster_gives_the_picks_of_one_pass(
     archive: Path, picker: Picker, one_pass: PickList, threads: str, tmp_path: Path
 ) -> None:
     summary = picked(archive, tmp_path / "picks", picker, cluster=threads)
-    assert summary.picked_now == summary.tasks == 12
+    assert summary.picked_now == summary.tasks == 8
     assert not summary.failures
     assert_same(read_picks(tmp_path / "picks"), one_pass)
     assert picked(archive, tmp_path / "picks", picker, cluster="tcp://127.0.0.1:1").picked_now == 0  # nothing to do
@@ -106,14 +105,14 @@ def test_dead_workers_and_a_dead_scheduler_lose_nothing_and_double_nothing(
             seen.append(done.tasks)
             if done.tasks == 2:
                 stop(workers.pop())
-            if done.tasks == 6:
+            if done.tasks == 4:
                 stop(scheduler)
 
         with pytest.raises(PhasenoPeftError, match=r"the scheduler is gone\. What is finished stays so"):
             picked(archive, folder, picker, cluster=address, progress=kill)
-        assert 6 <= len(seen) < 12
+        assert 4 <= len(seen) < 8
         summary = picked(archive, folder, picker, cluster="local:2")
-        assert summary.picked_now == 12 - len(seen)
+        assert summary.picked_now == 8 - len(seen)
         assert not summary.failures
         assert_same(read_picks(folder), one_pass)
     finally:

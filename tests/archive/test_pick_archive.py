@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import multiprocessing
 import os
@@ -21,9 +22,8 @@ from phaseno_peft.archive.picks_folder import MANIFEST
 from phaseno_peft.errors import BusyError, CampaignError, PhasenoPeftError
 from phaseno_peft.files.atomic import lock
 from phaseno_peft.picking import Picker, PickList
-from tests.archive.small_archive import BEGIN, LENGTH_S, LEVELS, archive, stream, table, write_sds
+from tests.archive.small_archive import BEGIN, LENGTH_S, LEVELS, archive, assert_same, stream, table, write_sds
 from tests.campaign.synthetic_network import T0, trace
-from tests.picking.test_one_path import assert_same
 
 __all__ = ["archive"]
 
@@ -49,9 +49,9 @@ def picked(archive: Path, folder: Path, picker: Picker, **options: Any) -> Archi
 def test_tasks_give_the_picks_of_one_pass(archive: Path, picker: Picker, one_pass: PickList, tmp_path: Path) -> None:
     summary = picked(archive, tmp_path / "picks", picker)
     assert_same(read_picks(tmp_path / "picks"), one_pass)
-    assert (summary.tasks, summary.picked_now, summary.stations) == (12, 12, 5)  # 23:57:30 to 00:02:30, two groups
+    assert (summary.tasks, summary.picked_now, summary.stations) == (8, 8, 4)  # 23:58:45 to 00:01:15, two groups
     assert summary.gaps == 3
-    assert summary.station_hours == pytest.approx((5 * LENGTH_S - 11 - 2 * 15) / 3600, abs=2e-3)
+    assert summary.station_hours == pytest.approx((4 * LENGTH_S - 11 - 2 * 15) / 3600, abs=2e-3)
     assert summary.picks == {phase: len(one_pass.select(phase=phase)) for phase in "PS"}
     assert not summary.failures
     assert {path.parent.name for path in (tmp_path / "picks").glob("*/*")} == {"day=2019-12-31", "day=2020-01-01"}
@@ -73,15 +73,15 @@ def test_a_time_gives_its_picks_and_another_time_adds_to_them(
     archive: Path, picker: Picker, one_pass: PickList, tmp_path: Path
 ) -> None:
     folder, middle = tmp_path / "picks", T0 + 17.3
-    picked(archive, folder, picker, starttime=BEGIN + 100, endtime=middle)
-    assert_same(read_picks(folder), one_pass.between(BEGIN + 100, middle))
+    picked(archive, folder, picker, starttime=BEGIN + 40, endtime=middle)
+    assert_same(read_picks(folder), one_pass.between(BEGIN + 40, middle))
     picked(archive, folder, picker, starttime=middle - 5, endtime=T0 + 40)
-    assert_same(read_picks(folder), one_pass.between(BEGIN + 100, T0 + 40))
+    assert_same(read_picks(folder), one_pass.between(BEGIN + 40, T0 + 40))
     assert picked(archive, folder, picker, starttime=middle, endtime=T0 + 30).picked_now == 0
     picked(archive, folder, picker)
     assert_same(read_picks(folder), one_pass)
-    found = picker.classify(archive, table(), starttime=BEGIN + 100, endtime=middle, **LEVELS)
-    assert_same(found, one_pass.between(BEGIN + 100, middle))
+    found = picker.classify(archive, table(), starttime=BEGIN + 40, endtime=middle, **LEVELS)
+    assert_same(found, one_pass.between(BEGIN + 40, middle))
 
 
 def test_the_same_command_goes_on_where_it_was_killed(
@@ -94,7 +94,7 @@ def test_the_same_command_goes_on_where_it_was_killed(
             archive, folder, picker, progress=lambda done: done.tasks < after or os.kill(os.getpid(), signal.SIGKILL)
         )
 
-    for after in (3, 7):
+    for after in (2, 5):
         child = multiprocessing.get_context("fork").Process(target=until_killed, args=(after,))
         child.start()
         child.join(60)
@@ -106,7 +106,7 @@ def test_the_same_command_goes_on_where_it_was_killed(
     orphan.parent.mkdir(exist_ok=True)
     shutil.copy(next(folder.glob("day=*/*.parquet")), orphan)  # and before one
     summary = picked(archive, folder, picker)
-    assert (summary.tasks, summary.picked_now) == (12, 5)
+    assert (summary.tasks, summary.picked_now) == (8, 3)
     assert_same(read_picks(folder), one_pass)
     assert not orphan.exists()
     assert picked(archive, folder, picker).picked_now == 0
@@ -125,7 +125,7 @@ def test_a_full_disk_keeps_what_is_finished(archive: Path, picker: Picker, one_p
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill(done: Any) -> None:
-        if done.tasks == 4:
+        if done.tasks == 3:
             resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
 
     try:
@@ -133,7 +133,7 @@ def test_a_full_disk_keeps_what_is_finished(archive: Path, picker: Picker, one_p
             picked(archive, folder, picker, progress=fill)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert picked(archive, folder, picker).picked_now == 8
+    assert picked(archive, folder, picker).picked_now == 5
     assert_same(read_picks(folder), one_pass)
     assert not list(folder.rglob("*.tmp"))
 
@@ -144,7 +144,7 @@ def test_a_damaged_day_is_told_skipped_and_done_again_on_request(
     folder = tmp_path / "picks"
     header, samples = sorted(archive.rglob("*S1*HHZ*001")) + sorted(archive.rglob("*S4*HHE*001"))
     sound = {path: path.read_bytes() for path in (header, samples)}
-    header.write_bytes(b"\x1f\x8b" + sound[header][:500])
+    header.write_bytes(gzip.compress(sound[header])[:-100])
     broken = bytearray(sound[samples])
     broken[4096 + 52] = 77  # an encoding that the samples of this record cannot have
     samples.write_bytes(broken)
@@ -160,7 +160,7 @@ def test_a_damaged_day_is_told_skipped_and_done_again_on_request(
         path.write_bytes(content)
         os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     repaired = picked(archive, folder, picker, retry=True)
-    assert 0 < repaired.picked_now < 12
+    assert repaired.picked_now
     assert not repaired.failures
     assert_same(read_picks(folder), one_pass)
 
@@ -199,11 +199,11 @@ def test_what_changes_is_picked_again_and_nothing_is_there_twice(
     picked(archive, folder, picker)
     shutil.copytree(away, archive, dirs_exist_ok=True)
     summary = picked(archive, folder, picker)
-    assert summary.tasks == 12
+    assert summary.tasks == 8
     assert_same(read_picks(folder), one_pass)
     changed = next(archive.rglob("*S3*.2020.001"))
     os.utime(changed, ns=(1, 1))
-    assert picked(archive, folder, picker).picked_now == 6  # of the network of S3 alone
+    assert picked(archive, folder, picker).picked_now == 4  # of the network of S3 alone
     assert_same(read_picks(folder), one_pass)
     fewer = [station for station in table() if station.station_id != "XX.S4."]
     stations = type(table())(fewer, source="fewer")
@@ -227,20 +227,20 @@ def test_headers_are_read_once_until_a_file_changes(
     monkeypatch.setattr(header_cache, "read_headers", read_headers)
     rate_hz = picker.preprocessing.rate_hz
     first = header_cache.read_archive_headers(archive, rate_hz)
-    assert len(read) == len(first) == 30
+    assert len(read) == len(first) == 24
     assert header_cache.read_archive_headers(archive, rate_hz) == first
-    assert len(read) == 30
+    assert len(read) == 24
     path = first[3].path
     os.utime(path, ns=(1, path.stat().st_mtime_ns + 1))
     assert header_cache.read_archive_headers(archive, rate_hz)[3].headers == first[3].headers
-    assert read[30:] == [path.name]
+    assert read[24:] == [path.name]
     (cache,) = (tmp_path / "home" / "cache" / "headers").iterdir()
     cache.write_bytes(cache.read_bytes()[:-40])
     header_cache.read_archive_headers(archive, rate_hz)
-    assert read[31:] == [path.name]
+    assert read[25:] == [path.name]
     late = (T0 + 1.5 * 86400).ns
     assert {file.path.suffix for file in header_cache.read_archive_headers(archive, rate_hz, begin_ns=late)} == {".001"}
-    with pytest.raises(CampaignError, match="none of the archive's 30 files is of the time that is asked for"):
+    with pytest.raises(CampaignError, match="none of the archive's 24 files is of the time that is asked for"):
         header_cache.read_archive_headers(archive, rate_hz, begin_ns=(T0 + 3 * 86400).ns)
 
 
@@ -280,7 +280,7 @@ def test_a_station_without_coordinates_in_the_middle_is_told_and_the_rest_picked
     archive: Path, picker: Picker, one_pass: PickList, tmp_path: Path
 ) -> None:
     samples = np.random.default_rng(1).integers(-99, 99, 6000).astype(np.int32)
-    write_sds(archive, Stream([trace("NEW", "HHZ", samples, start=BEGIN + 100)]))
+    write_sds(archive, Stream([trace("NEW", "HHZ", samples, start=BEGIN + 40)]))
     told: list[str] = []
     picked(archive, tmp_path / "picks", picker, on_findings=lambda findings: told.extend(f.text for f in findings))
     assert [text for text in told if "traces of XX.NEW. are left out" in text]
@@ -289,7 +289,7 @@ def test_a_station_without_coordinates_in_the_middle_is_told_and_the_rest_picked
 
 def test_files_that_disagree_are_told_and_the_earlier_one_counts(archive: Path, picker: Picker, tmp_path: Path) -> None:
     samples = np.random.default_rng(1).integers(-9999, 9999, 6000).astype(np.int32)
-    other = trace("S0", "HHZ", samples, start=T0 + 50)
+    other = trace("S0", "HHZ", samples[:2000], start=T0 + 40)
     other.write(str(archive / "S0-from-the-backup.mseed"), "MSEED")
     picked(archive, tmp_path / "picks", picker)
     assert_same(read_picks(tmp_path / "picks"), picker.classify(archive, table(), **LEVELS))
