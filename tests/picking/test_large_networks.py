@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from phaseno_peft.archive.plan import station_groups
+from phaseno_peft.backbone import PhaseNO, PhaseNOConfig, save_backbone
 from phaseno_peft.campaign import Recording, Station, StationTable
 from phaseno_peft.campaign.run import Run
 from phaseno_peft.contract import Preprocessing
-from phaseno_peft.picking import Picker, PickList
+from phaseno_peft.picking import Picker
 from tests.campaign.synthetic_network import T0
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,23 +36,19 @@ def recording(stations: list[Station], rows: np.ndarray) -> Recording:
     return Recording("noise", T0, 100.0, listed, samples, recorded, ("ENZ",) * len(listed))
 
 
-@pytest.mark.parametrize("side_km", [15.0, 80.0], ids=["all hear all", "each hears some"])
-def test_picks_of_200_stations_do_not_depend_on_their_order(side_km: float, small_backbone: Path) -> None:
-    picker = Picker.load(small_backbone)
-    stations = strewn(200, side_km)
-    found: list[PickList] = []
-    for rows in (np.arange(200), np.random.default_rng(2).permutation(200)):
-        annotation = picker.annotate_recording(recording(stations, rows))
-        found.append(picker.picks(annotation, P_threshold=0.5, S_threshold=0.5).sorted())
-    a, b = found
-    assert len(a) > 1000
-    assert {(p.trace_id, p.phase, round(p.time.timestamp, 3)) for p in a} == {
-        (p.trace_id, p.phase, round(p.time.timestamp, 3)) for p in b
-    }
-    heights = [{(p.trace_id, p.phase, round(p.time.timestamp, 3)): p.probability for p in picks} for picks in found]
-    assert max(abs(heights[0][key] - heights[1][key]) for key in heights[0]) < 1e-4
+@pytest.mark.parametrize(
+    "side_km", [15.0, pytest.param(80.0, marks=pytest.mark.slow)], ids=["all hear all", "each hears some"]
+)
+def test_what_200_stations_hear_does_not_depend_on_their_order(side_km: float, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    narrow = PhaseNO(PhaseNOConfig(width=4, modes=4))
+    picker = Picker.load(save_backbone(narrow, tmp_path / "narrow", "narrow", {"P": 0.3, "S": 0.3}))
+    stations, rows = strewn(200, side_km), np.random.default_rng(2).permutation(200)
+    whole, shuffled = (picker.annotate_recording(recording(stations, order)) for order in (np.arange(200), rows))
+    np.testing.assert_allclose(shuffled.probabilities, whole.probabilities[rows], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_memory_of_a_window_grows_with_its_stations_and_not_with_its_edges() -> None:
     code = (
         "import resource, sys, torch\n"
