@@ -306,7 +306,7 @@ class _PickReader:
         return LabelledPick(
             pick_id="",
             event_id="",
-            station_id=_station_id(cell),
+            station_id=station_of_row(cell),
             phase=phase,
             time=self.time(cell["time"]),
             uncertainty_s=_uncertainty_s(cell.get("uncertainty_s", ""), self.seconds),
@@ -336,7 +336,7 @@ def _of_parts(cell: Cells) -> str:
     return f"{whole['year']}-{int(float(part['month']))}-{int(float(part['day']))}T{clock}"
 
 
-def _station_id(cell: dict[str, str]) -> str:
+def station_of_row(cell: dict[str, str]) -> str:
     """NET.STA.LOC of a row: from its fields, or from an id that may lack a location or carry a band code."""
     code, trace_id = cell.get("station", ""), cell.get("id", "")
     if "." in trace_id and not ("network" in cell and code):
