@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from phaseno_peft.cli.adapters import complete_adapter
+from phaseno_peft.cli.associate import VelocityOption, events_json, events_line
 from phaseno_peft.cli.console import Terminal, findings_json
 from phaseno_peft.cli.options import (
     BackboneOption,
@@ -24,8 +25,10 @@ from phaseno_peft.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from phaseno_peft.archive.run_archive import ArchiveSummary
     from phaseno_peft.campaign import Finding, StationTable
     from phaseno_peft.picking import Picker
+    from phaseno_peft.picks import PickList
 
 PROGRESS_S = 30.0
 """Between two lines that say how far an archive is."""
@@ -84,6 +87,11 @@ def pick(
         list[Path] | None,
         typer.Option("--also", help="For a folder: a file of all its picks in the end, as --out. May be repeated."),
     ] = None,
+    events: Annotated[
+        Path | None,
+        typer.Option("--events", help="Folder for the events that the picks make, as `associate` writes it."),
+    ] = None,
+    velocity: VelocityOption = None,
     backbone: BackboneOption = None,
     channels: ChannelsOption = None,
     skip_unreadable: SkipUnreadableOption = False,
@@ -97,9 +105,12 @@ def pick(
     Example: phaseno-peft pick /archive --stations stations.xml --adapter samba-nz --from 2026-03-01 --to 2026-06-01
     --cluster local --out picks --also picks.xml
     """
+    from phaseno_peft.archive.run_archive import read_picks
     from phaseno_peft.backbone import EMBEDDED
     from phaseno_peft.campaign import read_stations
     from phaseno_peft.errors import PhasenoPeftError
+    from phaseno_peft.events import associate, read_velocity
+    from phaseno_peft.events.files import events_folder
     from phaseno_peft.picking import Picker, load_adapter
     from phaseno_peft.picks.pick_list import format_of
 
@@ -118,6 +129,11 @@ def pick(
             format_of(file)
     else:
         check_output(out, None, "", overwrite=overwrite)
+    if events is not None:
+        events_folder(events, overwrite=overwrite)
+    elif velocity is not None:
+        raise PhasenoPeftError("--velocity is for events. Say where they go with --events FOLDER, or leave it out.")
+    model = None if velocity is None else read_velocity(velocity)
     table = read_stations(stations)
     picker = Picker.load(backbone or EMBEDDED) if adapter is None else load_adapter(adapter, backbone=backbone)
     options: dict[str, Any] = {
@@ -130,21 +146,32 @@ def pick(
         "starttime": begin,
         "endtime": end,
     }
+    found: PickList | None = None
     if is_folder:
-        _pick_into_folder(terminal, waveforms, table, out, picker, cluster, retry, also or (), as_json, options)
-        return
-    with terminal.bar("picking") as update:
-        found = picker.classify(
-            waveforms, table, skip_unreadable=skip_unreadable, progress=update, on_findings=terminal.tell, **options
-        )
-    found.write(out, as_format, table)
-    counts = {phase: len(found.select(phase=phase)) for phase in ("P", "S")}
+        summary = _pick_into_folder(terminal, waveforms, table, out, picker, cluster, retry, options)
+        told, line = {**summary.to_json(), "also": [str(file) for file in also or ()]}, _summary_line(summary, out)
+        if also or events is not None:
+            found = read_picks(out)
+    else:
+        with terminal.bar("picking") as update:
+            found = picker.classify(
+                waveforms, table, skip_unreadable=skip_unreadable, progress=update, on_findings=terminal.tell, **options
+            )
+        found.write(out, as_format, table)
+        counts = {phase: len(found.select(phase=phase)) for phase in ("P", "S")}
+        told = {"picks": counts, "creator": found.creator, "out": str(out), **findings_json(found.findings)}
+        line = f"{counts['P']} P and {counts['S']} S picks by {found.creator}: {out}"
+    for file in also or ():
+        if found is not None:
+            found.write(file, None, table)
+    if found is not None and events is not None:
+        made = associate(found, table, velocity=model, folder=events, overwrite=overwrite, on_stage=terminal.say)
+        terminal.tell(made.findings)
+        told, line = {**told, "events": events_json(made)}, f"{line}\n{events_line(made, events)}"
     if as_json:
-        terminal.show_json(
-            {"picks": counts, "creator": found.creator, "out": str(out), **findings_json(found.findings)}
-        )
-        return
-    terminal.show(f"{counts['P']} P and {counts['S']} S picks by {found.creator}: {out}")
+        terminal.show_json(told)
+    else:
+        terminal.show(line)
 
 
 def _pick_into_folder(
@@ -155,12 +182,10 @@ def _pick_into_folder(
     picker: Picker,
     cluster: str | None,
     retry: bool,
-    also: Sequence[Path],
-    as_json: bool,
     options: dict[str, Any],
-) -> None:
-    """An archive into a folder of picks, with progress and a summary."""
-    from phaseno_peft.archive.run_archive import Progress, pick_archive, read_picks
+) -> ArchiveSummary:
+    """An archive into a folder of picks, with progress."""
+    from phaseno_peft.archive.run_archive import Progress, pick_archive
 
     told_at = terminal.started
     told: set[str] = set()
@@ -195,14 +220,14 @@ def _pick_into_folder(
     for why in summary.failures:
         if f"left out: {why}" not in told:
             terminal.warn(why)
-    for file in also:
-        read_picks(folder).write(file, None, table)
-    if as_json:
-        terminal.show_json({**summary.to_json(), "also": [str(file) for file in also]})
-        return
+    return summary
+
+
+def _summary_line(summary: ArchiveSummary, folder: Path) -> str:
+    """What was picked, and what failed."""
     counts = summary.picks
     failures = f"{len(summary.failures)} failures (--retry does them again)" if summary.failures else "no failures"
-    terminal.show(
+    return (
         f"{summary.station_hours:.1f} station-hours of {summary.stations} stations in {summary.tasks} tasks "
         f"({summary.picked_now} now), {summary.gaps} gaps, {failures}\n"
         f"{counts['P']} P and {counts['S']} S picks by {summary.creator}: {folder}"

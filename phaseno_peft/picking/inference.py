@@ -169,7 +169,7 @@ def loud_window_probabilities(
             curves = torch.sigmoid(stem(torch.from_numpy(window.waveforms).to(device))).float().cpu().numpy()
             loud = loud_stations(curves, window.coordinates, edge_limit_km)
             if loud.any():
-                picked.append((number, loud, reached(window.coordinates, edge_limit_km)[loud].any(axis=0)))
+                picked.append((number, loud, np.any(reached(window.coordinates, edge_limit_km)[loud], axis=0)))
     found: list[NDArray[np.float32] | None] = [None] * len(windows)
     parts = [_with_stations(windows[number], heard) for number, _, heard in picked]
     of_parts = window_probabilities(model, parts, edge_limit_km)
@@ -232,7 +232,10 @@ class JudgedWindow:
     def of(cls, start: int, window: InputWindow, probabilities: NDArray[np.float32] | None) -> list[JudgedWindow]:
         """What `loud_window_probabilities` says of a window that begins at a sample: its loud stations, its quiet."""
         ids, n = window.station_ids, window.waveforms.shape[-1]
-        if probabilities is None or not (quiet := np.isnan(probabilities).all(axis=(1, 2))).any():
+        if probabilities is None:
+            return [cls(start, ids, n, None)]
+        quiet: NDArray[np.bool_] = np.all(np.isnan(probabilities), axis=(1, 2))
+        if not quiet.any():
             return [cls(start, ids, n, probabilities)]
         parts = [tuple(i for i, row in zip(ids, rows, strict=True) if row) for rows in (~quiet, quiet)]
         return [cls(start, parts[0], n, probabilities[~quiet]), cls(start, parts[1], n, None)]
