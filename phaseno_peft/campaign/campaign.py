@@ -12,8 +12,9 @@ from typing import Any, get_args
 
 from obspy import Stream, UTCDateTime
 
+from phaseno_peft.campaign.campaign_folder import parts_of_campaign
 from phaseno_peft.campaign.catalog import Catalogue, one_per_station_and_phase
-from phaseno_peft.campaign.catalog_files import read_catalogue
+from phaseno_peft.campaign.catalog_files import joined_catalogue, read_catalogue
 from phaseno_peft.campaign.check import check_campaign, picks_in_record_time
 from phaseno_peft.campaign.conventions import Target, moved_catalogue
 from phaseno_peft.campaign.findings import Finding, gather
@@ -74,6 +75,7 @@ class Campaign:
         complete: Complete = "no",
         noise: Any = BETWEEN,
         picks_on: Target | None = None,
+        more: Sequence[str | Path] = (),
         progress: Callable[[int, int], None] | None = None,
     ) -> Campaign:
         """Read, prepare and check a campaign.
@@ -83,21 +85,27 @@ class Campaign:
         metadata hold both. Picks go to recordings by their time. `skip_unknown` drops picks of stations that are not
         listed; `channels` says what unknown codes of files mean, see `read_channels`; `complete` says what a missing
         pick means, see `Complete`; `noise` where noise windows come from, see `noise_times`; `picks_on` moves the picks
-        to the onset, or from the onset to the next peak or trough. `progress(done, all)` is called after each
-        recording. Raises `CampaignError` where a file cannot be used, where no pick lies in any record, and where picks
-        cannot be moved.
+        to the onset, or from the onset to the next peak or trough. `more` are campaigns' folders (see
+        `parts_of_campaign`) of the same network, whose records and picks are added. `progress(done, all)` is called
+        after each recording. Raises `CampaignError` where a file cannot be used, where no pick lies in any record, and
+        where picks cannot be moved.
         """
         if complete not in get_args(Complete):
             raise CampaignError(f"`complete` should be one of {', '.join(get_args(Complete))} but is {complete!r}.")
         preprocessing = preprocessing or Preprocessing()
         table = read_stations(own_metadata(waveforms, "stations") if stations is None else stations)
         catalogue = read_catalogue(own_metadata(waveforms, "picks") if picks is None else picks)
+        added = [parts_of_campaign(folder) for folder in more]
+        catalogue = joined_catalogue([catalogue, *(read_catalogue(own or files) for files, _, own in added)])
         if isinstance(waveforms, Stream):
             streams: Mapping[str, Stream] = {name: waveforms}
         elif isinstance(waveforms, Mapping):
             streams = waveforms
         else:
             streams = read_waveforms(waveforms, channels)
+        for folder, (files, _, _) in zip(more, added, strict=True):
+            found = read_waveforms(files, channels)
+            streams = {**streams, **{f"{Path(folder).name}/{stem}": stream for stem, stream in found.items()}}
         recordings, findings = prepare_recordings(streams, table, preprocessing, progress)
         recorded = table.select({i for r in recordings for i in r.station_ids})
         places = StationTable([s for r in recordings for s in r.stations], source=table.source)
