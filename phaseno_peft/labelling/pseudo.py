@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from phaseno_peft.campaign import Finding, StationTable, read_stations
 from phaseno_peft.campaign.run import OnFindings
@@ -16,10 +16,10 @@ from phaseno_peft.campaign.sources import Source
 from phaseno_peft.campaign.waveform_files import ChannelMap
 from phaseno_peft.contract import PHASES
 from phaseno_peft.errors import PhasenoPeftError
-from phaseno_peft.events import AssociationRule, HalfSpace
 from phaseno_peft.events.catalogue import to_catalog
 from phaseno_peft.events.event import AssociatedEvent
-from phaseno_peft.labelling.coincidence import FAR_KM, Coincidence, coincide, kept_and_left
+from phaseno_peft.labelling.associators import Associator, events_of
+from phaseno_peft.labelling.coincidence import Coincidence, kept_and_left
 from phaseno_peft.labelling.teachers import Teacher
 from phaseno_peft.picking.annotations import Progress, picks_of
 from phaseno_peft.picks import PickList
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from obspy.core.event import Catalog
 
 log = logging.getLogger(__name__)
-Associator = Literal["coincidence", "pyocto"]
 
 
 @dataclass(frozen=True)
@@ -97,14 +96,7 @@ def pseudo_label(
     found = Counter(pick.phase for pick in picks)
     said = f"{found['P']} P and {found['S']} S picks"
     say(f"{teacher.name}: {said} in {len(runs.prepared)} recordings; associating by {associator}")
-    if associator == "pyocto":
-        from phaseno_peft.events.engine import associate_picks
-
-        # one pick more than the built-in rule asks for, in velocities of anywhere: more is for the adapter to learn
-        needed = AssociationRule(rule.fewest_stations + 1, fewest_p=2, fewest_s=1, fewest_p_and_s=1, reach_km=FAR_KM)
-        events = associate_picks(picks, stations, HalfSpace(), needed)
-    else:
-        events = coincide(picks, stations, rule)
+    events = events_of(picks, stations, rule, associator)
     if not events:
         raise PhasenoPeftError(
             f"{teacher.name} made {said}, and no event of them: P and S must agree on a station, or one phase on "
