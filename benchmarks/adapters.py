@@ -196,9 +196,8 @@ def cold_start(home: Path, adapter: Path) -> list[tuple[str, str, str]]:
         assert answer[-1] == "False", "PEFT was imported"
         runs.append([float(each) for each in answer[:-1]])
     imported, loaded, first, total = (statistics.median(each) for each in zip(*runs, strict=True))
-    helped = milliseconds(
-        lambda: subprocess.run(["phaseno-peft", "--help"], capture_output=True, check=True), 5
-    )  # fmt: skip
+    help_of = [sys.executable, "-m", "phaseno_peft", "--help"]  # the environment need not be activated
+    helped = milliseconds(lambda: subprocess.run(help_of, capture_output=True, check=True), 5)
     return [
         ("new process: import", f"{imported:.2f} s", ""),
         ("new process: load_adapter", f"{loaded:.2f} s", ""),

@@ -166,7 +166,7 @@ def _of_samples(row: Cells, cell: Cells) -> Iterator[Cells]:
         yield {
             **cell,
             "phase": match[1],
-            "time": str(_time(start) + offset / rate_hz),
+            "time": str(time_of_text(start) + offset / rate_hz),
             "uncertainty_s": row.get(f"trace_{match[1]}_uncertainty_s", ""),
             "probability": "",
             "status": status,
@@ -221,7 +221,7 @@ def _hypocentre(row: Cells) -> Hypocentre:
         finite_number(row.get(f"source_{column}")) for column in ("latitude_deg", "longitude_deg", "depth_km")
     )
     try:
-        time = _time(re.sub(r"^(\d{4})/(\d\d)/(\d\d)", r"\1-\2-\3", row.get("source_origin_time", "")))
+        time = time_of_text(re.sub(r"^(\d{4})/(\d\d)/(\d\d)", r"\1-\2-\3", row.get("source_origin_time", "")))
     except ValueError:
         time = None
     return time, latitude_deg, longitude_deg, None if depth_km is None else 1000 * depth_km
@@ -236,9 +236,9 @@ def _pick(cell: Cells, tally: Tally, *, is_automatic: bool) -> LabelledPick | No
     return LabelledPick(
         pick_id="",
         event_id="",
-        station_id=_station_id(cell),
+        station_id=station_of_row(cell),
         phase=phase,
-        time=_time(cell["time"]),
+        time=time_of_text(cell["time"]),
         uncertainty_s=_uncertainty_s(cell.get("uncertainty_s", "")),
         usable=True,
         number=tally.n_picks,
@@ -248,7 +248,7 @@ def _pick(cell: Cells, tally: Tally, *, is_automatic: bool) -> LabelledPick | No
     )
 
 
-def _station_id(cell: dict[str, str]) -> str:
+def station_of_row(cell: dict[str, str]) -> str:
     """NET.STA.LOC of a row: from its fields, or from an id that may lack a location or carry a band code."""
     if "network" in cell and "station" in cell:
         return station_id_of(cell["network"], cell["station"], cell.get("location"))
@@ -263,7 +263,8 @@ def _station_id(cell: dict[str, str]) -> str:
     return station_id_of(*station_fields(text))
 
 
-def _time(text: str) -> UTCDateTime:
+def time_of_text(text: str) -> UTCDateTime:
+    """A time in ISO 8601 or Unix seconds. Raises `ValueError` with a sentence."""
     try:
         if re.match(r"\d{4}-\d{2}-\d{2}[T ]", text):
             return UTCDateTime(text)

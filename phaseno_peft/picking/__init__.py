@@ -8,8 +8,9 @@ from phaseno_peft.picks.peaks import find_picks
 
 if TYPE_CHECKING:
     from phaseno_peft.picking.annotations import Annotation, picks_of
+    from phaseno_peft.picking.network_picker import NetworkPicker
     from phaseno_peft.picking.picker import Picker, load_adapter
 else:
     __getattr__, __dir__, _ = lazy_names(__name__)
 
-__all__ = ["Annotation", "Pick", "PickList", "Picker", "find_picks", "load_adapter", "picks_of"]
+__all__ = ["Annotation", "NetworkPicker", "Pick", "PickList", "Picker", "find_picks", "load_adapter", "picks_of"]
