@@ -28,7 +28,7 @@ from phaseno_peft.picking import load_adapter
 from phaseno_peft.simulation import simulate_campaign
 from phaseno_peft.text_tables import TextTable
 
-PRESET = "ohio-frac"
+PRESET = "bc-frac"
 """Nine stations; the adapter of this name."""
 
 
