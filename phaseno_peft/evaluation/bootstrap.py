@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,16 @@ def bootstrap_draws(counts: NDArray[Any], groups: Sequence[int], seed: int) -> N
         return np.zeros((BOOTSTRAP_DRAWS, *counts.shape[1:]))
     of_group = np.zeros((n_groups, *counts.shape[1:]))
     np.add.at(of_group, numbers, counts)
+    return np.tensordot(_times_drawn(n_groups, seed), of_group, axes=1)
+
+
+@lru_cache(maxsize=2)
+def _times_drawn(n_groups: int, seed: int) -> NDArray[np.float64]:
+    """[draw, group] how often a group is drawn; a report asks for the same draws a hundred times."""
     rng = np.random.default_rng(seed)
-    draws = rng.multinomial(n_groups, np.full(n_groups, 1.0 / n_groups), size=BOOTSTRAP_DRAWS)
-    return np.tensordot(draws.astype(np.float64), of_group, axes=1)
+    draws = rng.multinomial(n_groups, np.full(n_groups, 1.0 / n_groups), size=BOOTSTRAP_DRAWS).astype(np.float64)
+    draws.setflags(write=False)
+    return draws
 
 
 def interval_of_draws(draws: NDArray[np.float64]) -> tuple[float, float]:

@@ -93,8 +93,8 @@ def _page(judged: Judged, rows: Mapping[str, Sequence[JudgedPick]], curves: AllC
     wrong = [row for row in rows[ADAPTER] if row.outcome in ("false", "missed")]
     tiles = [
         Tile(
-            f"{evidence.gain.value:+.2f}",
-            f"F1 against frozen, 95 % {evidence.gain.low:+.2f} to {evidence.gain.high:+.2f}",
+            f"{evidence.gain.value:+.3f}",
+            f"F1 against frozen, 95 % {evidence.gain.low:+.3f} to {evidence.gain.high:+.3f}",
         ),
         Tile(str(evidence.n_events), "test events"),
         Tile(" / ".join(str(n) for n in evidence.n_labels.values()), "P / S labels"),

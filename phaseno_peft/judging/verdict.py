@@ -170,7 +170,9 @@ def cautions(e: Evidence) -> Iterator[str]:
         yield f"there are only {e.n_events} test events: one event more can move the scores (F1 changes by {e.gain})."
     if e.label_source == "automatic":
         yield "the labels are automatic: the scores tell agreement with a program, not with an analyst."
-    if e.noise_hours < FEWEST_NOISE_HOURS:
+    if e.noise_hours == 0:
+        yield "no noise was judged: look at an hour of quiet record for false picks before you trust it."
+    elif e.noise_hours < FEWEST_NOISE_HOURS:
         yield (
             f"false picks were counted in {60 * e.noise_hours:.0f} minutes of noise only; look at an hour of quiet "
             "record before you trust the rate."

@@ -57,6 +57,7 @@ def test_a_clear_gain_on_many_events_without_anything_against_it_is_deployed() -
         ({"offset_change_s": {"S": -2 * ANOTHER_CONVENTION_S}}, "deploy with care", "100 ms later"),
         ({"n_events": MANY_EVENTS - 1}, "deploy with care", "only 19 test events"),
         ({"label_source": "automatic"}, "deploy with care", "labels are automatic"),
+        ({"noise_hours": 0.0}, "deploy with care", "no noise was judged"),
         ({"noise_hours": 0.5 * FEWEST_NOISE_HOURS}, "deploy with care", "15 minutes of noise only"),
         ({"false_per_hour": Interval(5.0, 2.0, 8.0)}, "deploy with care", "rise from 4.0 to 5.0 an hour"),
         ({"forgetting": {"P": 2 * LARGEST_FORGETTING, "S": 0.0}}, "deploy with care", "falls for P by 0.10"),
