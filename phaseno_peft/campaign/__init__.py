@@ -5,6 +5,7 @@ from phaseno_peft.campaign.catalog import Catalogue, CatalogueEvent, LabelledPic
 from phaseno_peft.campaign.catalog_files import read_catalogue
 from phaseno_peft.campaign.channel_map_draft import write_channel_map
 from phaseno_peft.campaign.check import sp_times_s
+from phaseno_peft.campaign.completeness import Complete, CompleteList
 from phaseno_peft.campaign.coordinates import edges, scaled_coordinates, unit_coordinates
 from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.campaign.known_events import known_events, pick_times_sha256
@@ -16,7 +17,7 @@ from phaseno_peft.campaign.splits import Folds, Split, all_events_sha256, fold_c
 from phaseno_peft.campaign.station import Station
 from phaseno_peft.campaign.station_files import read_stations
 from phaseno_peft.campaign.stations import StationTable
-from phaseno_peft.campaign.stretch import Complete, Stretch
+from phaseno_peft.campaign.stretch import Stretch
 from phaseno_peft.campaign.upstream import UpstreamWindows, merge_upstream, upstream_windows
 from phaseno_peft.campaign.waveform_files import read_waveforms
 from phaseno_peft.campaign.waveforms import prepare
@@ -35,6 +36,7 @@ __all__ = [
     "Catalogue",
     "CatalogueEvent",
     "Complete",
+    "CompleteList",
     "Finding",
     "Folds",
     "LabelledPick",

@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from obspy import Stream, UTCDateTime
 
 from phaseno_peft.campaign.catalog import Catalogue, one_per_station_and_phase
 from phaseno_peft.campaign.catalog_files import read_catalogue
 from phaseno_peft.campaign.check import check_campaign, picks_in_record_time
+from phaseno_peft.campaign.completeness import Complete, complete_of
 from phaseno_peft.campaign.conventions import Target, moved_catalogue
 from phaseno_peft.campaign.findings import Finding, gather
 from phaseno_peft.campaign.noise_times import BETWEEN, noise_times
@@ -24,7 +25,7 @@ from phaseno_peft.campaign.seisbench_files import set_folder
 from phaseno_peft.campaign.station_checks import far_from_events
 from phaseno_peft.campaign.station_files import read_stations
 from phaseno_peft.campaign.stations import StationTable
-from phaseno_peft.campaign.stretch import Complete, Stretch, Times, make_stretch
+from phaseno_peft.campaign.stretch import Stretch, Times, make_stretch
 from phaseno_peft.campaign.waveform_files import ChannelMap, read_waveforms
 from phaseno_peft.campaign.waveforms import prepare, traces_with_valid_headers
 from phaseno_peft.contract import EDGE_LIMIT_KM, Frame, Preprocessing
@@ -71,7 +72,7 @@ class Campaign:
         edge_limit_km: float = EDGE_LIMIT_KM,
         skip_unknown: bool = False,
         channels: ChannelMap | str | Path | None = None,
-        complete: Complete = "no",
+        complete: Complete | str | Path = "no",
         noise: Any = BETWEEN,
         picks_on: Target | None = None,
         progress: Callable[[int, int], None] | None = None,
@@ -82,13 +83,11 @@ class Campaign:
         `read_stations` and `read_catalogue` take, or None where `waveforms` is a set in SeisBench's format, whose
         metadata hold both. Picks go to recordings by their time. `skip_unknown` drops picks of stations that are not
         listed; `channels` says what unknown codes of files mean, see `read_channels`; `complete` says what a missing
-        pick means, see `Complete`; `noise` where noise windows come from, see `noise_times`; `picks_on` moves the picks
-        to the onset, or from the onset to the next peak or trough. `progress(done, all)` is called after each
+        pick means, see `complete_of`; `noise` where noise windows come from, see `noise_times`; `picks_on` moves the
+        picks to the onset, or from the onset to the next peak or trough. `progress(done, all)` is called after each
         recording. Raises `CampaignError` where a file cannot be used, where no pick lies in any record, and where picks
         cannot be moved.
         """
-        if complete not in get_args(Complete):
-            raise CampaignError(f"`complete` should be one of {', '.join(get_args(Complete))} but is {complete!r}.")
         preprocessing = preprocessing or Preprocessing()
         table = read_stations(own_metadata(waveforms, "stations") if stations is None else stations)
         catalogue = read_catalogue(own_metadata(waveforms, "picks") if picks is None else picks)
@@ -109,7 +108,7 @@ class Campaign:
             recordings=recordings,
             preprocessing=preprocessing,
             frame=places.frame(edge_limit_km),
-            complete=complete,
+            complete=complete_of(complete, [s.station_id for s in recorded], [e.event_id for e in catalogue.events]),
             noise_times=noise_times(noise, catalogue.events),
         )
         stretches = campaign.stretches()

@@ -86,7 +86,11 @@ class Catalogue:
 
 
 def phase_of(name: str) -> str | None:
-    """ "P" for Pg, Pn, PKP, p..., "S" for Sg, S1, s...; None for others, among them depth phases such as sP."""
+    """ "P" for Pg, Pn, PKP, p..., "S" for Sg, S1, s...; None for others, among them depth phases such as sP.
+
+    A letter for the onset's quality before it is passed over: iP, eS, IPU0.
+    """
+    name = re.sub(r"^\s*[ieqIEQ](?=[PS])", "", name)
     if re.match(r"[ps][PS]", name):
         return None
     first = name.strip()[:1].upper()

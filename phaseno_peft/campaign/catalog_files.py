@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from phaseno_peft.campaign.sac_picks import tally_sac_picks
 from phaseno_peft.campaign.scml import read_scml
 from phaseno_peft.campaign.seisbench_files import chunks_of, set_folder
 from phaseno_peft.campaign.station_files import FORMATS as STATION_FORMATS
+from phaseno_peft.campaign.table_files import decoded, is_wide_text, tables_of
 from phaseno_peft.campaign.tally import Tally
 from phaseno_peft.campaign.unpack import obspy_format, obspy_path, plain_files
 from phaseno_peft.campaign.waveform_files import FORMATS as WAVEFORM_FORMATS
@@ -118,8 +119,10 @@ def _read_path(path: Path, tally: Tally, findings: list[Finding]) -> list[tuple[
 def _what_it_is(path: Path) -> str:
     """The end of a sentence about a plain file that is no catalogue; empty where it is not known either."""
     with path.open("rb") as file:
-        text = foreign_kind(file.read(512))
-    if text is not None:
+        head = file.read(512)
+    if tables_of(path.name, path, head) is not None:
+        return "holds a table, but none of picks: its columns should name station, phase and time."
+    if (text := foreign_kind(head)) is not None:
         return f"{text}."
     if (name := obspy_format("waveform", path, WAVEFORM_FORMATS)) is not None:
         return f"holds waveforms ({name}) and no picks. Give it with the waveforms."
@@ -137,18 +140,22 @@ def _read_file(name: str, path: Path, tally: Tally) -> list[CatalogueEvent] | No
     with path.open("rb") as file:
         head = file.read(4096)
     stored: set[str] | None = None
+    if (tables := tables_of(name, path, head)) is not None:
+        return _events_of_tables(name, tables, tally)
     if is_xml(head):
         refuse_document_type(name, path, "QuakeML")
         format_name = obspy_format("event", path, XML_FORMATS)
-    elif b"\0" in head:  # waveforms and the like: no text format of picks holds a zero byte
+    elif b"\0" in head and not is_wide_text(head):  # waveforms and the like: no text format of picks holds a zero byte
         return [] if tally_sac_picks(name, path, tally) else None
     else:
         content = path.read_bytes()
-        text = content.decode("utf-8-sig", errors="replace")
+        text = decoded(content)
         for read in TEXT_READERS:
             if (events := read(name, text, tally)) is not None:
                 return events
         format_name = obspy_format("event", path, TEXT_FORMATS)
+        if format_name is None:
+            return events_of_table(name, text, tally, blanks=True)
         stored = stored_uuids(content)
     if format_name is None:
         return None
@@ -163,6 +170,16 @@ def _read_file(name: str, path: Path, tally: Tally) -> list[CatalogueEvent] | No
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         raise CampaignError(f"{name}: not readable as {format_name} ({first}). {_WHAT_TO_GIVE}") from error
     return labelled_events(catalog, tally, format_name=format_name, stored=stored)
+
+
+def _events_of_tables(name: str, tables: Iterable[tuple[str, str]], tally: Tally) -> list[CatalogueEvent] | None:
+    """Events of the sheets of a workbook, or of another table that is no text; None where none is of picks."""
+    found: list[CatalogueEvent] | None = None
+    for sheet, text in tables:
+        where = f"{name}, sheet {sheet}" if sheet else name
+        if (events := events_of_table(where, text, tally)) is not None:
+            found = [*(found or ()), *events]
+    return found
 
 
 def _each_once(found: list[tuple[str, CatalogueEvent]], source: str, findings: list[Finding]) -> list[CatalogueEvent]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 _KINDS = (
     (b"PAR1", "is a Parquet table. Save it as CSV"),
     (b"\x89HDF", "is an HDF5 file. Write its content in a format of its kind"),
-    (b"\xd0\xcf\x11\xe0", "is an old Excel or other office document. Save its table as CSV"),
+    (b"\xd0\xcf\x11\xe0", "is an old Excel or other office document. Save its table as .xlsx or CSV"),
     (b"SQLite format 3", "is an SQLite data base. Export its table as CSV"),
     (b"%PDF", "is a PDF. Give the file it was printed from"),
 )

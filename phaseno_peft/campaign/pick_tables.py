@@ -4,93 +4,115 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
 from obspy import UTCDateTime
 
 from phaseno_peft.campaign.catalog import CatalogueEvent, LabelledPick, phase_of
+from phaseno_peft.campaign.pick_columns import (
+    ARRIVAL_SAMPLE,
+    COLUMNS,
+    DATE_AND_CLOCK,
+    PARTS_OF_A_TIME,
+    has_times,
+    is_header_of_picks,
+    is_seisbench,
+    names_a_station,
+    phase_columns,
+)
 from phaseno_peft.campaign.seisbench_files import finite_number
+from phaseno_peft.campaign.table_headings import Headings, find_headings
+from phaseno_peft.campaign.table_numbers import SECONDS, factor, is_missing, number
 from phaseno_peft.campaign.table_rows import table_rows
+from phaseno_peft.campaign.table_times import DayOrder, day_order, is_of_either_order, joined, time_of
 from phaseno_peft.campaign.tally import Hypocentre, Tally, event_of_picks
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.station_ids import station_fields, station_id_of
 
-COLUMNS = {
-    "id": ("trace_id", "station_id", "id", "seed_id"),
-    "network": ("network", "net", "network_code", "station_network_code"),
-    "station": ("station", "sta", "station_code"),
-    "location": ("location", "loc", "location_code", "station_location_code"),
-    "phase": ("phase", "phase_type", "type", "phase_hint", "phase_name"),
-    "time": ("time", "phase_time", "timestamp", "picktime", "pick_time", "peak_time", "arrival_time"),
-    "probability": ("probability", "prob", "phase_score", "score"),
-    "uncertainty_s": ("uncertainty_s", "uncertainty", "pickerror"),
-    "event": ("event_index", "event_idx", "event_id", "event"),
-}
-"""Our names of columns, and those of SeisBench, PhaseNet, GaMMA, PyOcto and QuakeMigrate."""
 NO_EVENT = ("", "-1", "nan", "none")
-PHASE_TIMES = {
-    "P": {"time": "p_arrival_time", "probability": "p_probability"},
-    "S": {"time": "s_arrival_time", "probability": "s_probability"},
-}
-"""Columns of EQTransformer's X_prediction_results.csv, one row a detection at a station. Its uncertainties are of the
-probabilities, not of the times."""
-_ARRIVAL_SAMPLE = re.compile(r"trace_(\w+)_arrival_sample")
-"""Columns of SeisBench's metadata, one row a trace: samples since trace_start_time."""
 _REAL_ROW = re.compile(r"\d{4},\d\d?,\d\d?,\w*,\w+,\d+,[\d.]+,[\d.]+(e-\d+)?,[-+\d.e]+")
 _COLUMN_MAP = "# columns:"
-_LONGEST_HEADER = 10_000
-"""Characters; a longer first line is no table's."""
+_HYPO71_PHASE = re.compile(r"[IEQieq]?(?P<phase>[PSps])[ UDCRudcr+.-]?(?P<weight>[0-4])")
+"""As IPU0 or ES 2: quality, phase, first motion, weight from 0 (full) to 4 (none), HYPO71's."""
+_FEWEST_WHOLE = 5
+"""Picks that all lie on whole seconds, from which on that is no chance."""
 
 Cells = dict[str, str]
 """What stands under our names of the columns."""
 
 
-def events_of_table(name: str, text: str, tally: Tally) -> list[CatalogueEvent] | None:
+def events_of_table(name: str, text: str, tally: Tally, *, blanks: bool = False) -> list[CatalogueEvent] | None:
     """Events of a table of picks, judged by its header; None where it is none.
 
-    A first line "# columns: time=Arrival,phase=Wave,station=Geophone" says what other names mean. Picks without an
-    event column are left to the tally. Raises `CampaignError` naming the line of a value that cannot be read.
+    The header may stand below a title or comments; comma, semicolon, tab or bar part the cells, blanks only with
+    `blanks` (bulletins look like such tables). One row is a pick, or a station with a column for each phase. A first
+    line "# columns: time=Arrival,phase=Wave,station=Geophone" says what other names mean. Picks without an event
+    column are left to the tally. Raises `CampaignError` naming the line of a value that cannot be read.
     """
     given, text, first_line = _column_map(name, text)
-    lines = [line for line in text.splitlines() if line.strip()]
-    header = lines[0].strip() if lines else ""
-    if not header or len(header) > _LONGEST_HEADER:
+
+    def is_header(headings: Headings) -> bool:
+        if given:
+            return True
+        return (blanks or bool(headings.delimiter)) and is_header_of_picks(headings)
+
+    headings = find_headings(name, text, is_header, first_line)
+    if headings is None:
+        if not blanks:
+            _refuse_incomplete(name, text)
         return None
-    delimiter = max(",;\t|", key=header.count)
-    _, cells = next(table_rows(name, [header], delimiter), (1, []))
-    names = [cell.strip().lower() for cell in cells]
-    columns = {
-        ours: names.index(theirs) for ours, all_ in COLUMNS.items() for theirs in reversed(all_) if theirs in names
-    }  # the first of several names wins
+    columns = headings.columns(COLUMNS)
     for ours, theirs in given.items():
-        if theirs not in names:
+        if theirs not in headings.raw:
+            header = headings.delimiter.join(headings.raw)
             raise CampaignError(
                 f"{name}: line 1 names a column {theirs!r}, which is not in the header {header[:120]!r}."
             )
-        columns[ours] = names.index(theirs)
-    if not {"id", "station"} & set(columns):
-        return None
-    picks_of_row: Callable[[Cells, Cells], Iterator[Cells]]
-    if {"phase", "time"} <= set(columns):
-        picks_of_row = _one_pick
-    elif {columns_of["time"] for columns_of in PHASE_TIMES.values()} <= set(names):
-        picks_of_row = _detected
-    elif any(_ARRIVAL_SAMPLE.fullmatch(column) for column in names) or "trace_start_time" in names:
-        if "trace_start_time" not in names:
+        columns[ours] = headings.raw.index(theirs)
+    return _of_rows(headings, columns, _layout(headings, columns), tally)
+
+
+def _layout(headings: Headings, columns: dict[str, int]) -> Callable[[Cells, Cells], Iterator[Cells]]:
+    """What makes picks of a row. Raises `CampaignError` where the columns do not suffice."""
+    name = headings.name
+    if "phase" in columns and (has_times(headings) or "time" in columns):
+        return _one_pick
+    if by_phase := phase_columns(headings):
+        return partial(_by_phase, headings.raw, by_phase)
+    if is_seisbench(headings):
+        if "trace_start_time" not in headings.raw:
             raise CampaignError(
                 f"{name}: is SeisBench metadata without trace_start_time: its arrivals are samples of records without "
                 "a time. Add the column, or use the set with `phaseno-peft pretrain`, which needs no times."
             )
-        if not any(_ARRIVAL_SAMPLE.fullmatch(column) for column in names):
+        if not any(ARRIVAL_SAMPLE.fullmatch(column) for column in headings.raw):
             raise CampaignError(
                 f"{name}: is SeisBench metadata without arrivals (no column trace_P_arrival_sample or the like). "
                 "Give metadata of a set with picks."
             )
-        picks_of_row = _of_samples
-    else:
-        return None
-    return _of_rows(name, text, delimiter, names, columns, picks_of_row, tally, first_line)
+        return _of_samples
+    raise CampaignError(
+        f"{name}: the columns {', '.join(headings.raw)[:120]!r} give no phase with a time. Name them in the map: "
+        "# columns: station=...,phase=...,time=..."
+    )
+
+
+def _refuse_incomplete(name: str, text: str) -> None:
+    """Raise `CampaignError` where the first line is nearly the header of a table of picks."""
+    headings = find_headings(name, text, lambda _: True)
+    if headings is None or not headings.delimiter:
+        return
+    columns = headings.columns(COLUMNS)
+    has = {"station": names_a_station(headings), "phase": "phase" in columns, "time": has_times(headings)}
+    missing = [column for column, there in has.items() if not there]
+    if len(missing) == 1 and missing != ["time"]:
+        header = headings.delimiter.join(headings.raw)
+        raise CampaignError(
+            f"{name}: column {missing[0]!r} is missing; the header is {header[:120]!r}. Add it, or say what it is "
+            f"called in a first line: # columns: {missing[0]}=..."
+        )
 
 
 def _column_map(name: str, text: str) -> tuple[dict[str, str], str, int]:
@@ -121,6 +143,7 @@ def events_of_real_table(name: str, text: str, tally: Tally) -> list[CatalogueEv
         raise CampaignError(
             f"{name}: holds REAL's picks, whose phase only the file's ending tells. Name the file .p or .s."
         )
+    read = _PickReader(Headings(name, 0, ",", (), ()), {}, tally, is_automatic=True)
     for line, row in table_rows(name, rows, ","):
         if not row:
             continue
@@ -131,7 +154,7 @@ def events_of_real_table(name: str, text: str, tally: Tally) -> list[CatalogueEv
             time = UTCDateTime(year, month, day) + float(row[6])
             cell = {"network": row[3], "station": row[4], "phase": phase, "time": str(time), "probability": row[7]}
             tally.n_picks += 1
-            if (pick := _pick(cell, tally, is_automatic=True)) is not None:
+            if (pick := read.pick(cell)) is not None:
                 tally.loose.append(pick)
         except (ValueError, OverflowError, CampaignError) as error:
             raise CampaignError(f"{name}: line {line}: {error}") from error
@@ -143,15 +166,19 @@ def _one_pick(_: Cells, cell: Cells) -> Iterator[Cells]:
         yield cell
 
 
-def _detected(row: Cells, cell: Cells) -> Iterator[Cells]:
-    for phase, columns in PHASE_TIMES.items():
-        if row.get(columns["time"]):
-            yield {**cell, "phase": phase, **{ours: row.get(theirs, "") for ours, theirs in columns.items()}}
+def _by_phase(raw: Sequence[str], by_phase: dict[str, dict[str, int]], row: Cells, cell: Cells) -> Iterator[Cells]:
+    for phase, columns in by_phase.items():
+        values = {ours: row.get(raw[at], "") for ours, at in columns.items()}
+        if "time" not in values:
+            values["time"] = _of_parts({**cell, **values})
+        if not is_missing(values["time"]) and values["time"] != "-1":
+            values["time"] = joined(cell.get("date", ""), values["time"])
+            yield {**cell, "phase": phase, "probability": "", **values}
 
 
 def _of_samples(row: Cells, cell: Cells) -> Iterator[Cells]:
     for column, sample in row.items():
-        if not sample or sample.lower() == "nan" or not (match := _ARRIVAL_SAMPLE.fullmatch(column)):
+        if not sample or sample.lower() == "nan" or not (match := ARRIVAL_SAMPLE.fullmatch(column)):
             continue
         rate = row.get("trace_sampling_rate_hz") or "nan"
         if rate == "nan" and (period_s := finite_number(row.get("trace_dt_s"))):
@@ -166,7 +193,7 @@ def _of_samples(row: Cells, cell: Cells) -> Iterator[Cells]:
         yield {
             **cell,
             "phase": match[1],
-            "time": str(time_of_text(start) + offset / rate_hz),
+            "time": str(time_of(start) + offset / rate_hz),
             "uncertainty_s": row.get(f"trace_{match[1]}_uncertainty_s", ""),
             "probability": "",
             "status": status,
@@ -175,26 +202,31 @@ def _of_samples(row: Cells, cell: Cells) -> Iterator[Cells]:
 
 
 def _of_rows(
-    name: str,
-    text: str,
-    delimiter: str,
-    names: Sequence[str],
+    headings: Headings,
     columns: dict[str, int],
     picks_of_row: Callable[[Cells, Cells], Iterator[Cells]],
     tally: Tally,
-    first_line: int,
 ) -> list[CatalogueEvent]:
+    name, raw = headings.name, headings.raw
     groups: dict[str, list[LabelledPick]] = {}
     hypocentres: dict[str, Hypocentre] = {}
-    rows = table_rows(name, text.splitlines(), delimiter, first_line)
-    next(rows)
-    for line, row in rows:
-        full = dict(zip(names, (cell.strip() for cell in row), strict=False))
+    parts = {} if "time" in columns else headings.columns(PARTS_OF_A_TIME)
+    columns = {**columns, **parts, **headings.columns(DATE_AND_CLOCK)}
+    read = _PickReader(headings, columns, tally, is_automatic=_is_automatic(columns, picks_of_row))
+    for line, row in headings.rows():
+        full = dict(zip(raw, (cell.strip() for cell in row), strict=False))
         cell = {column: row[i].strip() if i < len(row) else "" for column, i in columns.items()}
         try:
+            if parts and picks_of_row is _one_pick:
+                cell["time"] = _of_parts(cell)
+            elif picks_of_row is _one_pick:
+                cell["time"] = joined(cell.get("date", ""), cell["time"])
             for found in picks_of_row(full, cell):
+                if is_missing(found["time"]):
+                    tally.incomplete["no time"] += 1
+                    continue
                 tally.n_picks += 1
-                pick = _pick(found, tally, is_automatic="probability" in columns or picks_of_row is _detected)
+                pick = read.pick(found)
                 if pick is not None:
                     event = found.get("event", "")
                     groups.setdefault("" if event.lower() in NO_EVENT else event, []).append(pick)
@@ -202,6 +234,9 @@ def _of_rows(
                         hypocentres[event] = _hypocentre(full)
         except (ValueError, CampaignError) as error:
             raise CampaignError(f"{name}: line {line}: {error}") from error
+    times_ns = [pick.time.ns for picks in groups.values() for pick in picks]
+    if len(times_ns) >= _FEWEST_WHOLE and not any(ns % 10**9 for ns in times_ns):
+        tally.counts["lie on whole seconds, all of this table; its decimals may have been lost"] += len(times_ns)
     loose = groups.pop("", [])
     if groups and loose:
         tally.counts["belong to no event of the table; nothing is learnt within 1 s of them"] += len(loose)
@@ -221,68 +256,110 @@ def _hypocentre(row: Cells) -> Hypocentre:
         finite_number(row.get(f"source_{column}")) for column in ("latitude_deg", "longitude_deg", "depth_km")
     )
     try:
-        time = time_of_text(re.sub(r"^(\d{4})/(\d\d)/(\d\d)", r"\1-\2-\3", row.get("source_origin_time", "")))
+        time = time_of(re.sub(r"^(\d{4})/(\d\d)/(\d\d)", r"\1-\2-\3", row.get("source_origin_time", "")))
     except ValueError:
         time = None
     return time, latitude_deg, longitude_deg, None if depth_km is None else 1000 * depth_km
 
 
-def _pick(cell: Cells, tally: Tally, *, is_automatic: bool) -> LabelledPick | None:
-    """A row's pick; None for a phase that is neither P nor S. Raises `ValueError` or `CampaignError`."""
-    phase = phase_of(cell["phase"])
-    if phase is None:
-        tally.ignored[cell["phase"]] += 1
-        return None
-    return LabelledPick(
-        pick_id="",
-        event_id="",
-        station_id=station_of_row(cell),
-        phase=phase,
-        time=time_of_text(cell["time"]),
-        uncertainty_s=_uncertainty_s(cell.get("uncertainty_s", "")),
-        usable=True,
-        number=tally.n_picks,
-        is_automatic=is_automatic or cell.get("status", "") == "automatic",
-        phase_name=cell["phase"],
-        weight=_probability(cell.get("probability", "")),
-    )
+def _is_automatic(columns: Mapping[str, int], picks_of_row: Callable[[Cells, Cells], Iterator[Cells]]) -> bool:
+    """Whether a program made the picks, as far as the columns tell: people give no probabilities."""
+    by_phase = isinstance(picks_of_row, partial) and any("probability" in c for c in picks_of_row.args[1].values())
+    return "probability" in columns or by_phase
+
+
+@dataclass(frozen=True)
+class _PickReader:
+    """Makes picks of cells, by what the table's headings say of all of them."""
+
+    headings: Headings
+    columns: Mapping[str, int]
+    tally: Tally
+    is_automatic: bool
+
+    @cached_property
+    def order(self) -> DayOrder | None:
+        """Of days and months in the columns of times, if it can be told."""
+        at = [
+            i for i, heading in enumerate(self.headings.raw) if re.search("time|date|pick|arriv|onset|^[ps]$", heading)
+        ]
+        at += [self.columns[column] for column in ("time", "date") if column in self.columns]
+        return day_order(row[i] for _, row in self.headings.rows() for i in at if i < len(row))
+
+    @cached_property
+    def seconds(self) -> float:
+        """Seconds of one unit of the uncertainties."""
+        return factor(*self.headings.units.get("uncertainty_s", ("", "uncertainty")), SECONDS)
+
+    def pick(self, cell: Cells) -> LabelledPick | None:
+        """A row's pick; None for a phase that is neither P nor S. Raises `ValueError` or `CampaignError`."""
+        written, usable = cell["phase"], True
+        if match := _HYPO71_PHASE.fullmatch(written):
+            usable = match["weight"] != "4" or len(written) < 3
+        phase = phase_of(written)
+        if phase is None:
+            self.tally.ignored[written] += 1
+            return None
+        status = cell.get("status", "").lower()
+        return LabelledPick(
+            pick_id="",
+            event_id="",
+            station_id=station_of_row(cell),
+            phase=phase,
+            time=self.time(cell["time"]),
+            uncertainty_s=_uncertainty_s(cell.get("uncertainty_s", ""), self.seconds),
+            usable=usable,
+            number=self.tally.n_picks,
+            is_automatic=(self.is_automatic and not status.startswith(("manual", "review")))
+            or status.startswith("auto"),
+            phase_name=written,
+            weight=_probability(cell.get("probability", ""), self.headings.units.get("probability", ("", ""))[0]),
+        )
+
+    def time(self, text: str) -> UTCDateTime:
+        """Raises `ValueError`."""
+        return time_of(text, self.order if is_of_either_order(text) else None)
+
+
+def _of_parts(cell: Cells) -> str:
+    """One text of year, month and day (or day of the year), hour, minute and second; empty where all are."""
+    part = {name: cell.get(name, "").replace(",", ".") for name in PARTS_OF_A_TIME}
+    if is_missing(part["second"]) or is_missing(part["hour"]):
+        return ""
+    whole = {name: str(int(float(part[name]))) for name in ("year", "hour", "minute")}
+    second, _, fraction = part["second"].partition(".")
+    clock = f"{whole['hour']}:{whole['minute']:0>2}:{second or '0'}.{fraction or '0'}"
+    if part["doy"] and not part["month"]:
+        return f"{whole['year']}-{int(float(part['doy'])):03d}T{clock}"
+    return f"{whole['year']}-{int(float(part['month']))}-{int(float(part['day']))}T{clock}"
 
 
 def station_of_row(cell: dict[str, str]) -> str:
     """NET.STA.LOC of a row: from its fields, or from an id that may lack a location or carry a band code."""
-    if "network" in cell and "station" in cell:
-        return station_id_of(cell["network"], cell["station"], cell.get("location"))
-    text = cell.get("id") or cell.get("station", "")
-    if not text:
+    code, trace_id = cell.get("station", ""), cell.get("id", "")
+    if "." in trace_id and not ("network" in cell and code):
+        code = trace_id
+    code = code or trace_id  # an id beside a station may be the row's number
+    if not code:
         raise ValueError("names no station. Fill the column 'station' or 'trace_id'.")
-    fields = text.split(".")
+    network = cell.get("network", "")
+    if "network" in cell and not (network and code.startswith(f"{network}.")):
+        return station_id_of(network, code, cell.get("location"))
+    fields = code.split(".")
     if len(fields) <= 2:
-        return station_id_of(fields[0] if len(fields) == 2 else "", fields[-1], "")
+        return station_id_of(fields[0] if len(fields) == 2 else "", fields[-1], cell.get("location"))
     if len(fields) == 4 and len(fields[2]) <= 2 and re.fullmatch(r"[A-Z][A-Z]{0,2}\w?", fields[3]):
-        text = text.rpartition(".")[0]  # PhaseNet and GaMMA write NET.STA.LOC.BAND
-    return station_id_of(*station_fields(text))
+        code = code.rpartition(".")[0]  # PhaseNet and GaMMA write NET.STA.LOC.BAND
+    return station_id_of(*station_fields(code))
 
 
-def time_of_text(text: str) -> UTCDateTime:
-    """A time in ISO 8601 or Unix seconds. Raises `ValueError` with a sentence."""
-    try:
-        if re.match(r"\d{4}-\d{2}-\d{2}[T ]", text):
-            return UTCDateTime(text)
-        seconds = float(text)
-        if 1e8 <= seconds < 1e10:  # Unix seconds, as PyOcto has them
-            return UTCDateTime(seconds)
-    except Exception as error:  # UTCDateTime raises TypeError, ValueError or IndexError
-        raise ValueError(f"time should be like 2013-09-05T02:08:14.120000Z but is {text!r}.") from error
-    raise ValueError(f"time should be like 2013-09-05T02:08:14.120000Z but is {text!r}.")
-
-
-def _uncertainty_s(text: str) -> float | None:
-    value = float(text) if text else math.nan
+def _uncertainty_s(text: str, seconds: float) -> float | None:
+    value = math.nan if is_missing(text) else number(text) * seconds
     return value if math.isfinite(value) and value >= 0 else None
 
 
-def _probability(text: str) -> float:
-    value = float(text) if text else 1.0
+def _probability(text: str, unit: str) -> float:
+    value = 1.0 if is_missing(text) else number(text) * (0.01 if unit == "%" else 1.0)
     if not 0 <= value <= 1:
         raise ValueError(f"probability should be a number between 0 and 1 but is {text!r}.")
     return value

@@ -27,7 +27,9 @@ def read_scml(path: Path) -> Catalog:
     name = root.tag.removesuffix("seiscomp")  # the namespace, in braces
     parameters = root.find(f"{name}EventParameters")
     loose: list[_Element] = []
-    if parameters is not None:
+    if parameters is None:
+        raise ValueError("it holds no EventParameters")
+    if len(parameters):
         known = {e.text for e in parameters.iter(f"{name}originReference", f"{name}preferredOriginID")}
         for origin in parameters.findall(f"{name}origin"):
             origin_id = origin.get("publicID")

@@ -2,56 +2,35 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from obspy import UTCDateTime
-
 from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.campaign.foreign import foreign_kind
-from phaseno_peft.campaign.local_places import local_degrees, projection_zero_m
 from phaseno_peft.campaign.seisbench_files import chunks_of, set_folder
 from phaseno_peft.campaign.station import Direction, Station
-from phaseno_peft.campaign.station_lines import stations_of_nlloc, stations_of_seisan
+from phaseno_peft.campaign.station_lines import (
+    stations_of_columns,
+    stations_of_nlloc,
+    stations_of_seisan,
+    stations_of_velest,
+)
+from phaseno_peft.campaign.station_tables import add_direction, checked_id, stations_of_table
 from phaseno_peft.campaign.stations import StationTable
-from phaseno_peft.campaign.table_rows import table_rows
+from phaseno_peft.campaign.table_files import decoded, is_wide_text, tables_of
 from phaseno_peft.campaign.unpack import obspy_format, obspy_path, plain_files
 from phaseno_peft.campaign.xml_files import is_xml, refuse_document_type
 from phaseno_peft.errors import CampaignError
-from phaseno_peft.station_ids import station_id_of
 
 if TYPE_CHECKING:
     from obspy import Inventory
 
 FORMATS = ("STATIONXML", "SCML", "INVENTORYXML", "XSEED", "SEED")
 """obspy's readers that give coordinates and take nothing but text, or SEED; RESP files have no coordinates."""
-COLUMNS = {
-    "network": ("network", "net", "network_code", "station_network_code"),
-    "station": ("station", "sta", "station_code", "code", "id", "station_id"),
-    "location": ("location", "loc", "location_code", "station_location_code"),
-    "channel": ("channel", "cha", "channel_code"),
-    "latitude": ("latitude", "lat", "latitude_deg", "station_latitude_deg", "station_lat"),
-    "longitude": ("longitude", "lon", "long", "longitude_deg", "station_longitude_deg", "station_lon"),
-    "elevation_m": ("elevation_m", "elevation", "elev", "elevation(m)", "station_elevation_m", "up_m", "z_up_m"),
-    "depth_m": ("depth_m", "depth", "sensor_depth_m", "burial_depth_m", "down_m", "z_down_m"),
-    "east_m": ("east_m", "easting_m", "easting", "x_east_m"),
-    "north_m": ("north_m", "northing_m", "northing", "y_north_m"),
-    "azimuth": ("azimuth", "azimuth_deg"),
-    "dip": ("dip", "dip_deg"),
-    "start": ("start", "starttime", "start_time", "start_date"),
-    "end": ("end", "endtime", "end_time", "end_date"),
-}
-"""Our names of columns, and what others call them."""
-_FDSN_STATION = ("network", "station", "latitude", "longitude", "elevation_m", "site", "start", "end")
-_FDSN_CHANNEL = (
-    *("network", "station", "location", "channel", "latitude", "longitude", "elevation_m", "depth_m", "azimuth", "dip"),
-    *("sensor", "scale", "scale_hz", "units", "rate_hz", "start", "end"),
-)
-"""Columns of the FDSN station web service's text format, at station and channel level."""
-_NEEDED = ("station", "latitude", "longitude")
-_NEEDED_LOCALLY = ("station", "east_m", "north_m")
 _WHAT_TO_GIVE = "Give StationXML, FDSN station text, or a .csv with the columns station,latitude,longitude."
+TEXT_READERS = (stations_of_seisan, stations_of_nlloc, stations_of_velest, stations_of_columns)
+"""Each gives None for what is not its format."""
 
 
 def read_stations(source: Inventory | StationTable | str | Path) -> StationTable:
@@ -92,7 +71,7 @@ def read_stations(source: Inventory | StationTable | str | Path) -> StationTable
                 stations += read[0]
                 for seed_id, listed in read[1].items():
                     for direction in listed:
-                        _add(directions.setdefault(seed_id, []), direction)
+                        add_direction(directions.setdefault(seed_id, []), direction)
     if not stations:
         raise CampaignError(f"{path}: holds no file of stations. {_WHAT_TO_GIVE}")
     table = StationTable(stations, directions, path.name)
@@ -107,6 +86,8 @@ def _read_file(name: str, path: Path, *, in_folder: bool) -> tuple[list[Station]
     """Stations and directions of a plain file; None where a file of a folder is about something else."""
     with path.open("rb") as file:
         head = file.read(512)
+    if (tables := tables_of(name, path, head)) is not None:
+        return _of_tables(name, tables, in_folder=in_folder)
     if (foreign := foreign_kind(head)) is not None:
         if in_folder:
             return None
@@ -114,7 +95,11 @@ def _read_file(name: str, path: Path, *, in_folder: bool) -> tuple[list[Station]
     if is_xml(head):
         refuse_document_type(name, path, "StationXML")
     elif not head.startswith(b"000001V"):  # SEED's volume header
-        return None if in_folder and b"\0" in head else _of_text(name, path, in_folder=in_folder)
+        if b"\0" in head and not is_wide_text(head):
+            if in_folder:
+                return None
+            raise CampaignError(f"{name}: is no text and no inventory format. {_WHAT_TO_GIVE}")
+        return _of_text(name, decoded(path.read_bytes()), in_folder=in_folder)
     format_name = obspy_format("inventory", path, FORMATS)
     if format_name is None:
         if in_folder:
@@ -142,15 +127,15 @@ def _of_inventory(inventory: Any, source: str) -> tuple[list[Station], dict[str,
                     else (site.latitude, site.longitude)
                 )
                 epoch = _epoch_ns(channel, site)
-                station_id = _station_id(network.code, site.code, channel.location_code, source)
+                station_id = checked_id(network.code, site.code, channel.location_code, source)
                 elevation_m = _elevation_m(channel, site)
                 stations.append(_station(station_id, latitude, longitude, elevation_m, epoch, source))
                 if channel.azimuth is not None and channel.dip is not None:
                     direction = Direction(float(channel.azimuth), float(channel.dip), *epoch)
-                    _add(directions.setdefault(f"{station_id}.{channel.code}", []), direction)
+                    add_direction(directions.setdefault(f"{station_id}.{channel.code}", []), direction)
             if not site.channels:
                 epoch = _epoch_ns(site, site)
-                station_id = _station_id(network.code, site.code, "", source)
+                station_id = checked_id(network.code, site.code, "", source)
                 stations.append(_station(station_id, site.latitude, site.longitude, site.elevation, epoch, source))
     if not stations:
         raise CampaignError(f"{source}: lists no station. Give an inventory at station or channel level.")
@@ -164,33 +149,10 @@ def _elevation_m(channel: Any, site: Any) -> float:
     return elevation_m - depth_m if depth_m > 0 and abs(elevation_m - ground_m) < depth_m / 2 else elevation_m
 
 
-def _add(listed: list[Direction], direction: Direction) -> None:
-    """Keep one direction for all time where a channel never turned."""
-    same = [i for i, d in enumerate(listed) if (d.azimuth_deg, d.dip_deg) == (direction.azimuth_deg, direction.dip_deg)]
-    if same and len(listed) == 1:
-        first = listed[0]
-        starts, ends = (first.start_ns, direction.start_ns), (first.end_ns, direction.end_ns)
-        listed[0] = Direction(
-            first.azimuth_deg,
-            first.dip_deg,
-            None if None in starts else min(s for s in starts if s is not None),
-            None if None in ends else max(e for e in ends if e is not None),
-        )
-    else:
-        listed.append(direction)
-
-
 def _epoch_ns(channel: Any, site: Any) -> tuple[int | None, int | None]:
     start = channel.start_date or site.start_date
     end = channel.end_date or site.end_date
     return (None if start is None else int(start.ns), None if end is None else int(end.ns))
-
-
-def _station_id(network: Any, code: Any, location: Any, source: str) -> str:
-    try:
-        return station_id_of(network, str(code or ""), location)
-    except CampaignError as error:
-        raise CampaignError(f"{source}: {error} Correct the codes.") from None
 
 
 def _station(
@@ -206,92 +168,21 @@ def _station(
     return Station(station_id, float(latitude), float(longitude), float(elevation or 0.0), *epoch_ns)
 
 
-def _of_text(name: str, path: Path, *, in_folder: bool) -> tuple[list[Station], dict[str, list[Direction]]] | None:
-    """Stations of a table with a header (CSV, FDSN station text, GeoCSV), or of FDSN station text without one."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        if in_folder:
-            return None
-        raise CampaignError(f"{name}: not readable as text ({error}). Save the table as UTF-8 CSV.") from error
-    for read in (stations_of_seisan, stations_of_nlloc):
+def _of_text(name: str, text: str, *, in_folder: bool) -> tuple[list[Station], dict[str, list[Direction]]] | None:
+    for read in TEXT_READERS:
         if (found := read(name, text)) is not None:
             return found, {}
-    lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
-    piped = [(number, line) for number, line in lines if line.count("|") >= len(_FDSN_STATION) - 1]
-    lines = piped or lines
-    header = lines[0][1].lstrip("#").strip() if lines else ""
-    delimiter = "|" if piped else max(",;\t", key=header.count)
-    _, cells = next(table_rows(name, [header], delimiter), (1, []))
-    names = [cell.strip().lower() for cell in cells]
-    columns = {
-        ours: names.index(theirs) for ours, all_ in COLUMNS.items() for theirs in reversed(all_) if theirs in names
-    }  # the first of several names wins
-    if piped and "latitude" not in columns:
-        layout = {len(layout): layout for layout in (_FDSN_STATION, _FDSN_CHANNEL)}.get(len(names), ())
-        columns = {column: position for position, column in enumerate(layout)}
-    else:
-        lines = lines[1:]
-    is_local = "latitude" not in columns and "east_m" in columns
-    needed = _NEEDED_LOCALLY if is_local else _NEEDED
-    missing = [column for column in needed if column not in columns]
-    if missing:
-        if in_folder and len(missing) >= len(needed) - ("station" in columns):
-            return None
-        if {"x", "y"} <= set(names):
-            raise CampaignError(
-                f"{name}: has columns x and y, which do not say what they are. For local metres name them east_m and "
-                "north_m, and the third up_m or down_m; for degrees longitude and latitude."
-            )
-        raise CampaignError(
-            f"{name}: column {missing[0]!r} is missing; the header is {header[:120]!r}. "
-            "It must name station,latitude,longitude or station,east_m,north_m and may name network,location,"
-            "elevation_m,depth_m,start,end."
-        )
-    stations: list[Station] = []
-    directions: dict[str, list[Direction]] = {}
-    zero_m: tuple[float, float] | None = None
-    for number, line in lines:
-        _, row = next(table_rows(name, [line], delimiter, number))
-        cell = {column: row[i].strip() if i < len(row) else "" for column, i in columns.items()}
-        if not any(cell.values()) or line.startswith("#"):
-            continue
-        if not cell["station"]:
-            raise CampaignError(f"{name}: line {number} names no station. Fill the column 'station'.")
-        station_id = _id_of_row(cell, f"{name}: line {number}")
-        try:
-            places = [float(cell[column]) for column in needed[1:]]
-            elevation_m = float(cell.get("elevation_m") or 0.0) - (0.0 if piped else float(cell.get("depth_m") or 0.0))
-            if is_local:
-                zero_m = zero_m or projection_zero_m(places[0], places[1])
-                places = list(local_degrees(places[0] - zero_m[0], places[1] - zero_m[1]))
-            turns = [float(cell.get(column) or "nan") for column in ("azimuth", "dip")]
-            epoch = (_time_ns(cell.get("start", "")), _time_ns(cell.get("end", "")))
-        except ValueError as error:
-            raise CampaignError(
-                f"{name}: line {number}, station {station_id}: {error}. Give degrees and metres as numbers."
-            ) from error
-        stations.append(Station(station_id, places[0], places[1], elevation_m, *epoch))
-        if cell.get("channel") and all(map(math.isfinite, turns)):
-            direction = Direction(turns[0], turns[1], *epoch)
-            _add(directions.setdefault(f"{station_id}.{cell['channel']}", []), direction)
-    if not stations:
-        raise CampaignError(f"{name}: lists no station below its header. Add one line a station.")
-    return stations, directions
+    return stations_of_table(name, text, in_folder=in_folder)
 
 
-def _id_of_row(cell: dict[str, str], where: str) -> str:
-    """NET.STA.LOC of a row; without a network column the station may be an id, with a band behind it (GaMMA)."""
-    fields = cell["station"].split(".")
-    if "network" in cell or len(fields) == 1:
-        return _station_id(cell.get("network"), cell["station"], cell.get("location"), where)
-    return _station_id(fields[0], fields[1], fields[2] if len(fields) > 2 else cell.get("location"), where)
-
-
-def _time_ns(text: str) -> int | None:
-    if not text:
-        return None
-    try:
-        return int(UTCDateTime(text).ns)
-    except Exception as error:  # UTCDateTime raises TypeError, ValueError or IndexError
-        raise ValueError(f"time {text!r} is not like 2024-01-31T00:00:00") from error
+def _of_tables(
+    name: str, tables: Iterable[tuple[str, str]], *, in_folder: bool
+) -> tuple[list[Station], dict[str, list[Direction]]] | None:
+    """Of the first sheet of a workbook that lists stations, or of another table that is no text."""
+    sheets = list(tables)
+    for i, (sheet, text) in enumerate(sheets):
+        is_last = i == len(sheets) - 1
+        where = f"{name}, sheet {sheet}" if sheet else name
+        if (found := stations_of_table(where, text, in_folder=in_folder or not is_last)) is not None:
+            return found
+    return None

@@ -1,4 +1,5 @@
-"""Stations in lines of their own: SEISAN's STATION0.HYP, and NonLinLoc's GTSRCE statements."""
+"""Stations in lines of their own, without a header: SEISAN's STATION0.HYP, NonLinLoc's GTSRCE statements, VELEST's,
+HypoDD's and REAL's station files."""
 
 from __future__ import annotations
 
@@ -10,6 +11,11 @@ from phaseno_peft.errors import CampaignError
 from phaseno_peft.station_ids import station_id_of
 
 _SEISAN = re.compile(r" (.{5})([ \d]{2})([ \d.]{5})([NS])([ \d]{3})([ \d.]{5})([EW])([ \-\d]{1,5})")
+_VELEST = re.compile(r"(.{4,6}?)\s*(\d{1,2}\.\d{4})([NS])\s+(\d{1,3}\.\d{4})([EW])\s*(-?\d{1,5})(?:\s.*)?")
+_NUMBER = r"[+-]?\d+(?:\.\d*)?"
+_CODE = r"[A-Za-z][\w-]*|\d+[A-Za-z][\w-]*"
+_HYPODD = re.compile(rf"\s*({_CODE})\s+({_NUMBER})\s+({_NUMBER})(?:\s+({_NUMBER}))?\s*")
+_REAL = re.compile(rf"\s*({_NUMBER})\s+({_NUMBER})\s+(\w+)\s+(\w+)\s+(\w{{3}})\s+({_NUMBER})\s*")
 _NLLOC_ANGLES = {"LATLON": 1, "LATLONDM": 2, "LATLONDS": 3}
 """Kind of a GTSRCE line -> numbers of each angle; with minutes a letter (N, S, E, W) follows."""
 
@@ -84,6 +90,42 @@ def _angle(fields: list[str], n: int) -> float:
     if n > 1 and letter not in ("N", "S", "E", "W"):
         raise ValueError(f"{letter!r} is none of N, S, E, W")
     return -value if letter in ("S", "W") else value
+
+
+def stations_of_velest(name: str, text: str) -> list[Station] | None:
+    """Stations of VELEST's file (VELEST user's guide, "station file"): a line with their Fortran format, then code,
+    degrees with their side, metres; None where the text is none. Raises `CampaignError` naming a line that is none.
+    """
+    lines = text.splitlines()
+    if not lines or not re.match(r"\s*\(a[4-6]\s*,", lines[0], re.IGNORECASE):
+        return None
+    stations = []
+    for number, line in enumerate(lines[1:], start=2):
+        if not line.strip():
+            break
+        match = _VELEST.fullmatch(line.rstrip())
+        if match is None:
+            raise _wrong(name, number, line, "a station of VELEST", ValueError("code, degrees with side, metres"))
+        latitude = float(match[2]) * (-1 if match[3] == "S" else 1)
+        longitude = float(match[4]) * (-1 if match[5] == "W" else 1)
+        stations.append(Station(station_id_of("", match[1], ""), latitude, longitude, float(match[6])))
+    return stations
+
+
+def stations_of_columns(_: str, text: str) -> list[Station] | None:
+    """Stations of columns without a header, all lines alike; None where the text is none.
+
+    HypoDD and GrowClust: code, latitude, longitude, elevation in metres. REAL: longitude, latitude, network, code,
+    component, elevation in kilometres.
+    """
+    lines = [line for line in text.splitlines() if line.strip()]
+    if lines and all(match := [_HYPODD.fullmatch(line) for line in lines]):
+        return [Station(station_id_of("", m[1], ""), float(m[2]), float(m[3]), float(m[4] or 0)) for m in match if m]
+    if lines and all(match := [_REAL.fullmatch(line) for line in lines]):
+        return [
+            Station(station_id_of(m[3], m[4], ""), float(m[2]), float(m[1]), 1000 * float(m[6])) for m in match if m
+        ]
+    return None
 
 
 def _wrong(name: str, number: int, line: str, what: str, error: Exception) -> CampaignError:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from phaseno_peft.campaign.catalog import LabelledPick
+from phaseno_peft.campaign.completeness import Complete
 from phaseno_peft.campaign.recording import Recording
-
-Complete = Literal["no", "station", "event"]
-"""What a missing pick of a catalogued event means. "no": the arrival is unknown (analysts pick what they need).
-"station": at a station with a pick of the event, the other phase is absent. "event": at every station that recorded the
-event, what is not picked is absent (simulations; every trace was looked at)."""
 
 Times: TypeAlias = tuple[tuple[int, int], ...]
 """(begin, end) of pieces of time in nanoseconds since 1970, in their order."""

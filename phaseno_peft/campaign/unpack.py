@@ -38,8 +38,9 @@ _CHUNK_BYTES = 1 << 20
 _HEAD_BYTES = 512
 _XZ_MEMORY_BYTES = 128 << 20
 """xz -9 needs 65 MB to unpack; a header may ask for 4 GB."""
-_OFFICE_MEMBER = "[Content_Types].xml"
-"""Every .xlsx and .docx is a zip with this member (ECMA-376, part 2); its pieces are no files of anybody."""
+_OFFICE_MEMBERS = {"[Content_Types].xml", "mimetype"}
+"""Every .xlsx and .docx is a zip with the first (ECMA-376, part 2), .ods with the second; their pieces are no files of
+anybody."""
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
 
 
@@ -61,9 +62,19 @@ def wrapping(head: bytes) -> str | None:
 
 
 def is_packed(path: Path) -> bool:
-    """True for a compressed file or an archive, judged by its content."""
+    """True for a compressed file or an archive, judged by its content; office documents are neither."""
     with path.open("rb") as file:
-        return wrapping(file.read(_HEAD_BYTES)) is not None
+        kind = wrapping(file.read(_HEAD_BYTES))
+        return kind is not None and not (kind == "zip" and is_office_document(file))
+
+
+def is_office_document(file: IO[bytes]) -> bool:
+    """True for a workbook or another office document, which are zip archives inside."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return not _OFFICE_MEMBERS.isdisjoint(archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError):
+        return False
 
 
 def unpacked(path: str | Path) -> Iterator[tuple[str, bytes]]:
@@ -103,6 +114,8 @@ class _Budget:
 
 def _plain_files(name: str, file: IO[bytes], budget: _Budget, layer: int) -> Iterator[tuple[str, bytes]]:
     kind = wrapping(file.read(_HEAD_BYTES))
+    if kind == "zip" and is_office_document(file):
+        kind = None
     file.seek(0)
     if kind is None:
         yield name, file.read()
@@ -132,8 +145,6 @@ def _members(kind: str, name: str, file: IO[bytes], budget: _Budget) -> Iterator
     """(name, content) of what one wrapping holds, each counted against the budget while it is read."""
     if kind == "zip":
         with zipfile.ZipFile(file) as archive:
-            if _OFFICE_MEMBER in archive.namelist():
-                raise CampaignError(f"{budget.path}: is an Excel or other office document. Save its table as CSV.")
             for entry in archive.infolist():
                 budget.count_member()
                 if entry.is_dir():

@@ -10,6 +10,7 @@ import numpy as np
 from obspy import UTCDateTime
 
 from phaseno_peft.campaign.catalog import LabelledPick
+from phaseno_peft.campaign.completeness import answered_events
 from phaseno_peft.campaign.coordinates import scaled_coordinates
 from phaseno_peft.campaign.labels import event_end, known_samples, triangles
 from phaseno_peft.campaign.recording import Recording
@@ -307,7 +308,9 @@ def _labels(
             key = (i, phase)
             here = arrivals.get(key, [])
             targets[key] = triangles([a for a in here if 0 <= a <= n - 1], n)
-            answered = {"no": labelled.get(key), "station": heard.get(i), "event": extents}[stretch.complete] or ()
+            answered = answered_events(
+                stretch.complete, station_ids[i], labelled.get(key, set()), heard.get(i, set()), extents
+            )
             silent = [x for e, x in extents.items() if e not in answered]
             known[key] = known_samples(n, here, doubtful.get(key, []), silent)
     is_noise = not any(first < n and event_end(first, last) > 0 for first, last in extents.values())

@@ -44,11 +44,12 @@ ChannelsOption = Annotated[
     ),
 ]
 CompleteOption = Annotated[
-    Literal["no", "station", "event"],
+    str,
     typer.Option(
         "--complete",
         help="What a missing pick of a listed event means. no: unknown; station: absent where the station has its "
-        "other phase; event: absent at every station that recorded.",
+        "other phase; event: absent at every station that recorded. For some: station=ID,ID or event=ID,ID (all not "
+        "picked there is absent), or a file of lines station,ID and event,ID.",
     ),
 ]
 PicksOnOption = Annotated[

@@ -24,7 +24,7 @@ def read_campaign(
     skip_unknown: bool,
     channels: str | None,
     edge_limit_km: float | None = None,
-    complete: Complete = "no",
+    complete: Complete | str | Path = "no",
     noise: str = "between",
     picks_on: Target | None = None,
     auto: Mapping[str, Any] | None = None,

@@ -31,7 +31,7 @@ def evaluate(
     phasenet_weights: str | Path | None = None,
     skip_unknown: bool = False,
     channels: Mapping[str, str] | str | Path | None = None,
-    complete: Complete = "no",
+    complete: Complete | str | Path = "no",
     noise: Any = BETWEEN,
     picks_on: Target | None = None,
     report: str | Path | None = None,

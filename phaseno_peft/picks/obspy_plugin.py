@@ -125,7 +125,8 @@ def _score(pick: ObspyPick) -> str:
 
 def _rows(name: str, text: str) -> Iterator[tuple[str, Pick]]:
     """(event index or "", pick) of each row."""
-    from phaseno_peft.campaign.pick_tables import station_of_row, time_of_text
+    from phaseno_peft.campaign.pick_tables import station_of_row
+    from phaseno_peft.campaign.table_times import time_of
     from phaseno_peft.picks.pick import Pick
 
     reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
@@ -137,7 +138,7 @@ def _rows(name: str, text: str) -> Iterator[tuple[str, Pick]]:
         try:
             if phase not in PHASES:
                 raise ValueError(f"phase_type should be P or S but is {phase!r}.")
-            time = time_of_text((row["phase_time"] or "").strip())
+            time = time_of((row["phase_time"] or "").strip())
             probability = float(score) if score else math.nan
             station = station_of_row({"id": (row["station_id"] or "").strip()})
         except (ValueError, PhasenoPeftError) as error:

@@ -12,7 +12,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from phaseno_peft.campaign import Campaign, LabelledPick, Stretch, Window, pick_times_sha256, with_moved_labels
+from phaseno_peft.campaign import (
+    Campaign,
+    CompleteList,
+    LabelledPick,
+    Stretch,
+    Window,
+    pick_times_sha256,
+    with_moved_labels,
+)
 from phaseno_peft.campaign.conventions import CERTAIN, EXTREMA, measure_conventions
 from phaseno_peft.contract import NO_SHIFT_S, PHASES, LabelConvention, Provenance
 from phaseno_peft.errors import CampaignError
@@ -207,7 +215,13 @@ def notes(
             "Training never beat the frozen backbone on validation: this adapter is the frozen backbone"
             f"{', its picks moved as said above' if is_moved else ''}."
         )
-    if campaign.complete in _MISSING_PICK:
+    if isinstance(campaign.complete, CompleteList):
+        n_stations, n_events = len(campaign.complete.stations), len(campaign.complete.events)
+        lines.append(
+            f"At {n_stations} stations, and for {n_events} events at all stations, what the catalogue does not list "
+            "was taken as absent, in training and scores; elsewhere it was unknown."
+        )
+    elif campaign.complete in _MISSING_PICK:
         lines.append(_MISSING_PICK[campaign.complete])
     if campaign.noise_times is not None:
         lines.append("Noise windows come from times that were chosen, not from everywhere between the events.")

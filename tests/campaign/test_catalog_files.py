@@ -412,7 +412,7 @@ def test_scml_picks_of_no_event_and_origins_of_no_event_are_read(tmp_path) -> No
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"PAR1\x15\x04", "is a Parquet table. Save it as CSV"),
+        (b"PAR1\x15\x04", "is a Parquet table, which needs pyarrow|damaged or not readable as Parquet"),
         (b"\x80\x04\x95\x8e\x05\x00", "is a Python pickle, which could run code"),
         (b"\x89HDF\r\n\x1a\n", "is an HDF5 file"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), "is an old Excel"),

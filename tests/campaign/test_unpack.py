@@ -158,11 +158,23 @@ def test_only_the_allowed_formats_are_asked(tmp_path) -> None:
 
 
 def test_a_workbook_is_no_archive_of_files(tmp_path) -> None:
-    with zipfile.ZipFile(tmp_path / "picks.xlsx", "w") as archive:
+    path = tmp_path / "letter.docx"
+    with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("[Content_Types].xml", "<?xml version='1.0'?><Types/>")
-        archive.writestr("xl/worksheets/sheet1.xml", "<?xml version='1.0'?><worksheet/>")
-    with pytest.raises(CampaignError, match=r"picks\.xlsx: is an Excel .* Save its table as CSV"):
-        list(unpacked(tmp_path / "picks.xlsx"))
+        archive.writestr("word/document.xml", "<?xml version='1.0'?><document/>")
+    assert [name for name, _ in unpacked(path)] == ["letter.docx"]
+    for read in (read_catalogue, read_stations):
+        with pytest.raises(CampaignError, match=r"letter\.docx: is an office document, but no Excel workbook"):
+            read(path)
+
+
+def test_a_workbook_that_defines_entities_is_refused(tmp_path) -> None:
+    path = tmp_path / "picks.xlsx"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("[Content_Types].xml", "<?xml version='1.0'?><Types/>")
+        archive.writestr("xl/workbook.xml", "<?xml version='1.0'?><!DOCTYPE a [<!ENTITY b 'c'>]><workbook/>")
+    with pytest.raises(CampaignError, match=r"picks\.xlsx: declares a document type"):
+        read_catalogue(path)
 
 
 def test_a_name_that_looks_like_a_pattern_reads_that_file_and_no_other(tmp_path, monkeypatch) -> None:

@@ -1,0 +1,114 @@
+"""Where a table's header stands, what parts its cells, and which of its columns is which, in what unit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from phaseno_peft.campaign.table_rows import table_rows
+
+SEARCHED_LINES = 30
+"""A header stands among the first; titles and comments may stand above it."""
+LONGEST_HEADER = 10_000
+"""Characters; a longer line is no table's header."""
+_UNIT_ENDINGS = frozenset(
+    ("m", "km", "ft", "masl", "deg", "dd", "degrees", "wgs84", "s", "sec", "seconds", "ms", "us", "utc", "iso", "gmt")
+)
+_SPACED_TIME = re.compile(r"(\d{4}[-/]\d\d?[-/]\d\d?|\d\d?[./]\d\d?[./]\d{4}) +(\d\d?:\d\d)")
+Aliases = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Headings:
+    """The header of a table, and its rows below."""
+
+    name: str
+    first_line: int
+    """Number of the header's line in the file, counted from 1."""
+    delimiter: str
+    """ "" where blanks part the cells."""
+    raw: tuple[str, ...]
+    """As written, in lower case."""
+    lines: Sequence[str]
+    """Below the header."""
+    units: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Our column -> its unit and its heading as written."""
+
+    def columns(self, aliases: Aliases) -> dict[str, int]:
+        """Our column -> position; the first of several names of one wins. Units are noted."""
+        keys = [_key(heading) for heading in self.raw]
+        found: dict[str, int] = {}
+        for ours, names in aliases.items():
+            for alias in names:
+                wanted = alias.replace("_", "")
+                at = next((i for i, (key, _) in enumerate(keys) if key == wanted), None)
+                unit = keys[at][1] if at is not None else ""
+                if at is None:
+                    at, unit = next(
+                        ((i, u) for i, heading in enumerate(self.raw) for k, u in _ended(heading) if k == wanted),
+                        (None, ""),
+                    )
+                if at is not None and at not in found.values():
+                    found[ours] = at
+                    self.units[ours] = (unit, self.raw[at])
+                    break
+        return found
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """(line number, cells) of the rows below the header."""
+        first = self.first_line + 1
+        if self.delimiter:
+            yield from table_rows(self.name, self.lines, self.delimiter, first)
+            return
+        has_date = any(heading in ("date", "day") for heading in self.raw)
+        for number, line in enumerate(self.lines, start=first):
+            yield number, (line if has_date else _SPACED_TIME.sub(r"\1T\2", line)).split()
+
+
+def find_headings(name: str, text: str, is_header: Callable[[Headings], bool], first_line: int = 1) -> Headings | None:
+    """The first line of `text` that is a header by `is_header`, among the first `SEARCHED_LINES`; None for none."""
+    lines = text.splitlines()
+    tried = 0
+    for i, line in enumerate(lines):
+        stripped = line.strip().lstrip("#").strip() if line.lstrip().startswith("#") else line.strip()
+        if not stripped:
+            continue
+        tried += 1
+        if tried > SEARCHED_LINES or len(stripped) > LONGEST_HEADER:
+            return None
+        delimiter = delimiter_of(stripped)
+        if delimiter:
+            _, cells = next(
+                table_rows(
+                    name, [line.lstrip().lstrip("#") if stripped is not line else line], delimiter, first_line + i
+                ),
+                (1, []),
+            )
+        else:
+            cells = stripped.split()
+        raw = tuple(cell.strip().strip('"').lower() for cell in cells)
+        headings = Headings(name, first_line + i, delimiter, raw, lines[i + 1 :])
+        if is_header(headings):
+            return headings
+    return None
+
+
+def delimiter_of(line: str) -> str:
+    """The most frequent of comma, semicolon, tab and bar; "" where there is none and blanks part the cells."""
+    best = max(",;\t|", key=line.count)
+    return best if best in line else ""
+
+
+def _key(heading: str) -> tuple[str, str]:
+    """(letters and digits only, unit in brackets) of a heading."""
+    unit = re.search(r"[(\[](.*?)[)\]]", heading)
+    plain = re.sub(r"[(\[].*?[)\]]", " ", heading)
+    return re.sub(r"[\W_]+", "", plain), unit[1].strip() if unit else ""
+
+
+def _ended(heading: str) -> Iterator[tuple[str, str]]:
+    """(key, unit) of a heading that ends in its unit: elevation_km, Depth m."""
+    words = re.split(r"[\W_]+", re.sub(r"[(\[].*?[)\]]", " ", heading).strip())
+    if len(words) > 1 and words[-1] in _UNIT_ENDINGS:
+        yield "".join(words[:-1]), words[-1]
