@@ -18,7 +18,6 @@ from phaseno_peft.cli.options import (
     EpochsOption,
     JsonOption,
     MaxMinutesOption,
-    NoiseOption,
     PhasenetWeightsOption,
     PicksOnOption,
     PicksOption,
@@ -26,6 +25,7 @@ from phaseno_peft.cli.options import (
     SeedOption,
     SkipUnknownOption,
     TimeScaleOption,
+    TrainingNoiseOption,
     WaveformsOption,
 )
 from phaseno_peft.cli.reading import read_campaign
@@ -82,7 +82,7 @@ def compare(
     channels: ChannelsOption = None,
     picks_on: PicksOnOption = None,
     complete: CompleteOption = "no",
-    noise: NoiseOption = "between",
+    noise: TrainingNoiseOption = "between",
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -119,7 +119,7 @@ def compare(
         channels=channels,
         picks_on=picks_on,
         complete=complete,
-        noise=noise,
+        noise="between" if noise == "quiet" else noise,
     )
     with terminal.bar("training") as update:
         comparison = run(
@@ -137,6 +137,7 @@ def compare(
             seed=seed,
             device=device,
             save_backbones=save_backbones,
+            quiet_noise=noise == "quiet",
             restart=restart,
             at_once=at_once,
             callbacks=TrainingCallbacks(terminal.say, lambda epoch: terminal.say(epoch_line(epoch)), update),

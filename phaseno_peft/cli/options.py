@@ -68,6 +68,14 @@ NoiseOption = Annotated[
         "start,end.",
     ),
 ]
+TrainingNoiseOption = Annotated[
+    str,
+    typer.Option(
+        "--noise",
+        help="Where noise windows come from: between the events, before (the minute before each), quiet (training's "
+        "from where the frozen backbone sees nothing), or a CSV of start,end.",
+    ),
+]
 SkipUnknownOption = Annotated[
     bool, typer.Option("--skip-unknown", help="Drop picks of stations that the station file does not list.")
 ]

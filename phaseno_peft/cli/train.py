@@ -25,6 +25,7 @@ from phaseno_peft.cli.options import (
     SeedOption,
     SkipUnknownOption,
     TimeScaleOrAutoOption,
+    TrainingNoiseOption,
     WaveformsOption,
     time_scale_of,
 )
@@ -87,14 +88,7 @@ def train_adapter(
     time_scale: TimeScaleOrAutoOption = "1",
     picks_on: PicksOnOption = None,
     complete: CompleteOption = "no",
-    noise: Annotated[
-        str,
-        typer.Option(
-            "--noise",
-            help="Where noise windows come from: between the events, before (the minute before each), quiet "
-            "(training's from where the frozen backbone sees nothing), or a CSV of start,end.",
-        ),
-    ] = "between",
+    noise: TrainingNoiseOption = "between",
     validate_on: Annotated[
         Path | None,
         typer.Option(

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from phaseno_peft.backbone import EMBEDDED, PhaseNO, fingerprint, load_backbone, save_backbone
+from phaseno_peft.backbone import EMBEDDED, PhaseNO, backbone_info, fingerprint, load_backbone, save_backbone
 from phaseno_peft.campaign import Campaign, fold_campaign
 from phaseno_peft.comparison.recipes import find_recipe
 from phaseno_peft.comparison.report import draw_figures, write_tables
@@ -55,6 +55,7 @@ def compare(
     seed: int = 0,
     device: str | torch.device = "cpu",
     save_backbones: bool = False,
+    quiet_noise: bool = False,
     restart: bool = False,
     at_once: int = 1,
     callbacks: TrainingCallbacks | None = None,
@@ -66,6 +67,7 @@ def compare(
     With `folds` the events are parted into so many, and each is predicted by models trained on the others: all events
     are test events, and epochs are chosen on all out-of-fold predictions, thresholds on those of the other folds.
     `phasenet_weights`: a file, for the recipes `rival:phasenet` and `rival:phasenet-finetuned`.
+    `quiet_noise` takes the trainings' noise from where the frozen backbone sees nothing.
     `epochs` and `max_minutes` hold for every recipe, else each has its own. `at_once` trainings run side by side, each
     in a process with its share of the cores, and only their results are heard of. Called again with the same arguments,
     or more recipes, seeds or labels, it goes on where it was.
@@ -84,6 +86,8 @@ def compare(
     say(dataset.split.how)
     keeps_polarity = on_extrema(campaign, dataset.train())
     frozen = load_backbone(backbone, device)
+    if quiet_noise:
+        dataset = dataset.with_quiet_noise(frozen, backbone_info(backbone).thresholds, say)
     for recipe in chosen:
         recipe.check_fits(frozen)
     frozen_probabilities = window_probabilities(frozen, shown[0].test[:2], dataset.edge_limit_km)

@@ -32,7 +32,6 @@ from phaseno_peft.library.card import write_card
 from phaseno_peft.library.sharing import SCORE_FIGURES, discreet_card, discreet_contract, discreet_evaluation
 from phaseno_peft.library.store import EVALUATION, refuse_existing
 from phaseno_peft.picking.inference import window_probabilities
-from phaseno_peft.picking.quiet_times import quiet_times
 from phaseno_peft.training import provenance
 from phaseno_peft.training.checkpoint import FOLDER
 from phaseno_peft.training.cross_fit import cross_fit
@@ -170,7 +169,7 @@ def train_adapter(
         say("the picks sit on peaks or troughs: windows are augmented without reversing stations")
     frozen_model = load_backbone(backbone, device)
     if quiet_noise:
-        dataset = _with_quiet_noise(dataset, frozen_model, backbone, say)
+        dataset = dataset.with_quiet_noise(frozen_model, backbone_info(backbone).thresholds, say)
     recipe.check_fits(frozen_model)
     backbone_fingerprint, backbone_name = fingerprint(frozen_model), str(frozen_model.name_or_path)
     forgetting = {"frozen": judge_forgetting(frozen_model)}
@@ -228,15 +227,6 @@ def train_adapter(
     _write(trained, outcome, labels, confidential=confidential, overwrite=overwrite)
     _remove_checkpoints(target)
     return trained
-
-
-def _with_quiet_noise(
-    dataset: CampaignDataset, model: torch.nn.Module, backbone: str | Path, say: Callable[[str], None]
-) -> CampaignDataset:
-    times = quiet_times(model, dataset.campaign, backbone_info(backbone).thresholds)
-    seconds = sum(end - begin for begin, end in times) * 1e-9
-    say(f"quiet stretches: the frozen backbone sees nothing in {seconds:.0f} s between the events")
-    return dataclasses.replace(dataset, training_noise=times)
 
 
 def was_stopped_after_writing(target: Path) -> bool:

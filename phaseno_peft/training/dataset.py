@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 
 from phaseno_peft.campaign import Campaign, Folds, Split, Stretch, Window, WindowSampler, fixed_windows, split_campaign
 from phaseno_peft.campaign.noise_times import common_times
@@ -16,6 +17,7 @@ from phaseno_peft.campaign.stretch import Times
 from phaseno_peft.contract import Preprocessing
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.evaluation.judge import validation_windows
+from phaseno_peft.picking.quiet_times import quiet_times
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,15 @@ class CampaignDataset:
         validation = validation_windows(split, frame, preprocessing, self.seed)
         test = fixed_windows(split.validation, frame, preprocessing, self.seed)
         return dataclasses.replace(self, split=split, validation=validation, test=test)
+
+    def with_quiet_noise(
+        self, model: torch.nn.Module, thresholds: Mapping[str, float], say: Callable[[str], None]
+    ) -> CampaignDataset:
+        """Training's noise from stretches between the events in which this model sees nothing (`quiet_times`)."""
+        times = quiet_times(model, self.campaign, thresholds)
+        seconds = sum(end - begin for begin, end in times) * 1e-9
+        say(f"quiet stretches: the frozen backbone sees nothing in {seconds:.0f} s between the events")
+        return dataclasses.replace(self, training_noise=times)
 
     @property
     def edge_limit_km(self) -> float:

@@ -258,6 +258,7 @@ def test_in_folds_every_event_is_judged_and_pickers_are_fine_tuned_alike(
             backbone=small_backbone,
             folds=2,
             epochs=1,
+            quiet_noise=True,
             phasenet_weights=phasenet_file,
             callbacks=TrainingCallbacks(said.append),
         )
@@ -265,6 +266,7 @@ def test_in_folds_every_event_is_judged_and_pickers_are_fine_tuned_alike(
     found = run(["frozen", "se-only", "rival:stalta", "rival:phasenet", "rival:phasenet-finetuned"])
     frozen, stalta, phasenet, adapter, tuned = found.runs  # what trains nothing first
     assert "into 2 folds" in found.split
+    assert any("quiet stretches: the frozen backbone sees nothing in" in line for line in said)
     for each in found.runs:
         assert each.test.tallies["P"].labels == frozen.test.tallies["P"].labels
     n_labels = sum(pick.usable and pick.phase == "P" for stretch in four.stretches() for pick in stretch.picks)
