@@ -12,6 +12,7 @@ from typing import Any
 
 from obspy import Stream, UTCDateTime
 
+from phaseno_peft.campaign.around_events import ArchivePieces, event_times, is_large, read_around
 from phaseno_peft.campaign.catalog import Catalogue, one_per_station_and_phase
 from phaseno_peft.campaign.catalog_files import read_catalogue
 from phaseno_peft.campaign.check import check_campaign, picks_in_record_time
@@ -84,7 +85,8 @@ class Campaign:
         metadata hold both. Picks go to recordings by their time. `skip_unknown` drops picks of stations that are not
         listed; `channels` says what unknown codes of files mean, see `read_channels`; `complete` says what a missing
         pick means, see `complete_of`; `noise` where noise windows come from, see `noise_times`; `picks_on` moves the
-        picks to the onset, or from the onset to the next peak or trough. `progress(done, all)` is called after each
+        picks to the onset, or from the onset to the next peak or trough. Files of more than 100 MB together are read
+        around the events only, and what is prepared of them is kept on disk. `progress(done, all)` is called after each
         recording. Raises `CampaignError` where a file cannot be used, where no pick lies in any record, and where picks
         cannot be moved.
         """
@@ -92,12 +94,15 @@ class Campaign:
         table = read_stations(own_metadata(waveforms, "stations") if stations is None else stations)
         catalogue = read_catalogue(own_metadata(waveforms, "picks") if picks is None else picks)
         if isinstance(waveforms, Stream):
-            streams: Mapping[str, Stream] = {name: waveforms}
-        elif isinstance(waveforms, Mapping):
-            streams = waveforms
+            waveforms = {name: waveforms}
+        if is_large(waveforms):
+            also = None if noise == BETWEEN else noise_times(noise, catalogue.events)
+            times = event_times(catalogue.events, also)
+            pieces = ArchivePieces(waveforms, times, channels, preprocessing.rate_hz)
+            recordings, findings = prepare_pieces(pieces, table, preprocessing, progress)
         else:
-            streams = read_waveforms(waveforms, channels)
-        recordings, findings = prepare_recordings(streams, table, preprocessing, progress)
+            streams = waveforms if isinstance(waveforms, Mapping) else read_waveforms(waveforms, channels)
+            recordings, findings = prepare_recordings(streams, table, preprocessing, progress)
         recorded = table.select({i for r in recordings for i in r.station_ids})
         places = StationTable([s for r in recordings for s in r.stations], source=table.source)
         catalogue, dropped = _with_table_ids(catalogue, table, recorded, skip_unknown)
@@ -159,37 +164,74 @@ def prepare_recordings(
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[tuple[Recording, ...], list[Finding]]:
     """Recordings of all streams in time order, those that overlap joined, and what was found on the way."""
-    sound: dict[str, Stream] = {}
-    left_out: list[Finding] = []
-    for name, stream in streams.items():
-        traces, unusable = traces_with_valid_headers(stream, preprocessing.rate_hz)
-        sound[name] = Stream(traces)
-        left_out += [Finding(f.severity, f"{name}: {f.text}") for f in unusable]
-    groups = _time_groups(sound)
-    if not groups:
-        why = left_out[0].text if left_out else "they hold no samples."
-        raise CampaignError(f"the waveforms cannot be used: {why} Give files with at least one trace.")
-    recordings: list[Recording] = []
-    failures: list[CampaignError] = []
-    for done, (name, stream) in enumerate(groups, start=1):
-        try:
-            recordings.append(prepare(stream, stations, preprocessing, name))
-        except CampaignError as error:
-            failures.append(error)
-        if progress is not None:
-            progress(done, len(groups))
+    preparation = _Preparation(stations, preprocessing)
+    recordings = preparation.of(streams, progress)
     if not recordings:
-        raise failures[0]
-    findings = left_out + gather([r.findings for r in recordings], len(recordings))
-    findings += [Finding("warning", f"left out: {error}") for error in failures]
-    rates = sorted({float(t.stats.sampling_rate) for stream in sound.values() for t in stream})
-    if rates != [preprocessing.rate_hz]:
-        listed = ", ".join(f"{rate:g}" for rate in rates)
-        text = f"sampling rates of {listed} Hz are brought to {preprocessing.rate_hz:g} Hz."
-        findings.append(Finding("note", text, kind="rates differ" if len(rates) > 1 else "", value=f"{listed} Hz"))
-    recordings.sort(key=lambda r: r.start)
-    findings += years_apart([(r.start.ns, r.end.ns) for r in recordings])
-    return tuple(recordings), findings
+        raise preparation.nothing()
+    return tuple(recordings), preparation.findings(recordings)
+
+
+def prepare_pieces(
+    pieces: ArchivePieces,
+    stations: StationTable,
+    preprocessing: Preprocessing,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[tuple[Recording, ...], list[Finding]]:
+    """The same of an archive that is read piece by piece; the recordings' arrays lie on disk."""
+    preparation = _Preparation(stations, preprocessing)
+    recordings, findings = read_around(pieces, preparation.of, progress)
+    if not recordings:
+        raise preparation.nothing()
+    return tuple(recordings), [*findings, *preparation.findings(recordings)]
+
+
+@dataclass
+class _Preparation:
+    """Prepares streams, and keeps what is to be told of all of them together."""
+
+    stations: StationTable
+    preprocessing: Preprocessing
+    left_out: list[Finding] = dataclasses.field(default_factory=list)
+    failures: list[CampaignError] = dataclasses.field(default_factory=list)
+    rates: set[float] = dataclasses.field(default_factory=set)
+
+    def of(self, streams: Mapping[str, Stream], progress: Callable[[int, int], None] | None = None) -> list[Recording]:
+        """Recordings of these streams, those that overlap joined."""
+        sound: dict[str, Stream] = {}
+        for name, stream in streams.items():
+            traces, unusable = traces_with_valid_headers(stream, self.preprocessing.rate_hz)
+            sound[name] = Stream(traces)
+            self.left_out += [Finding(f.severity, f"{name}: {f.text}") for f in unusable]
+        groups = _time_groups(sound)
+        recordings: list[Recording] = []
+        for done, (name, stream) in enumerate(groups, start=1):
+            try:
+                recordings.append(prepare(stream, self.stations, self.preprocessing, name))
+            except CampaignError as error:
+                self.failures.append(error)
+            if progress is not None:
+                progress(done, len(groups))
+        self.rates |= {float(t.stats.sampling_rate) for stream in sound.values() for t in stream}
+        recordings.sort(key=lambda r: r.start)
+        return recordings
+
+    def nothing(self) -> CampaignError:
+        """Why no recording came of it."""
+        if self.failures:
+            return self.failures[0]
+        why = self.left_out[0].text if self.left_out else "they hold no samples."
+        return CampaignError(f"the waveforms cannot be used: {why} Give files with at least one trace.")
+
+    def findings(self, recordings: Sequence[Recording]) -> list[Finding]:
+        """What was found in all of them."""
+        findings = self.left_out + gather([r.findings for r in recordings], len(recordings))
+        findings += [Finding("warning", f"left out: {error}") for error in self.failures]
+        rates, rate_hz = sorted(self.rates), self.preprocessing.rate_hz
+        if rates != [rate_hz]:
+            listed = ", ".join(f"{rate:g}" for rate in rates)
+            text = f"sampling rates of {listed} Hz are brought to {rate_hz:g} Hz."
+            findings.append(Finding("note", text, kind="rates differ" if len(rates) > 1 else "", value=f"{listed} Hz"))
+        return findings + years_apart([(r.start.ns, r.end.ns) for r in recordings])
 
 
 def _time_groups(streams: Mapping[str, Stream]) -> list[tuple[str, Stream]]:

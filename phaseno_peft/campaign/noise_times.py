@@ -31,10 +31,12 @@ def noise_times(source: Any, events: Iterable[CatalogueEvent]) -> Times | None:
     if source == BEFORE:
         firsts = sorted(min(p.time.ns for p in event.picks) for event in events if event.picks)
         long_s, short_s = BEFORE_EVENT_S
-        return _joined((first - round(long_s * 1e9), first - round(short_s * 1e9)) for first in firsts)
+        return joined_times((first - round(long_s * 1e9), first - round(short_s * 1e9)) for first in firsts)
     if isinstance(source, str | Path):
-        return _joined(_of_file(Path(source)))
-    return _joined(_pair(start, end, f"noise piece {number}") for number, (start, end) in enumerate(source, start=1))
+        return joined_times(_of_file(Path(source)))
+    return joined_times(
+        _pair(start, end, f"noise piece {number}") for number, (start, end) in enumerate(source, start=1)
+    )
 
 
 def _of_file(path: Path) -> Iterable[tuple[int, int]]:
@@ -69,7 +71,7 @@ def _pair(start: Any, end: Any, where: str) -> tuple[int, int]:
     return begin_ns, end_ns
 
 
-def _joined(pairs: Iterable[tuple[int, int]]) -> Times:
+def joined_times(pairs: Iterable[tuple[int, int]]) -> Times:
     """Pieces in order, those that touch or overlap as one."""
     joined: list[tuple[int, int]] = []
     for begin, end in sorted(pairs):

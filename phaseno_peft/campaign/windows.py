@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -213,6 +213,10 @@ class WindowSampler:
 
     def epoch(self, n: int, number: int | None = None) -> list[Window]:
         """n windows in random order. Without a `number` the next epoch's; with it that epoch's, again and again."""
+        return list(self.windows(n, number))
+
+    def windows(self, n: int, number: int | None = None) -> Iterator[Window]:
+        """Those of `epoch`, one at a time: each is cut when it is asked for."""
         if number is None:
             number, self.number = self.number, self.number + 1
         rng = np.random.default_rng([self.seed, number])
@@ -229,11 +233,10 @@ class WindowSampler:
                 quiet = self._noise[i][0]
                 spare = quiet.recording.n_samples - self.preprocessing.window_samples
                 places.append((quiet, int(rng.integers(min(0, spare), max(0, spare) + 1))))
-        windows = [
-            cut_window(stretch, first_sample, self.frame, self.preprocessing)
-            for stretch, first_sample in (places[i] for i in rng.permutation(len(places)))
-        ]
-        return [w for w in windows if w.station_ids]
+        for stretch, first_sample in (places[i] for i in rng.permutation(len(places))):
+            window = cut_window(stretch, first_sample, self.frame, self.preprocessing)
+            if window.station_ids:
+                yield window
 
 
 def noise_intervals(stretch: Stretch, preprocessing: Preprocessing) -> list[tuple[int, int]]:

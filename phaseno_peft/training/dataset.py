@@ -128,7 +128,8 @@ class CampaignDataset:
         def note(*values: object) -> None:
             digest.update((repr(values) + "\n").encode())
 
-        complete = {"no": False, "event": True}.get(campaign.complete, campaign.complete)  # runs kept before say so
+        earlier: dict[object, object] = {"no": False, "event": True}  # what runs that were kept before call them
+        complete = earlier.get(campaign.complete, campaign.complete)
         note(campaign.preprocessing, campaign.frame, complete, self.seed, self.split.how)
         if campaign.noise_times is not None or self.training_noise is not None:
             note(campaign.noise_times, self.training_noise)

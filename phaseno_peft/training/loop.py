@@ -10,6 +10,7 @@ has some five validation events, where F1 at 0.5 s alone says little (`best_epoc
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import time
@@ -63,7 +64,8 @@ def train(
     device = next(model.parameters()).device
     n_windows = settings.windows(sampler.n_events)
     augmentation = Augmentation(keeps_polarity=settings.keeps_polarity)
-    noise = [window for window in sampler.epoch(4 * n_windows, number=10**6) if window.is_noise][:n_windows]
+    quiet = (window for window in sampler.windows(4 * n_windows, number=10**6) if window.is_noise)
+    noise = list(itertools.islice(quiet, n_windows))
     validation = validation[:: -(-len(validation) // (settings.judged_windows or len(validation) or 1)) or 1]
     validation = with_moved_labels(validation, pick_shift_s)
     one_pick = 1 / max(1, sum(len(window.labels) for window in validation))
@@ -84,7 +86,8 @@ def train(
         rng = np.random.default_rng([settings.seed, 1, number])
         windows = [
             compose(rng, limit_stations(rng, window, settings.stations_per_window), noise, augmentation)
-            for window in with_moved_labels(sampler.epoch(n_windows, number=number), pick_shift_s)
+            for whole in sampler.windows(n_windows, number=number)
+            for window in with_moved_labels([whole], pick_shift_s)
         ]
         steps = list(batches(windows, settings.batch_stations))
         model.train()
