@@ -131,7 +131,8 @@ class ArchivePieces:
 
     def _parts(self, files: Sequence[Path], in_folder: bool) -> Iterator[_Part]:
         for file in files:
-            for span in miniseed_spans(file, SPAN_BYTES) or [None]:
+            spans: Sequence[tuple[int, int] | None] = miniseed_spans(file, SPAN_BYTES) or [None]
+            for span in spans:
                 if span is None:
                     stream = read_file(file, in_folder=in_folder, headers_only=True)
                 else:
@@ -152,13 +153,16 @@ class RecordingsOnDisk:
 
     def put(self, recording: Recording) -> None:
         """Write a recording's arrays."""
-        places = []
-        for array in (recording.samples, recording.recorded):
-            self._file.write(bytes(-self._file.seek(0, 2) % array.dtype.itemsize))
-            places.append(self._file.tell())
-            self._file.write(np.ascontiguousarray(array).data)
+        first = [self._write(array) for array in (recording.samples, recording.recorded)]
         bare = dataclasses.replace(recording, samples=_bare(recording.samples), recorded=_bare(recording.recorded))
-        self._kept.append((bare, *places))
+        self._kept.append((bare, first[0], first[1]))
+
+    def _write(self, array: np.ndarray) -> int:
+        """Append an array; returns where it begins, aligned to its items."""
+        self._file.write(bytes(-self._file.seek(0, 2) % array.dtype.itemsize))
+        first = self._file.tell()
+        self._file.write(np.ascontiguousarray(array).data)
+        return first
 
     def recordings(self) -> list[Recording]:
         """All that were put in."""
