@@ -214,6 +214,8 @@ def _of_rows(
     columns = {**columns, **parts, **headings.columns(DATE_AND_CLOCK)}
     read = _PickReader(headings, columns, tally, is_automatic=_is_automatic(columns, picks_of_row))
     for line, row in headings.rows():
+        if row and row[0].lstrip().startswith("#"):
+            continue
         full = dict(zip(raw, (cell.strip() for cell in row), strict=False))
         cell = {column: row[i].strip() if i < len(row) else "" for column, i in columns.items()}
         try:

@@ -48,7 +48,7 @@ PICKS: dict[str, str | bytes] = {
     "bars": ONE_PICK_A_ROW.replace(",", "|"),
     "carriage returns": ONE_PICK_A_ROW.replace("\n", "\r"),
     "a title": "Picks of campaign X,,,\n,,,\n" + ONE_PICK_A_ROW,
-    "comments": "# picks\n# of 2021\n" + ONE_PICK_A_ROW,
+    "comments": "# picks\n# of 2021\n" + ONE_PICK_A_ROW.replace("NZ,ABC,S", "# S\nNZ,ABC,S"),
     "pandas' index": ONE_PICK_A_ROW.replace("network", ",network").replace("NZ", "7,NZ"),
     "row numbers called id": ONE_PICK_A_ROW.replace("network", "id").replace("NZ", "7"),
     "decimal commas": with_times("31.01.2020 12:34:56,780", "31.01.2020 12:34:58,120"),
