@@ -25,6 +25,7 @@ from obspy.core.event import Pick as EventPick
 from obspy.core.inventory import Channel, Inventory, Network, Site, Station
 
 from benchmarks.attack.altered_adapters import Bomb
+from benchmarks.attack.exported_tables import tables_of_picks, tables_of_stations
 from benchmarks.attack.odd_values import damaged, odd_number, odd_text
 from benchmarks.attack.subject import START, Subject
 from phaseno_peft.campaign import read_catalogue, read_stations, read_waveforms
@@ -43,6 +44,8 @@ BOMB_BYTES = 2560 << 20
 def good_files(subject: Subject) -> dict[str, dict[str, bytes]]:
     """Kind -> file name -> content, of everything the library is meant to read, and of the real files given to it."""
     made = {WAVEFORMS: _waveforms(subject), STATIONS: _stations(subject), CATALOGUES: _catalogues(subject)}
+    made[STATIONS] |= tables_of_stations(subject)
+    made[CATALOGUES] |= tables_of_picks(subject)
     for file in sorted(subject.files.rglob("*")) if subject.files is not None else ():
         if file.is_file() and file.stat().st_size <= LARGEST_BYTES:
             for kind in _kinds(file):
