@@ -15,7 +15,8 @@ from obspy import Stream, UTCDateTime
 from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.campaign.noise_times import joined_times
 from phaseno_peft.campaign.recording import Recording
-from phaseno_peft.campaign.seisbench_files import set_folder
+from phaseno_peft.campaign.runs import TOUCHING_S
+from phaseno_peft.campaign.seisbench_files import SetRecord, SetWaveforms, chunks_of, records_of
 from phaseno_peft.campaign.stretch import Times
 from phaseno_peft.campaign.waveform_files import (
     ChannelMap,
@@ -44,8 +45,8 @@ SPAN_BYTES = 1 << 20
 
 
 def is_large(waveforms: Any) -> bool:
-    """Whether files that are given by their paths hold more than `LARGE_BYTES`; sets in SeisBench's format are not."""
-    if not isinstance(waveforms, str | Path | Sequence) or set_folder(waveforms) is not None:
+    """Whether files that are given by their paths hold more than `LARGE_BYTES`."""
+    if not isinstance(waveforms, str | Path | Sequence):
         return False
     return sum(file.stat().st_size for file in list_files(waveforms)[0] if file.is_file()) > LARGE_BYTES
 
@@ -101,6 +102,9 @@ class ArchivePieces:
     total_s: float = 0.0
     """Of the archive, first to last sample."""
 
+    def __len__(self) -> int:
+        return len(self.times)
+
     def __iter__(self) -> Iterator[dict[str, Stream]]:
         """Streams of each piece by the name of their file. Raises as `read_waveforms` does."""
         mapping = read_channels(self.channels)
@@ -142,6 +146,50 @@ class ArchivePieces:
                 if sound:
                     ends = [t.stats.endtime.ns + round(1e9 * t.stats.delta) for t in sound]
                     yield _Part(file, span, min(t.stats.starttime.ns for t in sound), max(ends))
+
+
+@dataclass
+class SetPieces:
+    """Raw streams of a set in SeisBench's format, records that touch together; its metadata are looked through first.
+
+    A record of a set is around an event already: all are read.
+    """
+
+    folder: Path
+    rate_hz: float
+    findings: list[Finding] = field(default_factory=list)
+    total_s: float = 0.0
+    """Of the records together."""
+    n: int = 0
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __iter__(self) -> Iterator[dict[str, Stream]]:
+        """Streams by the name of their file. Raises as `records_of` does."""
+        with SetWaveforms() as waveforms:
+            records = sorted(
+                (record for chunk in chunks_of(self.folder) for record in records_of(chunk.waveforms, waveforms)),
+                key=lambda record: (record.start_ns, record.station, record.name),
+            )
+            groups: list[list[SetRecord]] = []
+            reached_ns = 0
+            for record in records:
+                start_ns = record.start_ns
+                end_ns = start_ns + round(1e9 * record.n_samples(waveforms) / record.rate_hz)
+                if not groups or (start_ns - reached_ns) * 1e-9 > TOUCHING_S:
+                    groups.append([])
+                    reached_ns = start_ns
+                self.total_s += max(0, end_ns - max(reached_ns, start_ns)) * 1e-9
+                reached_ns = max(reached_ns, end_ns)
+                groups[-1].append(record)
+            del records
+            self.n = len(groups)
+            for group in groups:
+                named: dict[str, Stream] = {}
+                for record in group:
+                    named.setdefault(record.path.stem, Stream()).extend(list(record.traces(waveforms)))
+                yield named
 
 
 class RecordingsOnDisk:
@@ -189,7 +237,7 @@ def _mapped(whole: np.ndarray, first: int, like: np.ndarray) -> np.ndarray:
 
 
 def read_around(
-    pieces: ArchivePieces,
+    pieces: ArchivePieces | SetPieces,
     prepare_piece: Callable[[dict[str, Stream]], Sequence[Recording]],
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[list[Recording], list[Finding]]:
@@ -201,9 +249,11 @@ def read_around(
             kept_s += recording.duration_s
             on_disk.put(recording)
         if progress is not None:
-            progress(min(done, len(pieces.times)), len(pieces.times))
-    text = (
-        f"the waveforms are larger than {LARGE_BYTES >> 20} MB and are read around the events of the catalogue only: "
-        f"{kept_s / 3600:.1f} of {pieces.total_s / 3600:.1f} hours."
-    )
-    return on_disk.recordings(), [Finding("note", text), *pieces.findings]
+            progress(min(done, len(pieces)), len(pieces))
+    text = f"the waveforms are larger than {LARGE_BYTES >> 20} MB and are "
+    if isinstance(pieces, ArchivePieces):
+        text += "read around the events of the catalogue only: "
+        text += f"{kept_s / 3600:.1f} of {pieces.total_s / 3600:.1f} hours"
+    else:
+        text += "prepared piece by piece and kept on disk"
+    return on_disk.recordings(), [Finding("note", f"{text}."), *pieces.findings]

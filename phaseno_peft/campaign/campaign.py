@@ -12,7 +12,7 @@ from typing import Any
 
 from obspy import Stream, UTCDateTime
 
-from phaseno_peft.campaign.around_events import ArchivePieces, event_times, is_large, read_around
+from phaseno_peft.campaign.around_events import ArchivePieces, SetPieces, event_times, is_large, read_around
 from phaseno_peft.campaign.catalog import Catalogue, one_per_station_and_phase
 from phaseno_peft.campaign.catalog_files import read_catalogue
 from phaseno_peft.campaign.check import check_campaign, picks_in_record_time
@@ -98,7 +98,11 @@ class Campaign:
         if is_large(waveforms):
             also = None if noise == BETWEEN else noise_times(noise, catalogue.events)
             times = event_times(catalogue.events, also)
-            pieces = ArchivePieces(waveforms, times, channels, preprocessing.rate_hz)
+            folder = set_folder(waveforms)
+            if folder is not None:
+                pieces: ArchivePieces | SetPieces = SetPieces(folder, preprocessing.rate_hz)
+            else:
+                pieces = ArchivePieces(waveforms, times, channels, preprocessing.rate_hz)
             recordings, findings = prepare_pieces(pieces, table, preprocessing, progress)
         else:
             streams = waveforms if isinstance(waveforms, Mapping) else read_waveforms(waveforms, channels)
@@ -172,7 +176,7 @@ def prepare_recordings(
 
 
 def prepare_pieces(
-    pieces: ArchivePieces,
+    pieces: ArchivePieces | SetPieces,
     stations: StationTable,
     preprocessing: Preprocessing,
     progress: Callable[[int, int], None] | None = None,

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from phaseno_peft.errors import CampaignError, PhasenoPeftError
 
 if TYPE_CHECKING:
-    from obspy import Stream
+    from obspy import Stream, Trace
 
 HDF5_HEAD = b"\x89HDF\r\n\x1a\n"
 FIT_FOR_CODES = "ENZ12345UVWRTXY"
@@ -272,35 +272,72 @@ def rows_of(chunk: Chunk, waveforms: SetWaveforms) -> Iterator[Row]:
             ) from error
 
 
-def stream_of(path: Path, *, headers_only: bool = False) -> Stream:
-    """Every record of one HDF5 file of a set as traces with codes and times, components of ground motion only.
+@dataclass(frozen=True, slots=True)
+class SetRecord:
+    """Where one record of a set lies, and what its traces are called; components of ground motion only."""
+
+    path: Path
+    name: str
+    order: str
+    rate_hz: float
+    start_ns: int
+    network: str
+    station: str
+    location: str
+    band: str
+
+    def n_samples(self, waveforms: SetWaveforms) -> int:
+        """Of each component."""
+        return waveforms.shape(self.path, self.name, self.order)[1]
+
+    def traces(self, waveforms: SetWaveforms, *, headers_only: bool = False) -> Iterator[Trace]:
+        """One trace a component."""
+        from obspy import Trace, UTCDateTime
+
+        codes = {"network": self.network, "station": self.station, "location": self.location}
+        header = {**codes, "starttime": UTCDateTime(ns=self.start_ns), "sampling_rate": self.rate_hz}
+        samples = None if headers_only else waveforms.read(self.path, self.name, self.order)
+        n_samples = self.n_samples(waveforms) if samples is None else 0
+        for number, component in enumerate(self.order.upper()):
+            if component in FIT_FOR_CODES:
+                header["channel"] = self.band + component
+                if samples is None:
+                    yield Trace(header={**header, "npts": n_samples})
+                else:
+                    yield Trace(np.ascontiguousarray(samples[number]), dict(header))
+
+
+def records_of(path: Path, waveforms: SetWaveforms) -> Iterator[SetRecord]:
+    """Every record of one HDF5 file of a set.
 
     Raises `CampaignError` for rows without a start time, a station code or a waveform, naming the line.
     """
-    from obspy import Stream, Trace
-
     metadata = metadata_of(path)
     if metadata is None:
         raise CampaignError(f"{path}: HDF5 without its metadata.csv beside it. {_GIVE_THE_SET}")
-    stream = Stream()
-    with SetWaveforms() as waveforms:
-        for row in rows_of(Chunk(metadata, path), waveforms):
-            where = f"{metadata}: line {row.line}: {row.name}"
-            header = {**_codes(row, where), "starttime": _start(row, where), "sampling_rate": row.rate_hz}
-            band = re.sub(r"[^A-Z0-9]", "", row.cells.get("trace_channel", "").upper())[:2]
-            samples = None if headers_only else waveforms.read(path, row.name, row.order)
-            _, n_samples = waveforms.shape(path, row.name, row.order) if samples is None else samples.shape
-            for number, component in enumerate(row.order.upper()):
-                if component not in FIT_FOR_CODES:
-                    continue
-                header["channel"] = band + component
-                if samples is None:
-                    stream += Trace(header={**header, "npts": n_samples})
-                else:
-                    stream += Trace(np.ascontiguousarray(samples[number]), dict(header))
-    if not len(stream):
+    is_empty = True
+    for row in rows_of(Chunk(metadata, path), waveforms):
+        is_empty = False
+        where = f"{metadata}: line {row.line}: {row.name}"
+        codes, start_ns = _codes(row, where), int(_start(row, where).ns)
+        band = re.sub(r"[^A-Z0-9]", "", row.cells.get("trace_channel", "").upper())[:2]
+        yield SetRecord(path, row.name, row.order, row.rate_hz, start_ns, **codes, band=band)
+    if is_empty:
         raise CampaignError(f"{metadata}: lists no record. {_GIVE_THE_SET}")
-    return stream
+
+
+def stream_of(path: Path, *, headers_only: bool = False) -> Stream:
+    """All records of one HDF5 file of a set. Raises as `records_of` does."""
+    from obspy import Stream
+
+    with SetWaveforms() as waveforms:
+        return Stream(
+            [
+                trace
+                for record in records_of(path, waveforms)
+                for trace in record.traces(waveforms, headers_only=headers_only)
+            ]
+        )
 
 
 def _codes(row: Row, where: str) -> dict[str, str]:

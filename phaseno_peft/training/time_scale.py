@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from phaseno_peft.campaign import (
     read_waveforms,
     split_campaign,
 )
-from phaseno_peft.campaign.around_events import ArchivePieces, event_times, is_large
+from phaseno_peft.campaign.around_events import ArchivePieces, SetPieces, event_times, is_large
 from phaseno_peft.campaign.campaign import own_metadata
+from phaseno_peft.campaign.seisbench_files import set_folder
 from phaseno_peft.campaign.splits import FOLDS
 from phaseno_peft.campaign.time_scale import suggest_time_scale
 from phaseno_peft.campaign.waveform_files import ChannelMap
@@ -64,7 +66,9 @@ def read_at_best_scale(
     elif is_large(waveforms):
         times = event_times(catalogue.events[:: -(-len(catalogue.events) // _MOST_EVENTS)])
         streams, reading["channels"] = {}, channels
-        for piece in ArchivePieces(waveforms, times, channels, Preprocessing().rate_hz):
+        folder, rate_hz = set_folder(waveforms), Preprocessing().rate_hz
+        pieces = ArchivePieces(waveforms, times, channels, rate_hz) if folder is None else SetPieces(folder, rate_hz)
+        for piece in itertools.islice(pieces, _MOST_EVENTS):
             streams |= {f"{len(streams)} {name}": stream for name, stream in piece.items()}
     else:
         waveforms = streams = read_waveforms(waveforms, channels)

@@ -73,6 +73,24 @@ def test_pieces_hold_the_events_and_a_swarm_is_cut_between_two_of_them() -> None
     assert all(a[1] <= b[0] for a, b in itertools.pairwise(times))
 
 
+def test_a_large_set_in_seisbenchs_format_is_prepared_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("h5py", reason="needs h5py, the extra `datasets`")
+    from tests.campaign.test_seisbench_sets import write_set
+
+    folder = write_set(tmp_path / "set", chunks=("_a", "_b"))
+    whole = Campaign.read(folder)
+    monkeypatch.setattr(around_events, "LARGE_BYTES", 0)
+    pieces = Campaign.read(folder)
+    assert any("prepared piece by piece and kept on disk" in f.text for f in pieces.findings)
+    assert len(pieces.recordings) == len(whole.recordings) == 2
+    for a, b in zip(pieces.recordings, whole.recordings, strict=True):
+        assert (a.name, a.start, a.station_ids, a.components) == (b.name, b.start, b.station_ids, b.components)
+        np.testing.assert_array_equal(a.samples, b.samples)
+        np.testing.assert_array_equal(a.recorded, b.recorded)
+
+
 def test_small_archives_and_streams_are_read_whole(archive: Path) -> None:
     assert not is_large(archive)
     assert not is_large({"stream": None})
