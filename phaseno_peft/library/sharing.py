@@ -239,6 +239,8 @@ def _reveals(folder: Path) -> Iterator[str]:
         f"counts: {made.train_events}, {made.validation_events} and {made.test_events} events for training, validation "
         f"and testing, {picks} picks; who made the picks ({made.label_source}) and how they lie to the onsets"
     )
+    if contract.uncertainty_calibration:
+        yield "how the uncertainties of picks were calibrated, with counts of picks and events"
     if made.stations:
         few = ", ".join(made.stations[:4])
         yield f"{len(made.stations)} station codes ({few}{', ...' if made.stations[4:] else ''})"
