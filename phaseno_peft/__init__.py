@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from phaseno_peft.errors import HubError as HubError
     from phaseno_peft.errors import PhasenoPeftError as PhasenoPeftError
     from phaseno_peft.evaluation import suggest_adapters as suggest_adapters
+    from phaseno_peft.events import AssociationRule as AssociationRule
+    from phaseno_peft.events import associate as associate
     from phaseno_peft.judging import evaluate as evaluate
     from phaseno_peft.judging import score_picks as score_picks
     from phaseno_peft.labelling import load_teacher as load_teacher

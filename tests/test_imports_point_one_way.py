@@ -21,6 +21,7 @@ ORDER = (
     "training",
     "labelling",
     "judging",
+    "events",
     "checking",
     "figures",
     "report",

@@ -22,6 +22,7 @@ COMMANDS = {
     "evaluate": "evaluate",
     "score": "score_picks",
     "pick": "load_adapter",  # and then `classify`
+    "associate": "associate",
     "pseudo-label": "pseudo_label",
     "export-dataset": "export_dataset",
     "simulate": "simulate_campaign",
@@ -56,6 +57,16 @@ OF_THE_CAMPAIGN = {
 }
 """What `Campaign.read` takes."""
 OTHER_WORDS = {
+    "associate": {
+        "out": "folder",
+        "fewest_picks": "rule",
+        "fewest_p": "rule",
+        "fewest_s": "rule",
+        "fewest_p_and_s": "rule",
+        "tolerance_s": "rule",
+        "reach_km": "rule",
+        "deepest_km": "rule",
+    },
     "train-adapter": {"out": "folder", "epochs": "training", "max_minutes": "training"},
     "compare": {"out": "folder"},
     "evaluate": {"name": "adapter"},

@@ -12,6 +12,7 @@ import typer
 from phaseno_peft import __version__
 from phaseno_peft.cli import (
     adapters,
+    associate,
     backbone,
     channels,
     check,
@@ -48,6 +49,7 @@ app.command("compare", rich_help_panel=_ADAPT)(compare.compare)
 app.command("evaluate", rich_help_panel=_ADAPT)(evaluate.evaluate)
 app.command("score", rich_help_panel=_ADAPT)(score.score)
 app.command("pick", rich_help_panel=_ADAPT)(pick.pick)
+app.command("associate", rich_help_panel=_ADAPT)(associate.associate)
 app.command("pseudo-label", rich_help_panel=_ADAPT)(pseudo_label.pseudo_label)
 app.command("channels", rich_help_panel=_ADAPT)(channels.channels)
 app.command("export-dataset", rich_help_panel=_ADAPT)(export_dataset.export_dataset)

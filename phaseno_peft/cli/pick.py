@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from phaseno_peft.cli.adapters import complete_adapter
+from phaseno_peft.cli.associate import VelocityOption, events_json, events_line
 from phaseno_peft.cli.console import Terminal, findings_json
 from phaseno_peft.cli.options import (
     BackboneOption,
@@ -60,6 +61,11 @@ def pick(
         | None,
         typer.Option("--format", help="How to write; phasenet, gamma and pyocto are CSV. Default: by the ending."),
     ] = None,
+    events: Annotated[
+        Path | None,
+        typer.Option("--events", help="Folder for the events that the picks make, as `associate` writes it."),
+    ] = None,
+    velocity: VelocityOption = None,
     backbone: BackboneOption = None,
     channels: ChannelsOption = None,
     skip_unreadable: SkipUnreadableOption = False,
@@ -74,6 +80,8 @@ def pick(
     from phaseno_peft.backbone import EMBEDDED
     from phaseno_peft.campaign import read_stations
     from phaseno_peft.errors import PhasenoPeftError
+    from phaseno_peft.events import associate, read_velocity
+    from phaseno_peft.events.files import events_folder
     from phaseno_peft.picking import Picker, load_adapter
     from phaseno_peft.picks.pick_list import format_of
 
@@ -82,6 +90,11 @@ def pick(
         raise PhasenoPeftError("say which picks you want: --adapter NAME, or --frozen for the backbone alone.")
     as_format = format_name or format_of(out)
     check_output(out, None, "", overwrite=overwrite)
+    if events is not None:
+        events_folder(events, overwrite=overwrite)
+    elif velocity is not None:
+        raise PhasenoPeftError("--velocity is for events. Say where they go with --events FOLDER, or leave it out.")
+    model = None if velocity is None else read_velocity(velocity)
     table = read_stations(stations)
     picker = Picker.load(backbone or EMBEDDED) if adapter is None else load_adapter(adapter, backbone=backbone)
     with terminal.bar("picking") as update:
@@ -99,10 +112,15 @@ def pick(
             on_findings=terminal.tell,
         )
     found.write(out, as_format, table)
+    made = None
+    if events is not None:
+        made = associate(found, table, velocity=model, folder=events, overwrite=overwrite, on_stage=terminal.say)
+        terminal.tell(made.findings)
     counts = {phase: len(found.select(phase=phase)) for phase in ("P", "S")}
     if as_json:
-        terminal.show_json(
-            {"picks": counts, "creator": found.creator, "out": str(out), **findings_json(found.findings)}
-        )
+        told = {"picks": counts, "creator": found.creator, "out": str(out), **findings_json(found.findings)}
+        terminal.show_json(told | ({} if made is None else {"events": events_json(made)}))
         return
     terminal.show(f"{counts['P']} P and {counts['S']} S picks by {found.creator}: {out}")
+    if made is not None and events is not None:
+        terminal.show(events_line(made, events))

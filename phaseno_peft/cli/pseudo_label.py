@@ -66,9 +66,9 @@ def pseudo_label(
     Example: phaseno-peft pseudo-label waveforms --stations stations.xml --out picks.xml
     """
     from phaseno_peft.campaign import read_stations
+    from phaseno_peft.events.catalogue import write_catalog
     from phaseno_peft.labelling import load_teacher
     from phaseno_peft.labelling import pseudo_label as label
-    from phaseno_peft.labelling.catalogue import write_catalog
     from phaseno_peft.picks.event_files import EVENT_FORMATS
     from phaseno_peft.picks.pick_list import FORMATS
 

@@ -27,6 +27,7 @@ from phaseno_peft.campaign import StationTable
 from phaseno_peft.campaign.coordinates import local_km, scaled_coordinates
 from phaseno_peft.contract import PHASES
 from phaseno_peft.errors import CampaignError, PhasenoPeftError
+from phaseno_peft.events.event import AssociatedEvent
 from phaseno_peft.picks import Pick, PickList
 
 SP_VELOCITY_KM_S = 8.0
@@ -75,25 +76,6 @@ class Coincidence:
         )
 
 
-@dataclass(frozen=True)
-class LabelledEvent:
-    """One event: its picks in time order, and those near it that are ambiguous."""
-
-    picks: tuple[Pick, ...]
-    ambiguous: tuple[Pick, ...]
-    origin_time: UTCDateTime
-    latitude_deg: float
-    longitude_deg: float
-    depth_m: float | None = None
-    is_located: bool = False
-    """False: the place is that of the station with the first pick, and the origin time is rough."""
-
-    @property
-    def station_ids(self) -> tuple[str, ...]:
-        """Stations with a pick, sorted."""
-        return tuple(sorted({pick.trace_id for pick in self.picks}))
-
-
 @dataclass(frozen=True, eq=False)
 class Reading:
     """What one station says of one event."""
@@ -124,7 +106,7 @@ class Reading:
         return math.nan if pick is None else float(pick.time.timestamp)
 
 
-def coincide(picks: Iterable[Pick], stations: StationTable, rule: Coincidence | None = None) -> list[LabelledEvent]:
+def coincide(picks: Iterable[Pick], stations: StationTable, rule: Coincidence | None = None) -> list[AssociatedEvent]:
     """Return the events that picks agree on, in time order.
 
     Raises `CampaignError` for a pick of a station that the table does not list.
@@ -336,7 +318,7 @@ class _Network:
         return kept, [p for r in members if r not in kept for p in r.picks]
 
 
-def _labelled(members: Sequence[Reading], ambiguous: Sequence[Pick], stations: StationTable) -> LabelledEvent:
+def _labelled(members: Sequence[Reading], ambiguous: Sequence[Pick], stations: StationTable) -> AssociatedEvent:
     picks = sorted((p for r in members for p in r.picks), key=lambda p: (p.time.ns, p.trace_id, p.phase))
     origins = [
         float(r.P.time.timestamp) - ORIGIN_FACTOR * (r.S.time - r.P.time)
@@ -344,7 +326,7 @@ def _labelled(members: Sequence[Reading], ambiguous: Sequence[Pick], stations: S
         if r.P is not None and r.S is not None
     ]
     nearest = stations[picks[0].trace_id]
-    return LabelledEvent(
+    return AssociatedEvent(
         picks=tuple(picks),
         ambiguous=tuple(ambiguous),
         origin_time=UTCDateTime(float(np.median(origins))) if origins else picks[0].time,
@@ -353,7 +335,7 @@ def _labelled(members: Sequence[Reading], ambiguous: Sequence[Pick], stations: S
     )
 
 
-def kept_and_left(events: Sequence[LabelledEvent], picks: PickList) -> dict[str, int]:
+def kept_and_left(events: Sequence[AssociatedEvent], picks: PickList) -> dict[str, int]:
     """How many of the teacher's picks became labels, are ambiguous, or belong to no event."""
     labels = sum(len(event.picks) for event in events)
     ambiguous = sum(len(event.ambiguous) for event in events)

@@ -16,8 +16,10 @@ from phaseno_peft.campaign.sources import Source
 from phaseno_peft.campaign.waveform_files import ChannelMap
 from phaseno_peft.contract import PHASES
 from phaseno_peft.errors import PhasenoPeftError
-from phaseno_peft.labelling.catalogue import to_catalog
-from phaseno_peft.labelling.coincidence import Coincidence, LabelledEvent, coincide, kept_and_left
+from phaseno_peft.events import AssociationRule, HalfSpace
+from phaseno_peft.events.catalogue import to_catalog
+from phaseno_peft.events.event import AssociatedEvent
+from phaseno_peft.labelling.coincidence import FAR_KM, Coincidence, coincide, kept_and_left
 from phaseno_peft.labelling.teachers import Teacher
 from phaseno_peft.picking.annotations import Progress, picks_of
 from phaseno_peft.picks import PickList
@@ -36,7 +38,7 @@ class PseudoLabels:
 
     teacher: str
     associator: Associator
-    events: tuple[LabelledEvent, ...]
+    events: tuple[AssociatedEvent, ...]
     picks: PickList
     """All of the teacher's."""
     hours: float
@@ -55,8 +57,8 @@ class PseudoLabels:
         return {phase: found[phase] for phase in PHASES}
 
     def to_catalog(self) -> Catalog:
-        """See `phaseno_peft.labelling.catalogue.to_catalog`."""
-        return to_catalog(self.events, self.teacher, self.associator)
+        """See `phaseno_peft.events.catalogue.to_catalog`."""
+        return to_catalog(self.events, self.teacher, self.associator, what="Pseudo-labels")
 
 
 def pseudo_label(
@@ -96,9 +98,11 @@ def pseudo_label(
     said = f"{found['P']} P and {found['S']} S picks"
     say(f"{teacher.name}: {said} in {len(runs.prepared)} recordings; associating by {associator}")
     if associator == "pyocto":
-        from phaseno_peft.labelling.pyocto_events import associate
+        from phaseno_peft.events.engine import associate_picks
 
-        events = associate(picks, stations, rule)
+        # one pick more than the built-in rule asks for, in velocities of anywhere: more is for the adapter to learn
+        needed = AssociationRule(rule.fewest_stations + 1, fewest_p=2, fewest_s=1, fewest_p_and_s=1, reach_km=FAR_KM)
+        events = associate_picks(picks, stations, HalfSpace(), needed)
     else:
         events = coincide(picks, stations, rule)
     if not events:

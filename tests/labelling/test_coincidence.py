@@ -12,7 +12,8 @@ from obspy import UTCDateTime
 
 from phaseno_peft.campaign import Station, StationTable
 from phaseno_peft.errors import CampaignError, PhasenoPeftError
-from phaseno_peft.labelling import Coincidence, LabelledEvent, coincide
+from phaseno_peft.events import AssociatedEvent
+from phaseno_peft.labelling import Coincidence, coincide
 from phaseno_peft.picks import Pick
 
 T0 = UTCDateTime(2024, 5, 1)
@@ -39,7 +40,7 @@ def event(origin_s: float, place: tuple[float, float, float] = (2.0, 3.0, 8.0), 
     return picks
 
 
-def times(found: LabelledEvent) -> set[tuple[str, str, float]]:
+def times(found: AssociatedEvent) -> set[tuple[str, str, float]]:
     return {(p.trace_id[3], p.phase, round(p.time - T0, 3)) for p in found.picks}
 
 
@@ -202,20 +203,3 @@ def test_an_unknown_station_and_an_impossible_rule_are_refused() -> None:
     for wrong in ({"fewest_stations": 1}, {"slack_s": -1.0}, {"longest_sp_s": 0.05}, {"slowest_km_s": (0.0, 1.0)}):
         with pytest.raises(PhasenoPeftError, match="cannot be a rule"):
             Coincidence(**wrong)  # type: ignore[arg-type]
-
-
-def test_pyocto_finds_the_event_and_its_place() -> None:
-    pytest.importorskip("pyocto", reason="needs PyOcto: pip install 'phaseno-peft[associate]'")
-    from phaseno_peft.labelling.pyocto_events import associate
-    from phaseno_peft.picking import PickList
-
-    alone = [pick("A", "P", 20.0), pick("C", "P", 170.0)]
-    (found,) = associate(PickList([*event(100.0), *alone]), table(), Coincidence())
-    assert times(found) == as_set(event(100.0))
-    assert found.is_located
-    assert math.hypot(found.longitude_deg * KM - 2.0, found.latitude_deg * KM - 3.0) < 2.0
-    assert found.depth_m is not None
-    assert abs(found.depth_m - 8000.0) < 4000.0
-    assert abs(found.origin_time - (T0 + 100.0)) < 0.5
-    assert associate(PickList(alone), table(), Coincidence()) == []
-    assert associate(PickList(), table(), Coincidence()) == []

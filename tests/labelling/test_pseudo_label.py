@@ -14,8 +14,8 @@ from obspy import UTCDateTime, read_events
 
 from phaseno_peft.campaign import Campaign, read_catalogue, read_stations, read_waveforms
 from phaseno_peft.errors import CampaignError, PhasenoPeftError
+from phaseno_peft.events.catalogue import to_catalog, write_catalog
 from phaseno_peft.labelling import PseudoLabels, coincide, load_teacher, pseudo_label
-from phaseno_peft.labelling.catalogue import to_catalog, write_catalog
 from phaseno_peft.picking import load_adapter
 from phaseno_peft.picks import Pick
 from phaseno_peft.training import TrainingSettings, train_adapter

@@ -1,0 +1,169 @@
+"""Picks to located events: what belongs together is found, what cannot be associated is refused in a sentence."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from obspy import read_events
+
+from phaseno_peft.campaign import StationTable, read_catalogue
+from phaseno_peft.errors import CampaignError, PhasenoPeftError
+from phaseno_peft.events import AssociationRule, HalfSpace, Layers, associate
+from phaseno_peft.picks import Pick, PickList
+from tests.cli.test_commands import run
+from tests.events.arrivals import CODES, KM, PLACES, T0, VP, VS, events, pick, table
+
+pytest.importorskip("pyocto", reason="needs PyOcto: pip install 'phaseno-peft[associate]'")
+STRAY = [pick("A", "P", 47.0), pick("C", "P", 149.0), pick("F", "S", 252.0)]
+TRUE = HalfSpace(VP, VS, 0.3)
+
+
+def names(picks: Iterable[Pick]) -> list[tuple[str, str, int]]:
+    return sorted((p.trace_id, p.phase, p.time.ns) for p in picks)
+
+
+def all_picks(n: int = 8) -> PickList:
+    return PickList([*(p for event in events(n) for p in event.picks), *STRAY], creator="by hand").sorted()
+
+
+@pytest.mark.parametrize(
+    "velocity", [None, TRUE, Layers((0.0, 2.0), (VP, VP + 1e-4), (VS, VS + 1e-4))], ids=["own", "true", "layers"]
+)
+def test_events_are_found_where_they_were_and_stray_picks_are_left(velocity: HalfSpace | Layers | None) -> None:
+    made = associate(all_picks(), table(), velocity=velocity)
+    assert len(made.events) == 8
+    assert made.counts == {"in events": 8 * 16, "alone": len(STRAY)}
+    off_km = []
+    for found, true in zip(made.events, events(8), strict=True):
+        assert names(found.picks) == names(true.picks)
+        assert abs(found.origin_time - true.origin_time) < 0.3
+        east, north = (found.longitude_deg - true.longitude_deg) * KM, (found.latitude_deg - true.latitude_deg) * KM
+        off_km.append(math.hypot(east, north))
+        assert found.depth_m is not None
+        assert abs(found.depth_m - (true.depth_m or 0.0)) < 1500.0
+        assert found.rms_s < 0.15
+    assert sorted(off_km)[4] < 0.5
+    assert max(off_km) < 1.5
+    assert bool(made.findings) == (velocity is None)
+
+
+def test_the_order_of_picks_and_stations_does_not_matter() -> None:
+    picks, stations = all_picks(4), list(table())
+    made = associate(picks, StationTable(stations, source="table"), velocity=TRUE)
+    turned = associate(
+        PickList(reversed(picks), creator="by hand"), StationTable(stations[::-1], source="table"), velocity=TRUE
+    )
+    assert [names(e.picks) for e in turned.events] == [names(e.picks) for e in made.events]
+
+
+def test_no_picks_and_picks_of_no_event_give_an_empty_catalogue(tmp_path: Path) -> None:
+    for picks in (PickList(), PickList(STRAY)):
+        made = associate(picks, table(), folder=tmp_path / str(len(picks)))
+        assert made.events == ()
+        assert "No event" in (tmp_path / str(len(picks)) / "index.html").read_text()
+        assert len(read_events(str(tmp_path / str(len(picks)) / "events.xml"))) == 0
+
+
+def test_an_event_below_the_rule_is_not_made() -> None:
+    few = PickList([p for p in events(1)[0].picks if p.trace_id in ("XX.A.", "XX.B.", "XX.C.")])
+    assert len(associate(few, table(), velocity=TRUE).events) == 1
+    assert associate(few, table(), velocity=TRUE, rule=AssociationRule(fewest_picks=7)).events == ()
+    with pytest.raises(PhasenoPeftError, match="cannot be a rule"):
+        AssociationRule(fewest_picks=1)
+
+
+def test_picks_with_another_location_code_are_the_stations_and_unknown_ones_are_refused() -> None:
+    picks = all_picks(2)
+    renamed = PickList([replace(p, trace_id=f"{p.trace_id}00") for p in picks])
+    made = associate(renamed, table(), velocity=TRUE)
+    assert {p.trace_id for e in made.events for p in e.picks} == set(table().station_ids)
+    with pytest.raises(CampaignError, match=r"4 picks of XX.H have no place: table does not list.*--skip-unknown"):
+        associate(picks, table(CODES.replace("H", "")), velocity=TRUE)
+    made = associate(picks, table(CODES.replace("H", "")), velocity=TRUE, skip_unknown=True)
+    assert len(made.events) == 2
+    assert "They are left out." in made.findings[0].text
+
+
+def test_a_table_without_stations_and_two_models_are_refused() -> None:
+    with pytest.raises(CampaignError, match="nobody: holds no station with coordinates"):
+        associate(all_picks(1), StationTable([], source="nobody"), velocity=TRUE)
+    with pytest.raises(PhasenoPeftError, match="both a velocity model and a catalogue"):
+        associate(all_picks(1), table(), velocity=TRUE, catalogue="picks.xml")
+
+
+def test_without_pyocto_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyocto", None)
+    with pytest.raises(PhasenoPeftError, match=r"needs PyOcto.*pip install 'phaseno-peft\[associate\]'"):
+        associate(all_picks(1), table(), velocity=TRUE)
+
+
+def test_the_folder_holds_the_same_events_in_every_format(tmp_path: Path) -> None:
+    made = associate(all_picks(3), table(), velocity=TRUE, folder=tmp_path / "a")
+    folder = tmp_path / "a"
+    names = {"events.xml", "events.scml", "events.csv", "picks.csv", "events.png", "events.svg", "index.html"}
+    assert {p.name for p in folder.iterdir()} == names
+    catalog = read_events(str(folder / "events.xml"))
+    with (folder / "events.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(catalog) == 3
+    for row, event, found in zip(rows, catalog, made.events, strict=True):
+        origin = event.preferred_origin()
+        assert str(event.resource_id.id).endswith(row["event"])
+        assert abs(origin.latitude - float(row["latitude_deg"])) < 1e-5
+        assert len(origin.arrivals) == int(row["p_picks"]) + int(row["s_picks"]) == len(found.picks)
+        assert [a.time_residual for a in origin.arrivals] == pytest.approx(found.residuals_s, abs=1e-4)
+        assert origin.quality.standard_error == pytest.approx(float(row["rms_s"]), abs=1e-3)
+        assert 0 < origin.quality.azimuthal_gap <= 360
+    again = read_catalogue(folder / "events.scml")
+    assert [len(e.picks) for e in again.events] == [len(e.picks) for e in made.events]
+    picks = PickList.from_csv(folder / "picks.csv")
+    assert len(picks) == len(made.picks)
+    with (folder / "picks.csv").open() as file:
+        assert sum(row["event"] == "" for row in csv.DictReader(file)) == len(STRAY)
+    page = (folder / "index.html").read_text()
+    assert "3 events" in page
+    assert "<svg" in page
+    associate(all_picks(3), table(), velocity=TRUE, folder=tmp_path / "b")
+    for name in sorted(names - {"events.png"}):
+        assert (tmp_path / "b" / name).read_bytes() == (folder / name).read_bytes(), name
+
+
+def test_a_folder_that_stands_is_not_replaced_unasked(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    for overwrite, words in ((False, "exists already"), (True, "holds no events, so it is not replaced")):
+        with pytest.raises(PhasenoPeftError, match=words):
+            associate(all_picks(1), table(), velocity=TRUE, folder=tmp_path / "mine", overwrite=overwrite)
+    assert (tmp_path / "mine" / "thesis.tex").read_text() == "x"
+
+
+def test_the_command_associates_a_csv_and_its_own_quakeml_alike(tmp_path: Path) -> None:
+    stations = tmp_path / "stations.csv"
+    lines = [f"XX,{c},{north / KM},{east / KM},0" for c, (east, north) in PLACES.items()]
+    stations.write_text("\n".join(["network,station,latitude,longitude,elevation_m", *lines]))
+    layers = tmp_path / "layers.csv"
+    layers.write_text(f"depth_km,vp_km_s,vs_km_s\n0,{VP},{VS}\n")
+    picks = all_picks(3)
+    picks.to_csv(tmp_path / "picks.csv")
+    picks.to_quakeml(tmp_path / "picks.xml")
+    results = []
+    for name in ("picks.csv", "picks.xml"):
+        words = ("associate", name, "--stations", stations, "--velocity", layers, "--out", f"{name}-events", "--json")
+        done = run(*words, home=tmp_path, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        told = json.loads(done.stdout)
+        results.append((told["events"], told["picks"]))
+        assert read_events(str(tmp_path / f"{name}-events" / "events.xml"))[0].origins[0].time - T0 < 0.3
+    assert results == [(3, {"in events": 48, "alone": 3})] * 2
+    layers.write_text(f"depth_km,vp_km_s,vs_km_s\n0,{VS},{VP}\n")
+    done = run(*words[:-2], "other", "--json", home=tmp_path, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "S would come before P" in done.stderr
+    assert not (tmp_path / "other").exists()
