@@ -167,3 +167,16 @@ def test_the_command_associates_a_csv_and_its_own_quakeml_alike(tmp_path: Path) 
     assert done.returncode == 2
     assert "S would come before P" in done.stderr
     assert not (tmp_path / "other").exists()
+
+
+def test_pick_makes_events_of_its_picks(tmp_path: Path, campaign_folder: Path, small_backbone: Path) -> None:
+    words = ("pick", campaign_folder / "continuous", "--stations", campaign_folder / "stations.xml", "--frozen")
+    words = (*words, "--backbone", small_backbone, "--out", "picks.csv")
+    done = run(*words, "--velocity", "layers.csv", home=tmp_path, cwd=tmp_path)
+    assert (done.returncode, list(tmp_path.iterdir())) == (2, [])
+    assert "Say where they go with --events FOLDER" in done.stderr
+    done = run(*words, "--events", "events", "--json", home=tmp_path, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert sum(told["events"]["picks"].values()) == sum(told["picks"].values())
+    assert (tmp_path / "events" / "index.html").is_file()
