@@ -21,8 +21,10 @@ from phaseno_peft.archive.plan import Task
 from phaseno_peft.archive.task import ArchivePicker, TaskResult, attempt
 from phaseno_peft.errors import PhasenoPeftError
 
+log = logging.getLogger(__name__)
+
 WAITING_TASKS = 4
-"""Tasks a worker has before it: enough that it never waits, few enough that the scheduler holds little."""
+"""Tasks a thread of a worker has before it: enough that it never waits, few enough that the scheduler holds little."""
 ANSWER_S = 15.0
 """A scheduler that does not answer for so long is not there."""
 _PATIENCE_S = 5.0
@@ -78,7 +80,7 @@ def _client(address: str, stack: ExitStack) -> Any:
             f"--cluster {address}: no scheduler answers there. Start one with `dask scheduler` and workers with `dask "
             f"worker {address}`, or pick on this machine with --cluster local."
         ) from error
-    if not client.scheduler_info()["workers"]:
+    if not client.nthreads():
         client.close()
         raise PhasenoPeftError(
             f"--cluster {address}: the scheduler has no workers. Start some: `dask worker {address}`."
@@ -89,13 +91,18 @@ def _client(address: str, stack: ExitStack) -> Any:
 def _results(client: Any, tasks: Sequence[Task], token: str, address: str) -> Iterator[tuple[Task, TaskResult | str]]:
     waiting = list(reversed(tasks))
     under_way: dict[Any, Task] = {}
+    is_told = False
     gone = PhasenoPeftError(
         f"--cluster {address}: the scheduler is gone. What is finished stays so. Start it again, or give another, and "
         "run the same command: it goes on."
     )
     try:
         while waiting or under_way:
-            room = WAITING_TASKS * max(1, len(client.scheduler_info()["workers"]))
+            threads = sum(client.nthreads().values())
+            if not threads and not is_told:
+                log.warning("--cluster %s: no worker is left. The tasks wait until there is one.", address)
+            is_told = not threads
+            room = WAITING_TASKS * max(1, threads)
             while waiting and len(under_way) < room:
                 task = waiting.pop()
                 future = client.submit(_attempt, token, task, key=f"phaseno-peft-{token}-{task.key}", pure=False)

@@ -124,7 +124,7 @@ def run_task(task: Task, by: ArchivePicker) -> TaskResult:
     given = set(task.group.station_ids)
     list.extend(picks, (pick for pick in found if pick.trace_id in given))
     warnings = [f.text for f in condense(told) if f.severity != "note"]
-    unreadable = tuple(dict.fromkeys(f.text for f in told if f.kind == UNREADABLE))
+    unreadable = tuple(dict.fromkeys(f.text.removeprefix("left out: ") for f in told if f.kind == UNREADABLE))
     return TaskResult(picks, counted.recorded_s, counted.gaps, tuple(warnings[:MOST_FINDINGS]), unreadable)
 
 

@@ -200,7 +200,7 @@ def _pick_into_folder(
         told.update(finding.text for finding in findings)
         terminal.tell(findings)
 
-    with terminal.bar("headers") as indexing, terminal.bar("picking") as update:
+    with terminal.bar("headers, then tasks") as update:
 
         def progress(done: Progress) -> None:
             nonlocal told_at
@@ -218,7 +218,7 @@ def _pick_into_folder(
             picker,
             cluster=cluster,
             retry=retry,
-            indexing=indexing,
+            indexing=update,
             progress=progress,
             on_findings=tell,
             **options,

@@ -23,10 +23,9 @@ from phaseno_peft.events.velocity import HalfSpace, Layers, Velocity
 from phaseno_peft.picks import Pick, PickList
 
 INSTALL = "pip install 'phaseno-peft[associate]'"
-NODE_KM, LOCATION_NODE_KM = (0.2, 2.0), (0.02, 0.2)
-"""Limits of the size at which PyOcto stops to halve space, in association and in location."""
-NODES_ACROSS = 20.0
-"""Of the network's aperture, association stops at this part; location at a tenth of that."""
+LOCATION_NODE_KM = (0.05, 0.5)
+"""Limits of the size at which PyOcto stops to halve space in location; association stops where the tolerance decides,
+location at a tenth of that. Finer association costs much and finds nothing more."""
 SHORTEST_OVERLAP_S = 20.0
 """PyOcto works on slices of time that overlap by the longest travel time, at least by this."""
 
@@ -75,8 +74,9 @@ def associate_picks(
         max(latitudes) - min(latitudes), along * (max(longitudes) - min(longitudes))
     )
     farthest_km = aperture_km + 2.0 * rule.reach_km
-    node_km = min(max(aperture_km / NODES_ACROSS, NODE_KM[0]), NODE_KM[1])
     tolerance_s = velocity.tolerance_s if rule.tolerance_s is None else rule.tolerance_s
+    fastest_km_s = velocity.vp_km_s if isinstance(velocity, HalfSpace) else max(velocity.vp_km_s)
+    node_km = tolerance_s * fastest_km_s
     slowest_km_s = velocity.vs_km_s if isinstance(velocity, HalfSpace) else min(velocity.vs_km_s)
     with _model(pyocto, velocity, tolerance_s, farthest_km, rule.deepest_km) as model:
         is_layered = isinstance(velocity, Layers)

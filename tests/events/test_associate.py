@@ -10,10 +10,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from obspy import read_events
+from obspy import Stream, Trace, read_events
+from typer.testing import CliRunner
 
 from phaseno_peft.campaign import StationTable, read_catalogue
+from phaseno_peft.cli.app import app
 from phaseno_peft.errors import CampaignError, PhasenoPeftError
 from phaseno_peft.events import AssociationRule, HalfSpace, Layers, associate
 from phaseno_peft.picks import Pick, PickList
@@ -27,6 +30,12 @@ TRUE = HalfSpace(VP, VS, 0.3)
 
 def names(picks: Iterable[Pick]) -> list[tuple[str, str, int]]:
     return sorted((p.trace_id, p.phase, p.time.ns) for p in picks)
+
+
+def stations_file(path: Path) -> Path:
+    lines = [f"XX,{c},{north / KM},{east / KM},0" for c, (east, north) in PLACES.items()]
+    path.write_text("\n".join(["network,station,latitude,longitude,elevation_m", *lines]))
+    return path
 
 
 def all_picks(n: int = 8) -> PickList:
@@ -145,9 +154,7 @@ def test_a_folder_that_stands_is_not_replaced_unasked(tmp_path: Path) -> None:
 
 
 def test_the_command_associates_a_csv_and_its_own_quakeml_alike(tmp_path: Path) -> None:
-    stations = tmp_path / "stations.csv"
-    lines = [f"XX,{c},{north / KM},{east / KM},0" for c, (east, north) in PLACES.items()]
-    stations.write_text("\n".join(["network,station,latitude,longitude,elevation_m", *lines]))
+    stations = stations_file(tmp_path / "stations.csv")
     layers = tmp_path / "layers.csv"
     layers.write_text(f"depth_km,vp_km_s,vs_km_s\n0,{VP},{VS}\n")
     picks = all_picks(3)
@@ -169,14 +176,24 @@ def test_the_command_associates_a_csv_and_its_own_quakeml_alike(tmp_path: Path) 
     assert not (tmp_path / "other").exists()
 
 
-def test_pick_makes_events_of_its_picks(tmp_path: Path, campaign_folder: Path, small_backbone: Path) -> None:
-    words = ("pick", campaign_folder / "continuous", "--stations", campaign_folder / "stations.xml", "--frozen")
-    words = (*words, "--backbone", small_backbone, "--out", "picks.csv")
-    done = run(*words, "--velocity", "layers.csv", home=tmp_path, cwd=tmp_path)
-    assert (done.returncode, list(tmp_path.iterdir())) == (2, [])
-    assert "Say where they go with --events FOLDER" in done.stderr
-    done = run(*words, "--events", "events", "--json", home=tmp_path, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+def test_pick_makes_events_of_its_picks(tmp_path: Path, small_backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    noise = np.random.default_rng(1).normal(0, 1000, (3, 3, 4000)).astype(np.int32)
+    header = {"network": "XX", "sampling_rate": 100.0, "starttime": T0}
+    names = [(station, channel) for station in "ABC" for channel in ("HHE", "HHN", "HHZ")]
+    traces = [
+        Trace(x, {**header, "station": station, "channel": channel})
+        for x, (station, channel) in zip(noise.reshape(9, -1), names, strict=True)
+    ]
+    Stream(traces).write("noise.mseed", format="MSEED")
+    stations_file(Path("stations.csv"))
+    words = ["pick", "noise.mseed", "--stations", "stations.csv", "--frozen", "--backbone", str(small_backbone)]
+    words += ["--out", "picks.csv", "--p-threshold", "0.6", "--s-threshold", "0.9"]
+    refused = CliRunner().invoke(app, [*words, "--velocity", "layers.csv"])
+    assert "Say where they go with --events FOLDER" in str(refused.exception)
+    assert not Path("picks.csv").exists()
+    done = CliRunner().invoke(app, [*words, "--events", "events", "--json", "--quiet"])
+    assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
-    assert sum(told["events"]["picks"].values()) == sum(told["picks"].values())
-    assert (tmp_path / "events" / "index.html").is_file()
+    assert sum(told["events"]["picks"].values()) == sum(told["picks"].values()) > 0
+    assert Path("events/index.html").is_file()
