@@ -5,8 +5,9 @@
 
 Collects `docs/numbers.json` from the adapters' own evaluation.json and contracts, and writes what stands between
 `<!-- numbers: NAME -->` and `<!-- end -->` in README.md and docs/ anew. With recordings (FOLDER/<name>/waveforms,
-stations.xml, picks.xml) the adapters are judged once more, beside the original PhaseNet, for verdict and rival; without
-them what was measured on the same adapter or the same test events is kept, and the rest left out.
+stations.xml, picks.xml) the original PhaseNet, as it comes and fine-tuned on the same labels, is scored on the same
+folds of events (`phaseno-peft compare --folds`); without them what was measured on the same events is kept, and the
+rest left out.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from phaseno_peft import adapter_info, evaluate
+from phaseno_peft import adapter_info
+from phaseno_peft.campaign import Campaign
+from phaseno_peft.comparison import compare
 from phaseno_peft.contract import PHASES
 from phaseno_peft.evaluation import read_evaluation
 from phaseno_peft.evaluation.scores import Scores
@@ -32,7 +35,9 @@ NUMBERS = ROOT / "docs" / "numbers.json"
 ADAPTERS = ("samba-nz", "iceland-vt", "ohio-frac", "bc-frac", "us-industrial")
 """In the order of the tables."""
 RECORDED = ("samba-nz", "iceland-vt")
-ADAPTER, FROZEN, SHIFTED, PHASENET = "adapter", "frozen", "frozen, offset removed", "PhaseNet"
+ADAPTER, FROZEN, SHIFTED = "adapter", "frozen", "frozen, offset removed"
+PHASENET, FINE_TUNED = "PhaseNet, offset removed", "PhaseNet fine-tuned"
+RIVALS = (PHASENET, FINE_TUNED)
 COMPARISONS = ("iceland-vt", "ohio-frac-few-shot", "samba-nz-100-epochs")
 """Folders of `benchmarks/recipes` whose tables stand on the pages."""
 _REGION = re.compile(r"(<!-- numbers: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -40,7 +45,7 @@ Numbers = dict[str, Any]
 
 
 def collect(before: Numbers, root: Path = ROOT) -> Numbers:
-    """The numbers of the adapters in `root`, with what `before` still holds of verdicts and rivals."""
+    """The numbers of the adapters in `root`, with what `before` still holds of rivals."""
     adapters = {}
     for name in ADAPTERS:
         folder = root / "adapters" / name
@@ -57,31 +62,31 @@ def collect(before: Numbers, root: Path = ROOT) -> Numbers:
                 "validation": made.validation_events,
                 "test": made.test_events,
             },
-            "test_sha256": made.split_sha256.get("test"),
+            "split_sha256": made.split_sha256,
             "windows": first.n_windows,
             "noise_windows": first.n_noise_windows,
             "labels": {phase: first.n_labels(phase) for phase in PHASES},
             "scores": {model: numbers_of(found) for model, found in evaluation.scores.items()},
         }
         old = before.get("adapters", {}).get(name, {})
-        same_labels = all(old.get(key) == adapters[name][key] for key in ("test_sha256", "windows", "labels"))
-        if same_labels and PHASENET in old["scores"]:
-            adapters[name]["scores"][PHASENET] = old["scores"][PHASENET]
-        if old.get("weights_sha256") == adapters[name]["weights_sha256"] and "verdict" in old:
-            adapters[name]["verdict"] = old["verdict"]
+        if all(old.get(key) == adapters[name][key] for key in ("split_sha256", "windows", "labels")):
+            adapters[name]["scores"] |= {rival: old["scores"][rival] for rival in RIVALS if rival in old["scores"]}
+        if verdict := evaluation.about.get("verdict"):
+            adapters[name]["verdict"] = {key: verdict[key] for key in ("verdict", "reason", "also")}
     return {"made_by": "python -m benchmarks.numbers", "adapters": adapters}
 
 
-def measure(numbers: Numbers, recordings: Path, phasenet_weights: Path) -> None:
-    """Judge the adapters of recordings beside the original PhaseNet, and keep its scores and the verdicts."""
+def measure(numbers: Numbers, recordings: Path, phasenet_weights: Path, out: Path) -> None:
+    """Score PhaseNet on the folds of the adapters of recordings; runs are kept in `out`."""
     for name in RECORDED:
         place = recordings / name
-        files = (place / "waveforms", place / "stations.xml", place / "picks.xml")
-        made = evaluate(ROOT / "adapters" / name, *files, rivals="phasenet", phasenet_weights=phasenet_weights)
-        rival = next(found for model, found in made.scores.items() if model.startswith("PhaseNet"))
-        numbers["adapters"][name]["scores"][PHASENET] = numbers_of(rival)
-        verdict = made.about["verdict"]
-        numbers["adapters"][name]["verdict"] = {key: verdict[key] for key in ("verdict", "reason", "also")}
+        campaign = Campaign.read(place / "waveforms", place / "stations.xml", place / "picks.xml", name=name)
+        folds = read_evaluation(ROOT / "adapters" / name / "evaluation.json").about["folds"]["folds"]
+        recipes = ("rival:phasenet", "rival:phasenet-finetuned")
+        made = compare(name, campaign, recipes, folder=out / name, folds=folds, phasenet_weights=phasenet_weights)
+        as_it_comes, fine_tuned = made.runs
+        scores = numbers["adapters"][name]["scores"]
+        scores[PHASENET], scores[FINE_TUNED] = numbers_of(as_it_comes.without_offset), numbers_of(fine_tuned.test)
 
 
 def numbers_of(scores: Scores) -> dict[str, dict[str, dict[str, Any]]]:
@@ -119,12 +124,12 @@ def short_table(numbers: Numbers) -> str:
                         f"{phase}, {tolerance} s",
                         *(_ratio(cells[model]["f1"]) if model in cells else "" for model in (FROZEN, SHIFTED)),
                         f"**{cells[ADAPTER]['f1']:.3f}** [{low:.3f}, {high:.3f}]",
-                        _ratio(cells[PHASENET]["f1"]) if PHASENET in cells else "",
+                        *(_ratio(cells[rival]["f1"]) if rival in cells else "" for rival in RIVALS),
                     ]
                 )
                 if len(rows) % 4 != 1:
                     rows[-1][0] = ""
-    columns = ("adapter", "phase, within", "frozen", "frozen, offset removed", "adapter [95 %]", "PhaseNet 2019")
+    columns = ("adapter", "phase, within", FROZEN, SHIFTED, "adapter [95 %]", *RIVALS)
     return TextTable(columns, rows, n_left=2).markdown()
 
 
@@ -238,15 +243,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recordings", type=Path, help="folder with samba-nz/ and iceland-vt/")
     parser.add_argument("--phasenet-weights", type=Path, help="the original PhaseNet's weights as safetensors")
+    parser.add_argument("--out", type=Path, default=Path("numbers-runs"), help="where trainings of rivals are kept")
     asked = parser.parse_args()
     if (asked.recordings is None) != (asked.phasenet_weights is None):
         sys.exit("error: --recordings and --phasenet-weights go together.")
     numbers = collect(json.loads(NUMBERS.read_text(encoding="utf-8")) if NUMBERS.is_file() else {})
     if asked.recordings is not None:
-        measure(numbers, asked.recordings, asked.phasenet_weights)
+        measure(numbers, asked.recordings, asked.phasenet_weights, asked.out)
     for name in RECORDED:
         missing = [what for what in ("verdict",) if what not in numbers["adapters"][name]]
-        missing += [] if PHASENET in numbers["adapters"][name]["scores"] else [PHASENET]
+        missing += [rival for rival in RIVALS if rival not in numbers["adapters"][name]["scores"]]
         if missing:
             print(f"{name}: left out, for want of recordings: {', '.join(missing)}", file=sys.stderr)
     write_file(NUMBERS, as_json(numbers))

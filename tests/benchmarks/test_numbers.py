@@ -23,28 +23,24 @@ def test_the_file_of_numbers_is_that_of_the_adapters() -> None:
 def test_a_page_tells_the_numbers_of_the_file(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert numbers.filled(text, STORED) == text, AGAIN
-    for parameters in re.findall(r"(8\d,\d{3}) parameters", text):
-        assert {int(parameters.replace(",", ""))} == {a["trainable_parameters"] for a in STORED["adapters"].values()}
+    counts = {a["trainable_parameters"] for a in STORED["adapters"].values()}
+    assert {int(n.replace(",", "")) for n in re.findall(r"(8\d,\d{3}) parameters", text)} <= counts
 
 
 def test_readme_and_scores_have_their_tables() -> None:
     readme, scores = ((numbers.ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/results.md"))
     assert {"short", "verdicts"} <= set(re.findall(r"<!-- numbers: ([a-z-]+) -->", readme))
     assert {"full", "residuals"} <= set(re.findall(r"<!-- numbers: ([a-z-]+) -->", scores))
-    assert {a["weights_kb"] for a in STORED["adapters"].values()} == {350}
-    assert "350 kB" in readme
+    sizes = sorted({a["weights_kb"] for a in STORED["adapters"].values()})
+    assert f"{sizes[0]} to {sizes[-1]} kB" in readme
 
 
-def test_what_was_measured_on_another_adapter_is_left_out() -> None:
+def test_what_was_measured_on_other_events_is_left_out() -> None:
     stale = copy.deepcopy(STORED)
-    stale["adapters"]["samba-nz"]["weights_sha256"] = "another"
-    stale["adapters"]["iceland-vt"]["test_sha256"] = "another"
+    stale["adapters"]["iceland-vt"]["split_sha256"] = {"train": "another"}
     found = numbers.collect(stale)["adapters"]
-    assert "verdict" not in found["samba-nz"]
-    assert numbers.PHASENET in found["samba-nz"]["scores"]
-    assert numbers.PHASENET not in found["iceland-vt"]["scores"]
-    assert "verdict" in found["iceland-vt"]
-    assert "`samba-nz`" not in numbers.verdicts({"adapters": found})
+    assert set(numbers.RIVALS) <= set(found["samba-nz"]["scores"])
+    assert not set(numbers.RIVALS) & set(found["iceland-vt"]["scores"])
 
 
 def test_a_changed_number_is_found() -> None:
