@@ -86,6 +86,7 @@ def show(
     """
     from phaseno_peft.evaluation import comparison_table, read_evaluation
     from phaseno_peft.library import adapter_info
+    from phaseno_peft.library.card import contract_rows
     from phaseno_peft.library.names import CARD, EVALUATION
 
     terminal = Terminal()
@@ -97,14 +98,12 @@ def show(
     if as_json:
         terminal.show_json(known.contract.to_json())
         return
-    rows = [
-        {"field": f"{field}.{key}" if key else field, "value": inner}
-        for field, value in known.contract.to_json().items()
-        for key, inner in (value if isinstance(value, dict) else {"": value}).items()
-    ]
-    terminal.show_rows(rows, title=f"{known.name}  ({known.folder})")
+    terminal.show_rows(contract_rows(known.contract), title=f"{known.name}  ({known.folder})")
     if (known.folder / EVALUATION).is_file():
-        terminal.show(comparison_table(read_evaluation(known.folder / EVALUATION).scores))
+        evaluation = read_evaluation(known.folder / EVALUATION)
+        terminal.show(comparison_table(evaluation.scores))
+        if verdict := evaluation.about.get("verdict"):
+            terminal.show(f"{verdict['verdict']}: {verdict['reason']}")
 
 
 @app.command("versions")

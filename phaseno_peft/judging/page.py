@@ -15,9 +15,9 @@ from phaseno_peft.judging.curves import QUANTITIES, AllCurves, all_curves
 from phaseno_peft.judging.evidence import ADAPTER, FROZEN, Judged
 from phaseno_peft.judging.judged_picks import JudgedPick, pick_rows
 from phaseno_peft.judging.records import Record, choose_records, lanes, standing_out
-from phaseno_peft.judging.tables import all_picks, contract_rows, score_rows, verdict_row, window_rows, write_table
+from phaseno_peft.judging.tables import all_picks, score_rows, verdict_row, window_rows, write_table
 from phaseno_peft.judging.uncertainty import Coverage, coverage, reliability, stated_for
-from phaseno_peft.library.card import how_calibrated
+from phaseno_peft.library.card import contract_rows, how_calibrated
 from phaseno_peft.report import Leaf, Link, Page, Picture, Section, Table, Tile, figure_svg, inline_svg, write_page
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _write_tables(judged: Judged, rows: Mapping[str, Sequence[JudgedPick]], curv
     write_table(folder, "scores", score_rows(judged.judgement.scores))
     write_table(folder, "picks", all_picks(judged, rows))
     write_table(folder, "windows", window_rows(judged))
-    write_table(folder, "contract", contract_rows(judged))
+    write_table(folder, "contract", contract_rows(judged.contract))
     if found := coverage_of(judged):
         write_table(folder, "coverage", [each.row() for each in found])
     if lines := reliability(judged.judgement.scores, curves.counts):
@@ -172,7 +172,7 @@ def _sections(
     yield _curve_section(judged, curves, figures)
     yield _record_section(judged, rows, records, figures)
     yield _wrong_picks(judged, rows[ADAPTER], records)
-    table = Table(("field", "value"), [(r["field"], r["value"]) for r in contract_rows(judged)], "", ())
+    table = Table(("field", "value"), [(r["field"], r["value"]) for r in contract_rows(judged.contract)], "", ())
     text = "What the adapter agrees on with data and backbone, as its folder has it."
     yield Section("Contract", [text], (), [table])
 

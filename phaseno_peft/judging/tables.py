@@ -7,7 +7,7 @@ import dataclasses
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +84,6 @@ def window_rows(judged: Judged) -> list[dict[str, Any]]:
     ]
 
 
-def contract_rows(judged: Judged) -> list[dict[str, Any]]:
-    """Return the adapter's contract, a row per field; the names of fields within fields are joined by dots."""
-    return [{"field": name, "value": value} for name, value in _flat(dataclasses.asdict(judged.contract))]
-
-
 def verdict_row(judged: Judged) -> dict[str, Any]:
     """Return the verdict with the evidence it rests on."""
     return decided_row(judged.verdict, judged.evidence)
@@ -108,16 +103,6 @@ def all_picks(judged: Judged, rows: Mapping[str, Sequence[JudgedPick]]) -> list[
     """Return labels and picks of all models, see `pick_rows`."""
     predictions = judged.judgement.predictions
     return [row for model, own in rows.items() for row in pick_rows(model, own, predictions[model].windows)]
-
-
-def _flat(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    for name, inner in value.items():
-        if isinstance(inner, Mapping):
-            yield from _flat(inner, f"{before}{name}.")
-        elif isinstance(inner, list | tuple):
-            yield f"{before}{name}", ", ".join(map(str, inner))
-        else:
-            yield f"{before}{name}", inner
 
 
 def _finite(value: float) -> float | None:

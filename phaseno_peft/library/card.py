@@ -7,7 +7,7 @@ A card is generated, never written by hand: what only training knows (tables, fi
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from string import Template
 from typing import TYPE_CHECKING, Any
@@ -147,6 +147,23 @@ def _pick_shift(contract: Contract) -> str:
         return ""
     shifts = ", ".join(f"{phase} {contract.pick_shift_s[phase]:+.3f} s" for phase in PHASES)
     return f"| constant shift of the picks | {shifts} (pick given out minus pick of the network) |\n"
+
+
+def contract_rows(contract: Contract) -> list[dict[str, Any]]:
+    """Return a contract as a table, a row per field; the names of fields within fields are joined by dots."""
+    return [{"field": name, "value": value} for name, value in _flat(contract.to_json())]
+
+
+def _flat(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for name, inner in value.items():
+        if isinstance(inner, Mapping):
+            yield from _flat(inner, f"{before}{name}.")
+        elif name == "pick_times_sha256":
+            yield f"{before}{name}", f"{len(inner)} digests"
+        elif isinstance(inner, list | tuple):
+            yield f"{before}{name}", ", ".join(map(str, inner))
+        else:
+            yield f"{before}{name}", inner
 
 
 def how_calibrated(contract: Contract) -> str:
