@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,11 +114,12 @@ class ArchivePieces:
         if not parts:
             raise nothing_readable(self.path, files)
         self.total_s = (max(p.end_ns for p in parts) - parts[0].start_ns) * 1e-9
+        begins_ns, ends_ns = ([piece[i] for piece in self.times] for i in (0, 1))  # in order: pieces do not overlap
         open_pieces: dict[tuple[int, int], dict[str, Stream]] = {}
         for part in parts:
             for piece in sorted(piece for piece in open_pieces if piece[1] <= part.start_ns):
                 yield open_pieces.pop(piece)
-            wanted = [piece for piece in self.times if piece[0] < part.end_ns and part.start_ns < piece[1]]
+            wanted = self.times[bisect_right(ends_ns, part.start_ns) : bisect_left(begins_ns, part.end_ns)]
             if not wanted:
                 continue
             stream = part.read(in_folder=in_folder)
