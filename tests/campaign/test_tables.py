@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import zipfile
 from datetime import datetime
 from pathlib import Path
 
@@ -235,3 +237,29 @@ def test_numbers_and_times_that_are_none_are_refused() -> None:
     for text in ("2020-13-01T00:00:00", "2020-366T25:00:00", "13:00:00 PM", "31-Foo-2020 12:00:00", "0.5", "1e400"):
         with pytest.raises(ValueError, match="time should be like"):
             time_of(text)
+
+
+def test_a_broken_line_of_velest_and_a_cut_off_json_are_refused(tmp_path: Path) -> None:
+    velest = str(STATION_TABLES["VELEST"])
+    with pytest.raises(CampaignError, match=r"stations\.csv: line 3: 'DEF 41\.3500X .*' is not a station of VELEST"):
+        places(velest.replace("41.3500S", "41.3500X"), tmp_path)
+    with pytest.raises(CampaignError, match=r"picks\.csv: not readable as QuakeML or another event format"):
+        picks_of(str(PICKS["JSON records"])[:-20], tmp_path)
+    with pytest.raises(CampaignError, match=r"stations\.csv: "):
+        places(str(STATION_TABLES["EQTransformer"])[:-20], tmp_path)
+
+
+@pytest.mark.parametrize(("package", "content"), [("openpyxl", None), ("pyarrow", b"PAR1" + bytes(20) + b"PAR1")])
+def test_a_package_that_is_not_installed_is_named(
+    package: str, content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "picks.table"
+    if content is None:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("[Content_Types].xml", "<?xml version='1.0'?><Types/>")
+            archive.writestr("xl/workbook.xml", "<?xml version='1.0'?><workbook/>")
+    else:
+        path.write_bytes(content)
+    monkeypatch.setitem(sys.modules, package, None)  # importing it fails, as where it is not installed
+    with pytest.raises(CampaignError, match=rf"needs {package}\. Install it \(pip install 'phaseno-peft\[tables\]'\)"):
+        read_catalogue(path)
