@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from phaseno_peft.judging import score_picks as score_picks
     from phaseno_peft.labelling import load_teacher as load_teacher
     from phaseno_peft.labelling import pseudo_label as pseudo_label
+    from phaseno_peft.labelling import suggest_labels as suggest_labels
+    from phaseno_peft.labelling import write_suggestions as write_suggestions
     from phaseno_peft.library import adapter_folder as adapter_folder
     from phaseno_peft.library import adapter_info as adapter_info
     from phaseno_peft.library import blend_adapters as blend_adapters

@@ -24,6 +24,7 @@ COMMANDS = {
     "pick": "load_adapter",  # and then `classify`
     "associate": "associate",
     "pseudo-label": "pseudo_label",
+    "suggest-labels": "suggest_labels",
     "export-dataset": "export_dataset",
     "simulate": "simulate_campaign",
     "pretrain": "pretrain",
@@ -54,6 +55,7 @@ OF_THE_CAMPAIGN = {
     "complete",
     "noise",
     "picks_on",
+    "more",
 }
 """What `Campaign.read` takes."""
 OTHER_WORDS = {
@@ -67,7 +69,13 @@ OTHER_WORDS = {
         "reach_km": "rule",
         "deepest_km": "rule",
     },
-    "train-adapter": {"out": "folder", "epochs": "training", "max_minutes": "training"},
+    "train-adapter": {
+        "out": "folder",
+        "epochs": "training",
+        "max_minutes": "training",
+        "rounds": "unlabelled",
+        "associator": "unlabelled",
+    },
     "compare": {"out": "folder"},
     "evaluate": {"name": "adapter"},
     "demo": {"out": "folder"},
@@ -102,7 +110,7 @@ def test_every_command_has_a_function_at_the_top_of_the_package() -> None:
     assert set(COMMANDS.values()) <= set(phaseno_peft.__all__)
 
 
-@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"pick", "pseudo-label", "pretrain"}))
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"pick", "pseudo-label", "suggest-labels", "pretrain"}))
 def test_the_options_of_a_command_are_the_parameters_of_its_function(command: str) -> None:
     function = getattr(phaseno_peft, COMMANDS[command])
     parameters = set(inspect.signature(function).parameters)

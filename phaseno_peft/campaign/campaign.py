@@ -13,8 +13,9 @@ from typing import Any
 from obspy import Stream, UTCDateTime
 
 from phaseno_peft.campaign.around_events import ArchivePieces, SetPieces, event_times, is_large, read_around
+from phaseno_peft.campaign.campaign_folder import parts_of_campaign
 from phaseno_peft.campaign.catalog import Catalogue, one_per_station_and_phase
-from phaseno_peft.campaign.catalog_files import read_catalogue
+from phaseno_peft.campaign.catalog_files import joined_catalogue, read_catalogue
 from phaseno_peft.campaign.check import check_campaign, picks_in_record_time
 from phaseno_peft.campaign.completeness import Complete, complete_of
 from phaseno_peft.campaign.conventions import Target, moved_catalogue
@@ -76,6 +77,7 @@ class Campaign:
         complete: Complete | str | Path = "no",
         noise: Any = BETWEEN,
         picks_on: Target | None = None,
+        more: Sequence[str | Path] = (),
         progress: Callable[[int, int], None] | None = None,
     ) -> Campaign:
         """Read, prepare and check a campaign.
@@ -85,14 +87,22 @@ class Campaign:
         metadata hold both. Picks go to recordings by their time. `skip_unknown` drops picks of stations that are not
         listed; `channels` says what unknown codes of files mean, see `read_channels`; `complete` says what a missing
         pick means, see `complete_of`; `noise` where noise windows come from, see `noise_times`; `picks_on` moves the
-        picks to the onset, or from the onset to the next peak or trough. Files of more than 100 MB together are read
-        around the events only, and what is prepared of them is kept on disk. `progress(done, all)` is called after each
-        recording. Raises `CampaignError` where a file cannot be used, where no pick lies in any record, and where picks
-        cannot be moved.
+        picks to the onset, or from the onset to the next peak or trough. `more` are campaigns' folders (see
+        `parts_of_campaign`) of the same network, whose records and picks are added. Files of more than 100 MB together
+        are read around the events only, and what is prepared of them is kept on disk. `progress(done, all)` is called
+        after each recording. Raises `CampaignError` where a file cannot be used, where no pick lies in any record, and
+        where picks cannot be moved.
         """
         preprocessing = preprocessing or Preprocessing()
         table = read_stations(own_metadata(waveforms, "stations") if stations is None else stations)
         catalogue = read_catalogue(own_metadata(waveforms, "picks") if picks is None else picks)
+        added = [parts_of_campaign(folder) for folder in more]
+        catalogue = joined_catalogue([catalogue, *(read_catalogue(own or files) for files, _, own in added)])
+        beside = {
+            f"{Path(folder).name}/{stem}": stream
+            for folder, (files, _, _) in zip(more, added, strict=True)
+            for stem, stream in read_waveforms(files, channels).items()
+        }
         if isinstance(waveforms, Stream):
             waveforms = {name: waveforms}
         if is_large(waveforms):
@@ -104,9 +114,15 @@ class Campaign:
             else:
                 pieces = ArchivePieces(waveforms, times, channels, preprocessing.rate_hz)
             recordings, findings = prepare_pieces(pieces, table, preprocessing, progress)
+            if beside:
+                also_recorded, told_also = prepare_recordings(beside, table, preprocessing)
+                there = recordings
+                new = [r for r in also_recorded if not any(r.start < o.end and o.start < r.end for o in there)]
+                recordings = tuple(sorted((*there, *new), key=lambda r: r.start))
+                findings = [*findings, *told_also]
         else:
             streams = waveforms if isinstance(waveforms, Mapping) else read_waveforms(waveforms, channels)
-            recordings, findings = prepare_recordings(streams, table, preprocessing, progress)
+            recordings, findings = prepare_recordings({**streams, **beside}, table, preprocessing, progress)
         recorded = table.select({i for r in recordings for i in r.station_ids})
         places = StationTable([s for r in recordings for s in r.stations], source=table.source)
         catalogue, dropped = _with_table_ids(catalogue, table, recorded, skip_unknown)

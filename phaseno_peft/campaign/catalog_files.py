@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,17 @@ def read_catalogue(path: Any) -> Catalogue:
         seen = f"{n} picks, none of them P or S with a time and a station" if n else "no picks"
         raise CampaignError(f"{source}: {len(events)} events and {seen}. Give a catalogue that holds the pick times.")
     return Catalogue(tuple(sorted(events, key=_event_time)), source, (*findings, *tally.findings(source)))
+
+
+def joined_catalogue(catalogues: Sequence[Catalogue]) -> Catalogue:
+    """The events of several catalogues as one. Raises `CampaignError` for different events under one id."""
+    if len(catalogues) == 1:
+        return catalogues[0]
+    findings: list[Finding] = []
+    source = ", ".join(dict.fromkeys(each.source for each in catalogues))
+    events = _each_once([(each.source, event) for each in catalogues for event in each.events], source, findings)
+    told = [finding for each in catalogues for finding in each.findings]
+    return Catalogue(tuple(sorted(events, key=_event_time)), source, (*findings, *told))
 
 
 def _read_path(path: Path, tally: Tally, findings: list[Finding]) -> list[tuple[str, CatalogueEvent]]:

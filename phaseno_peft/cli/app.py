@@ -26,6 +26,7 @@ from phaseno_peft.cli import (
     score,
     share,
     simulate,
+    suggest_labels,
     train,
 )
 from phaseno_peft.cli.console import LogFormatter, spelled_out
@@ -51,6 +52,7 @@ app.command("score", rich_help_panel=_ADAPT)(score.score)
 app.command("pick", rich_help_panel=_ADAPT)(pick.pick)
 app.command("associate", rich_help_panel=_ADAPT)(associate.associate)
 app.command("pseudo-label", rich_help_panel=_ADAPT)(pseudo_label.pseudo_label)
+app.command("suggest-labels", rich_help_panel=_ADAPT)(suggest_labels.suggest_labels)
 app.command("channels", rich_help_panel=_ADAPT)(channels.channels)
 app.command("export-dataset", rich_help_panel=_ADAPT)(export_dataset.export_dataset)
 app.command("simulate", rich_help_panel=_ADAPT)(simulate.simulate)

@@ -41,6 +41,9 @@ def pick(
             autocompletion=complete_adapter,
         ),
     ] = None,
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="Pick with the mean of its folds' adapters, if kept; tells their spread.")
+    ] = False,
     frozen: Annotated[bool, typer.Option("--frozen", help="Use the frozen backbone without an adapter.")] = False,
     p_threshold: Annotated[
         float | None, typer.Option("--p-threshold", min=0, max=1, help="Default: chosen when the adapter was trained.")
@@ -96,7 +99,10 @@ def pick(
         raise PhasenoPeftError("--velocity is for events. Say where they go with --events FOLDER, or leave it out.")
     model = None if velocity is None else read_velocity(velocity)
     table = read_stations(stations)
-    picker = Picker.load(backbone or EMBEDDED) if adapter is None else load_adapter(adapter, backbone=backbone)
+    if adapter is None:
+        picker = Picker.load(backbone or EMBEDDED)
+    else:
+        picker = load_adapter(adapter, backbone=backbone, ensemble=ensemble)
     with terminal.bar("picking") as update:
         found = picker.classify(
             waveforms,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ def read_campaign(
     complete: Complete | str | Path = "no",
     noise: str = "between",
     picks_on: Target | None = None,
+    more: Sequence[Path] = (),
     auto: Mapping[str, Any] | None = None,
 ) -> Campaign:
     """The campaign, its findings told; without `edge_limit_km` that of upstream.
@@ -44,6 +45,7 @@ def read_campaign(
         "complete": complete,
         "noise": noise,
         "picks_on": picks_on,
+        "more": more,
     }
     with terminal.bar("reading") as update:
         if time_scale is not None:

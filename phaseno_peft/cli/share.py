@@ -31,6 +31,9 @@ def push(
     tag: TagOption = None,
     share: ShareOption = "minimal",
     public: PublicOption = False,
+    folds: Annotated[
+        bool, typer.Option("--folds", help="Also the adapters of the folds, where they were kept.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be visible to whom.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Also an adapter that was never evaluated.")] = False,
     overwrite: NextVersionOption = False,
@@ -47,7 +50,7 @@ def push(
     from phaseno_peft.library import push_adapter, what_push_reveals
 
     terminal = Terminal()
-    told = what_push_reveals(name, repository, share=share, public=public, force=force)
+    told = what_push_reveals(name, repository, share=share, public=public, folds=folds, force=force)
     for line in (
         f"visible to {told.visible_to} in {told.repository} (--share {told.share}):",
         *(f"  {file}, {n_bytes:,} bytes" for file, n_bytes in told.files.items()),
@@ -59,7 +62,9 @@ def push(
         if as_json:
             terminal.show_json(dataclasses.asdict(told))
         return
-    made = push_adapter(name, repository, share=share, public=public, tag=tag, force=force, overwrite=overwrite)
+    made = push_adapter(
+        name, repository, share=share, public=public, tag=tag, folds=folds, force=force, overwrite=overwrite
+    )
     if as_json:
         terminal.show_json(dataclasses.asdict(made))
         return

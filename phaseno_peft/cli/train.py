@@ -41,6 +41,14 @@ def train_adapter(
     waveforms: WaveformsOption,
     stations: CampaignStationsOption = None,
     picks: PicksOption = None,
+    more: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--more",
+            help="A campaign's folder of the same network whose records and picks are added, such as one that "
+            "suggest-labels wrote and an analyst corrected. May be given several times.",
+        ),
+    ] = None,
     label_source: Annotated[
         Literal["analyst", "automatic", "simulated", "unknown"],
         typer.Option("--label-source", help="Who made the picks; goes onto the card."),
@@ -84,6 +92,9 @@ def train_adapter(
     at_once: Annotated[
         int, typer.Option("--at-once", min=1, help="Folds trained side by side, each with its share of the cores.")
     ] = 1,
+    keep_folds: Annotated[
+        bool, typer.Option("--keep-folds", help="Store the folds' adapters too, to be used as an ensemble.")
+    ] = False,
     edge_limit_km: EdgeLimitOption = 30.0,
     time_scale: TimeScaleOrAutoOption = "1",
     picks_on: PicksOnOption = None,
@@ -97,6 +108,17 @@ def train_adapter(
             "a set in SeisBench's format.",
         ),
     ] = None,
+    unlabelled: Annotated[
+        Path | None,
+        typer.Option("--unlabelled", help="Records that nobody picked: what the trained adapters agree on trains too."),
+    ] = None,
+    rounds: Annotated[
+        int, typer.Option("--rounds", min=1, max=2, help="Times that --unlabelled is labelled and trained on.")
+    ] = 1,
+    associator: Annotated[
+        Literal["coincidence", "pyocto"],
+        typer.Option("--associator", help="What makes events of --unlabelled; pyocto is an optional extra."),
+    ] = "coincidence",
     backbone: BackboneOption = None,
     device: DeviceOption = "cpu",
     seed: SeedOption = 0,
@@ -118,7 +140,7 @@ def train_adapter(
     from phaseno_peft.campaign.campaign_folder import parts_of_campaign
     from phaseno_peft.library import check_name, library_folder
     from phaseno_peft.library.store import refuse_existing
-    from phaseno_peft.training import QUICK, find_recipe
+    from phaseno_peft.training import QUICK, Unlabelled, find_recipe
     from phaseno_peft.training import train_adapter as train
     from phaseno_peft.training.adapter import was_stopped_after_writing
 
@@ -138,6 +160,7 @@ def train_adapter(
         skip_unknown=skip_unknown,
         channels=channels,
         picks_on=picks_on,
+        more=more or (),
         complete=complete,
         noise="between" if noise == "quiet" else noise,
         auto={"backbone": backbone or EMBEDDED, "seed": seed, "device": device},
@@ -167,9 +190,11 @@ def train_adapter(
             seeds=seeds,
             folds=folds,
             at_once=at_once,
+            keep_folds=keep_folds,
             label_source=label_source,
             validate_on=other,
             quiet_noise=noise == "quiet",
+            unlabelled=None if unlabelled is None else Unlabelled(unlabelled, channels, rounds, associator),
             seed=seed,
             device=device,
             confidential=confidential,

@@ -77,6 +77,8 @@ class ResidentAdapter:
     contract: Contract | None
     parts: Mapping[str, Part]
     """Path of a layer -> what is added there; layers that are not named stay frozen."""
+    members: tuple[ResidentAdapter, ...] = ()
+    """Adapters whose mean answer takes the place of this one's, and whose spread is told; empty for one alone."""
 
     def tensors(self) -> dict[str, Tensor]:
         """All of them, under their names in `adapter_model.safetensors`."""

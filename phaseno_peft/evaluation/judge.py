@@ -28,7 +28,7 @@ from phaseno_peft.errors import CampaignError
 from phaseno_peft.evaluation.held_out import Predictions, score_at_thresholds_of
 from phaseno_peft.evaluation.metrics import score
 from phaseno_peft.evaluation.scores import Scores
-from phaseno_peft.picking.inference import window_probabilities
+from phaseno_peft.picking.inference import ensemble_probabilities, window_probabilities
 from phaseno_peft.picking.picker import Picker
 
 log = logging.getLogger(__name__)
@@ -170,5 +170,8 @@ def validation_windows(split: Split, frame: Frame, preprocessing: Preprocessing,
 
 def predicted(picker: Picker, adapter: str | None, windows: Sequence[Window]) -> list[NDArray[np.float32]]:
     """Return probabilities [station, phase, sample] of each window, by a resident adapter or the frozen backbone."""
+    edge_limit_km, in_force = picker.adapter_contract.frame.edge_limit_km, picker.in_force
+    if in_force is not None and in_force.name == adapter and in_force.members:
+        return ensemble_probabilities(picker.backbone, windows, edge_limit_km, in_force.members)
     with selected_adapter(adapter):
-        return window_probabilities(picker.backbone, windows, picker.adapter_contract.frame.edge_limit_km)
+        return window_probabilities(picker.backbone, windows, edge_limit_km)

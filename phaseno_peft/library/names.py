@@ -11,6 +11,8 @@ from phaseno_peft.hub import Kind
 CONFIG, WEIGHTS, CARD, EVALUATION = "adapter_config.json", "adapter_model.safetensors", "README.md", "evaluation.json"
 CARD_SOURCE = "card.json"
 """What the card says that nothing else in the folder does: `README.md` is generated from it."""
+FOLDS, FOLD_WEIGHTS = "folds.json", "folds/*.safetensors"
+"""Adapters of the folds, where they were kept."""
 ORIGIN = "origin.json"
 """Where a pulled or pushed adapter is on the Hub: ours alone, never sent and in no manifest."""
 LARGEST_JSON_BYTES = 4 << 20
@@ -27,12 +29,19 @@ ADAPTER = Kind(
         CARD_SOURCE: 1 << 20,
         EVALUATION: LARGEST_JSON_BYTES,
         "figures/*.png": 8 << 20,
+        FOLDS: 1 << 20,
+        FOLD_WEIGHTS: LARGEST_WEIGHTS_BYTES,
     },
     largest_sum_bytes=128 << 20,
 )
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 # Words of PEFT and of the network's module tree: as adapter names they corrupt other adapters' files in stock PEFT.
 _RESERVED = frozenset({"model", "weight", "bias", "conv", "edge", "aggre", "default", "frozen", "base-model"})
+
+
+def is_of_folds(file: str) -> bool:
+    """True for a path in an adapter's folder that belongs to the folds' adapters."""
+    return file == FOLDS or file.startswith("folds/")
 
 
 def is_name(name: str) -> bool:

@@ -28,13 +28,15 @@ def push_adapter(
     share: Share = "minimal",
     public: bool = False,
     tag: str | None = None,
+    folds: bool = False,
     force: bool = False,
     overwrite: bool = False,
 ) -> Published:
     """Push an adapter of this machine to the Hub in one commit; what lies here stays as it is.
 
     share: `minimal` sends what picks (weights, contract, card) without stations, events, times, waveforms and exact
-    place; `scores` also scores and figures without waveforms; `all` everything the folder holds.
+    place; `scores` also scores and figures without waveforms; `all` everything the folder holds. The adapters of the
+    folds go along only with `folds`.
     `what_push_reveals` tells before.
 
     The commit is the version that others pin; `tag` names it. A repository that does not exist is made, private unless
@@ -47,7 +49,7 @@ def push_adapter(
     found = find_adapter(name_or_path, remote=False)
     origin = read_origin(found.folder)
     is_same_place = origin is not None and origin.repository == repository
-    with shared_folder(found, repository, check_share(share), force=force) as folder:
+    with shared_folder(found, repository, check_share(share), force=force, folds=folds) as folder:
         published = publish(
             folder,
             repository,
@@ -69,14 +71,21 @@ def push_adapter(
 
 
 def what_push_reveals(
-    name_or_path: str | Path, repository: str, *, share: Share = "minimal", public: bool = False, force: bool = False
+    name_or_path: str | Path,
+    repository: str,
+    *,
+    share: Share = "minimal",
+    public: bool = False,
+    folds: bool = False,
+    force: bool = False,
 ) -> Disclosure:
     """The files that `push_adapter` with the same arguments would send, what they disclose, and who could see it.
 
     Sends nothing. Raises `AdapterError` and `HubError` as the push would, before anything is sent.
     """
     found = find_adapter(name_or_path, remote=False)
-    with shared_folder(found, HubName(repository).repository, check_share(share), force=force) as folder:
+    where = HubName(repository).repository
+    with shared_folder(found, where, check_share(share), force=force, folds=folds) as folder:
         return disclosure(folder, repository, share, public=public)
 
 

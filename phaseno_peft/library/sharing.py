@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shutil
 import struct
 import tempfile
 import zlib
@@ -22,7 +23,7 @@ from phaseno_peft.errors import AdapterError
 from phaseno_peft.files import write_file
 from phaseno_peft.files.manifest import MANIFEST, altered_files, write_manifest
 from phaseno_peft.library.card import UNCERTAINTY, VERDICT, Card, metadata, with_metadata
-from phaseno_peft.library.names import CARD, CARD_SOURCE, EVALUATION
+from phaseno_peft.library.names import CARD, CARD_SOURCE, EVALUATION, FOLDS, is_of_folds
 from phaseno_peft.library.resolve import Located
 from phaseno_peft.library.store import (
     copy_listed,
@@ -150,8 +151,10 @@ def check_share(share: str) -> Share:
 
 
 @contextmanager
-def shared_folder(found: Located, repository: str, share: Share, *, force: bool = False) -> Iterator[Path]:
-    """Yield a folder that holds what a push of this adapter to `repository` would send.
+def shared_folder(
+    found: Located, repository: str, share: Share, *, force: bool = False, folds: bool = False
+) -> Iterator[Path]:
+    """Yield a folder that holds what a push of this adapter to `repository` would send, with `folds` those too.
 
     Raises `AdapterError` for an adapter that is altered, or was never evaluated unless `force`.
     """
@@ -159,6 +162,10 @@ def shared_folder(found: Located, repository: str, share: Share, *, force: bool 
     written = set(listed_files(found.folder)) - {MANIFEST, CARD}  # the card is for people, who may have edited it
     if altered := altered_files(found.folder, written):
         raise AdapterError(f"{altered[0]} It was altered after it was written; train it again, or remove the file.")
+    if folds and FOLDS not in written:
+        raise AdapterError(
+            f"adapter {found.name!r} has no folds to push along. Train it with --keep-folds, or push without --folds."
+        )
     evaluation = read_evaluation_json(found.folder)
     if evaluation is None and not force:
         raise AdapterError(
@@ -180,7 +187,13 @@ def shared_folder(found: Located, repository: str, share: Share, *, force: bool 
             if evaluation is not None:
                 files = {file: found.folder / file for file in SCORE_FIGURES if file in written}
                 files[EVALUATION] = write_file(Path(scratch) / EVALUATION, json.dumps(evaluation, indent=1) + "\n")
+            if folds:
+                files.update({file: found.folder / file for file in written if is_of_folds(file)})
             write_adapter(folder, stored.settings, contract, stored.tensors, card, files)
+        if not folds:
+            for path in [path for path in folder.rglob("*") if is_of_folds(path.relative_to(folder).as_posix())]:
+                path.unlink()
+            shutil.rmtree(folder / "folds", ignore_errors=True)
         for figure in folder.glob("figures/*.png"):
             write_file(figure, bare_png(figure.read_bytes(), str(found.folder / "figures" / figure.name)))
         prose = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else f"# {found.name}\n"
@@ -240,6 +253,8 @@ def _reveals(folder: Path) -> Iterator[str]:
         yield "digests of the event ids: whoever has the catalogue can recognise its events"
     if made.pick_times_sha256:
         yield "digests of arrival times to 2 s: whoever tries all times can find when its events were"
+    if (folder / FOLDS).is_file():
+        yield "the adapters of the folds: what differs between them tells a little of each part of the events"
     if (folder / EVALUATION).is_file():
         yield "scores on the held-out events, with counts of picks and residuals window by window"
     texts = {file: (folder / file).read_text(encoding="utf-8") for file in _sizes(folder) if not _is_binary(file)}

@@ -57,6 +57,7 @@ __all__ = [
     "read_json",
     "read_located",
     "read_origin",
+    "read_tensors",
     "refuse_existing",
     "render_card",
     "tensors_sha256",
@@ -134,13 +135,17 @@ def read_located(found: Located) -> StoredAdapter:
 
 
 def _read_located(found: Located) -> StoredAdapter:
-    from phaseno_peft.files.tensors import read_safetensors
-
     folder = found.folder
-    path = folder / WEIGHTS
     if altered := altered_files(folder, (CONFIG, WEIGHTS)):
         raise AdapterError(f"{altered[0]} It was altered after it was written; fetch or train the adapter again.")
     settings, contract = read_config(folder)
+    return StoredAdapter(found.name, folder, settings, contract, read_tensors(folder / WEIGHTS, contract))
+
+
+def read_tensors(path: Path, contract: Contract) -> dict[str, Tensor]:
+    """The tensors of an adapter's file, which are those that its contract names. Raises `AdapterError`."""
+    from phaseno_peft.files.tensors import read_safetensors
+
     _check_size(path, LARGEST_WEIGHTS_BYTES)
     try:
         tensors, _ = read_safetensors(path)
@@ -154,7 +159,7 @@ def _read_located(found: Located) -> StoredAdapter:
             f"{path}: the tensors' SHA-256 is {seen[:12]}, the contract says {str(contract.tensors_sha256)[:12]}. "
             "The file was altered or belongs to another adapter; fetch it again."
         )
-    return StoredAdapter(found.name, folder, settings, contract, tensors)
+    return tensors
 
 
 def write_adapter(

@@ -23,10 +23,12 @@ from phaseno_peft.campaign.windows import InputWindow, input_window
 from phaseno_peft.contract import NO_SHIFT_S, PHASES, BackboneDefaults, Contract, Frame, Preprocessing
 from phaseno_peft.cr_lora import ResidentAdapter, selected_adapter
 from phaseno_peft.errors import PhasenoPeftError
+from phaseno_peft.picking.ensemble import MATCH_S, WEAKEST_MEMBER, with_spread
 from phaseno_peft.picking.inference import (
     BATCH_STATIONS,
     JudgedWindow,
     loud_window_probabilities,
+    member_probabilities,
     merge_windows,
     networks,
     window_probabilities,
@@ -47,6 +49,15 @@ _LONGEST_WAIT_S = 1800.0
 
 
 @dataclass(frozen=True)
+class MemberCurves:
+    """What one adapter of several says of the same block."""
+
+    contract: Contract | None
+    probabilities: NDArray[np.float32]
+    """[station, 2 (P, S), sample]"""
+
+
+@dataclass(frozen=True)
 class Annotation:
     """Probabilities of a record or a block of it, with what is needed to make picks of them.
 
@@ -63,6 +74,13 @@ class Annotation:
     """The adapter's, None without one."""
     thresholds: Mapping[str, float] = field(default_factory=lambda: BackboneDefaults().thresholds)
     """Phase -> probability above which a peak is a pick."""
+    members: tuple[MemberCurves, ...] = ()
+    """Of an ensemble, whose mean `probabilities` are."""
+
+    def of_member(self, number: int) -> Annotation:
+        """What one member of an ensemble says."""
+        member = self.members[number]
+        return replace(self, probabilities=member.probabilities, contract=member.contract, members=())
 
     @property
     def pick_shift_s(self) -> Mapping[str, float]:
@@ -86,9 +104,10 @@ def annotate_run(
     merge: Merge = "mean",
     block_s: float | None = BLOCK_S,
     batch_stations: int = BATCH_STATIONS,
+    n_curves: int = len(PHASES),
     progress: Progress | None = None,
 ) -> Iterator[tuple[Recording, NDArray[np.float32]]]:
-    """(block of the record, its probabilities [station, 2, sample]), one after the other; whole without `block_s`.
+    """(block of the record, its probabilities [station, curve, sample]), one after the other; whole without `block_s`.
 
     parts: the rows of stations that are one network, and its frame. probabilities: what a batch of windows of up to
     `batch_stations` stations gets, None for a quiet one. `progress` is called with the windows that are done and all.
@@ -130,7 +149,7 @@ def annotate_run(
             end = min(given + block, run.n_samples)
             recording = replace(held.cut(given, end), findings=tuple(run.findings))
             here = [replace(w, start=w.start - given) for w in judged if w.end > given and w.start < end]
-            yield recording, merge_windows(recording, here, merge, taper)
+            yield recording, merge_windows(recording, here, merge, taper, n_curves)
             given = end
             judged = [w for w in judged if w.end > given]
         held.drop(min(given, done))
@@ -151,15 +170,17 @@ def annotate_runs(
 ) -> Iterator[Annotation]:
     """Blocks of all runs by a backbone with an adapter in force, whose contract and thresholds they carry.
 
+    An adapter with members is an ensemble: their mean answer counts, and each annotation has their own beside it.
     lowest_threshold: of the picks that will be made; where quiet windows cannot hold such, they get zeros instead of
-    going through the operator. None: every window does. `progress` gets the seconds of record that are done and all of
-    them. Raises as `annotate_run` does.
+    going through the operator. None: every window does, and so does an ensemble's. `progress` gets the seconds of
+    record that are done and all of them. Raises as `annotate_run` does.
     """
     contract = None if adapter is None else adapter.contract
     preprocessing = contract.preprocessing if contract else Preprocessing()
     thresholds = dict(backbone_thresholds if contract is None else contract.thresholds)
     skips_quiet = lowest_threshold is not None and lowest_threshold >= LOWEST_THRESHOLD
     of_windows = loud_window_probabilities if skips_quiet else window_probabilities
+    members = adapter.members if adapter is not None else ()
     for run, report in with_progress(runs, progress):
         parts, findings = networks(run.stations, contract.frame if contract else None, preprocessing)
         run.tell(findings)
@@ -168,6 +189,8 @@ def annotate_runs(
         def probabilities(
             windows: Sequence[InputWindow], edge_limit_km: float = edge_limit_km
         ) -> Sequence[NDArray[np.float32] | None]:
+            if members:
+                return member_probabilities(backbone, windows, edge_limit_km, members)
             with selected_adapter(adapter):
                 return of_windows(backbone, windows, edge_limit_km)
 
@@ -179,9 +202,12 @@ def annotate_runs(
             stride_s=stride_s,
             merge=merge,
             block_s=block_s,
+            n_curves=len(PHASES) * max(1, len(members)),
             progress=report,
         ):
-            yield Annotation(recording, found, creator, contract, thresholds)
+            each = found.reshape(len(found), -1, len(PHASES), found.shape[-1])  # [station, member, phase, sample]
+            curves = tuple(MemberCurves(one.contract, each[:, i]) for i, one in enumerate(members))
+            yield Annotation(recording, each.mean(axis=1) if members else found, creator, contract, thresholds, curves)
 
 
 def with_progress(runs: Runs | Sequence[Run], progress: Progress | None) -> Iterator[tuple[Run, Progress | None]]:
@@ -256,25 +282,63 @@ def picks_of(
     Thresholds are those of what made the annotations unless others are given, and so are the distance of picks, the
     calibration of their uncertainty and the constant shift of their times.
     """
-    given = {"P": P_threshold, "S": S_threshold}
+    maker = PickMaker(P_threshold, S_threshold)
     picks = PickList()
-    findings: list[tuple[Finding, ...]] = []
-    record: _RecordPicks | None = None
-    before: Annotation | None = None
     for annotation in [annotations] if isinstance(annotations, Annotation) else annotations:
-        if record is None or before is None or not annotation.continues(before):
-            if record is not None:
-                list.extend(picks, record.last())
-            record = _RecordPicks(annotation, given)
-            findings.append(())
-            picks.creator = annotation.creator
-        findings[-1] = annotation.recording.findings
-        list.extend(picks, record.push(annotation))
-        before = annotation
-    if record is not None:
-        list.extend(picks, record.last())
-    picks.findings = warnings_first(gather(findings, len(findings)))
+        list.extend(picks, maker.push(annotation))
+    list.extend(picks, maker.last())
+    picks.creator, picks.findings = maker.creator, maker.findings
     return picks.sorted()
+
+
+class PickMaker:
+    """`picks_of` annotations that come one after the other: each pick as soon as nothing can change it."""
+
+    def __init__(self, P_threshold: float | None = None, S_threshold: float | None = None) -> None:
+        self.creator = PickList().creator
+        self._given = {"P": P_threshold, "S": S_threshold}
+        self._findings: list[tuple[Finding, ...]] = []
+        self._record: _RecordPicks | None = None
+        self._before: Annotation | None = None
+        self._of_members: list[tuple[PickMaker, list[Pick]]] = []
+        self._waiting: list[Pick] = []
+
+    def push(self, annotation: Annotation) -> list[Pick]:
+        """Picks that a block makes certain, those of a record before it included; an ensemble's come with its end."""
+        picks: list[Pick] = []
+        if self._record is None or self._before is None or not annotation.continues(self._before):
+            picks = self.last()
+            self._record = _RecordPicks(annotation, self._given)
+            self._findings.append(())
+            self.creator = annotation.creator
+        self._findings[-1] = annotation.recording.findings
+        self._before = annotation
+        if not annotation.members:
+            return picks + self._record.push(annotation)
+        if not self._of_members:
+            levels = {p: WEAKEST_MEMBER * level for p, level in self._record.levels.items()}
+            self._of_members = [(PickMaker(levels["P"], levels["S"]), []) for _ in annotation.members]
+        self._waiting += self._record.push(annotation)
+        for number, (maker, found) in enumerate(self._of_members):
+            found += maker.push(annotation.of_member(number))
+        return picks
+
+    def last(self) -> list[Pick]:
+        """All picks that remain of the record."""
+        record, self._record = self._record, None
+        if record is None:
+            return []
+        if not self._of_members:
+            return record.last()
+        own = self._waiting + record.last()
+        members = [found + maker.last() for maker, found in self._of_members]
+        self._of_members, self._waiting = [], []
+        return with_spread(own, members, MATCH_S / record.time_scale)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Of all records so far, warnings first."""
+        return warnings_first(gather(self._findings, len(self._findings)))
 
 
 class _RecordPicks:
@@ -288,10 +352,12 @@ class _RecordPicks:
         self._shift_s = first.pick_shift_s
         self._start, self._rate_hz = first.recording.start, first.recording.rate_hz
         self._station_ids = first.recording.station_ids
+        self.time_scale = (contract.preprocessing if contract else Preprocessing()).time_scale
+        levels = {phase: first.thresholds[phase] if given[phase] is None else given[phase] for phase in PHASES}
+        self.levels = {phase: float(level or 0.0) for phase, level in levels.items()}
         self._finders: list[dict[str, PickFinder]] = []
         for _ in first.recording.stations:
-            levels = {phase: first.thresholds[phase] if given[phase] is None else given[phase] for phase in PHASES}
-            self._finders.append({p: PickFinder(float(level or 0.0), distance) for p, level in levels.items()})
+            self._finders.append({p: PickFinder(level, distance) for p, level in self.levels.items()})
 
     def push(self, annotation: Annotation) -> list[Pick]:
         """Picks that a block makes certain."""

@@ -25,6 +25,7 @@ from phaseno_peft.campaign import (
 from phaseno_peft.campaign.station import Station
 from phaseno_peft.campaign.windows import InputWindow
 from phaseno_peft.contract import PHASES, Frame, Preprocessing
+from phaseno_peft.cr_lora import ResidentAdapter, adapters_by_window
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.picking.quiet_windows import is_quiet
 
@@ -121,31 +122,66 @@ def window_probabilities(
 
     Raises `PhasenoPeftError` where the network's answer is not finite, unless it `may_diverge`, as in training.
     """
-    device = next(model.parameters()).device
     found: list[NDArray[np.float32]] = []
     was_training = model.training
     if was_training:  # a picker's network never is: other threads run it
         model.eval()
     try:
-        with torch.inference_mode():
-            for batch in batches(windows):
-                waveforms, graph = network_input(batch, edge_limit_km)
-                logits = model(waveforms.to(device), graph.to(device))
-                stacked = torch.sigmoid(logits).float().cpu().numpy()
-                if not may_diverge and not np.isfinite(stacked).all():
-                    raise PhasenoPeftError(
-                        f"the network's answer to window {batch[0].name} and its neighbours is not finite. Do not "
-                        "use this adapter or backbone; "
-                        "check the record for samples near the limits of its kind of number."
-                    )
-                ends = np.cumsum([len(window.station_ids) for window in batch])
-                found.extend(np.split(stacked, ends[:-1]))
-                if progress is not None:
-                    progress(len(found), len(windows))
+        for batch in batches(windows):
+            found += _answers(model, batch, edge_limit_km, may_diverge=may_diverge)
+            if progress is not None:
+                progress(len(found), len(windows))
     finally:
         if was_training:
             model.train()
     return found
+
+
+def _answers(
+    model: torch.nn.Module, batch: Sequence[InputWindow], edge_limit_km: float, *, may_diverge: bool
+) -> list[NDArray[np.float32]]:
+    """Probabilities [station, 2, sample] of the windows of one batch."""
+    device = next(model.parameters()).device
+    waveforms, graph = network_input(batch, edge_limit_km)
+    with torch.inference_mode():
+        stacked = torch.sigmoid(model(waveforms.to(device), graph.to(device))).float().cpu().numpy()
+    if not may_diverge and not np.isfinite(stacked).all():
+        raise PhasenoPeftError(
+            f"the network's answer to window {batch[0].name} and its neighbours is not finite. Do not use this adapter "
+            "or backbone; check the record for samples near the limits of its kind of number."
+        )
+    return np.split(stacked, np.cumsum([len(window.station_ids) for window in batch])[:-1])
+
+
+def member_probabilities(
+    model: torch.nn.Module,
+    windows: Sequence[InputWindow],
+    edge_limit_km: float,
+    members: Sequence[ResidentAdapter],
+) -> list[NDArray[np.float32]]:
+    """Probabilities [station, 2 * member, sample] of every window by each adapter, P and S of the first in front.
+
+    A window goes through the network once for each adapter, in one mixed batch. Raises as `window_probabilities` does.
+    """
+    n = len(members)
+    found: list[NDArray[np.float32]] = []
+    for batch in batches(windows):
+        repeated = [window for window in batch for _ in members]
+        with adapters_by_window([adapter for _ in batch for adapter in members]):
+            each = _answers(model, repeated, edge_limit_km, may_diverge=False)
+        found += [np.concatenate(each[i : i + n], axis=1) for i in range(0, len(each), n)]
+    return found
+
+
+def ensemble_probabilities(
+    model: torch.nn.Module,
+    windows: Sequence[InputWindow],
+    edge_limit_km: float,
+    members: Sequence[ResidentAdapter],
+) -> list[NDArray[np.float32]]:
+    """Mean probabilities [station, 2, sample] of every window over some adapters."""
+    each = member_probabilities(model, windows, edge_limit_km, members)
+    return [p.reshape(len(p), len(members), len(PHASES), -1).mean(axis=1) for p in each]
 
 
 def loud_window_probabilities(
@@ -206,9 +242,11 @@ def merge_windows(
     windows: Sequence[JudgedWindow],
     merge: Literal["mean", "median", "max"],
     taper_samples: int,
+    n_curves: int = len(PHASES),
 ) -> NDArray[np.float32]:
     """Probabilities [station, 2, sample] of a record from those of its windows; NaN where no window or no sample is.
 
+    n_curves: of a station, where windows have those of several adapters.
     Starts of windows count from the record's first sample; a window may begin before it and end behind the record.
     Quiet windows give 0 where no other window lies.
     mean: window ends weigh less over `taper_samples`, so that a sample is judged by windows that see around it.
@@ -216,7 +254,7 @@ def merge_windows(
     """
     row = {station.station_id: i for i, station in enumerate(recording.stations)}
     size = recording.n_samples
-    shape = (len(recording.stations), len(PHASES), size)
+    shape = (len(recording.stations), n_curves, size)
     picked = [(window, window.probabilities) for window in windows if window.probabilities is not None]
     if merge == "mean":
         total, weight = np.zeros(shape, np.float64), np.zeros((shape[0], 1, size))

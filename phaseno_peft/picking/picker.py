@@ -23,8 +23,10 @@ from phaseno_peft.cr_lora import ResidentAdapter
 from phaseno_peft.cr_lora.attach import make_resident
 from phaseno_peft.cr_lora.resident import changing, not_resident, prepare_layers
 from phaseno_peft.errors import AdapterError, CampaignError, PhasenoPeftError
+from phaseno_peft.library.folds import read_folds
 from phaseno_peft.library.store import StoredAdapter, read_adapter
 from phaseno_peft.picking.annotations import BLOCK_S, Annotation, Merge, Progress, annotate_runs, picks_of
+from phaseno_peft.picking.ensemble import as_ensemble
 from phaseno_peft.picking.pickled_network import PickledNetwork
 from phaseno_peft.picking.probability_traces import probability_stream
 from phaseno_peft.picking.quiet_windows import Gate
@@ -61,7 +63,8 @@ class Picker:
         card = backbone_info(backbone)
         return cls(load_backbone(backbone, device or "cpu"), card.name, dict(card.thresholds))
 
-    def _in_force(self) -> ResidentAdapter | None:
+    @property
+    def in_force(self) -> ResidentAdapter | None:
         """The adapter in force in this thread, weights and contract in one; None is the frozen backbone."""
         for picker, chosen in reversed(_CHOSEN.get()):
             if picker is self:
@@ -77,7 +80,7 @@ class Picker:
     @property
     def active_adapter(self) -> str | None:
         """Name of the adapter in force in this thread; None is the frozen backbone."""
-        adapter = self._in_force()
+        adapter = self.in_force
         return None if adapter is None else adapter.name
 
     @property
@@ -87,7 +90,7 @@ class Picker:
 
     def contract(self, name: str | None = None) -> Contract | None:
         """Contract of a resident adapter, by default the active one; None for the frozen backbone."""
-        adapter = self._in_force() if name is None else self._residents.adapter(name)
+        adapter = self.in_force if name is None else self._residents.adapter(name)
         return None if adapter is None else adapter.contract
 
     @property
@@ -100,19 +103,25 @@ class Picker:
             )
         return contract
 
-    def load_adapter(self, name_or_path: str | Path, *, name: str | None = None, activate: bool = True) -> str:
+    def load_adapter(
+        self, name_or_path: str | Path, *, name: str | None = None, activate: bool = True, ensemble: bool = False
+    ) -> str:
         """Make an adapter resident and (by default) active; returns its name. Nothing changes if anything is wrong.
 
-        Raises `AdapterError` for a missing, altered or incomplete adapter, or one of another backbone.
+        `ensemble` picks with the mean of the adapters of its folds, see `load_adapter`. Raises `AdapterError` for a
+        missing, altered or incomplete adapter, or one of another backbone, and for folds that are not stored.
         """
-        return self.add_adapter(read_adapter(name_or_path), name=name, activate=activate)
+        stored = read_adapter(name_or_path)
+        name = name or stored.name
+        self._add(stored, name, activate=activate, folds=read_folds(stored) if ensemble else ())
+        return name
 
     def add_adapter(self, stored: StoredAdapter, *, name: str | None = None, activate: bool = True) -> str:
         """`load_adapter` for an adapter that is already in memory."""
         self._add(stored, name or stored.name, activate=activate)
         return name or stored.name
 
-    def _add(self, stored: StoredAdapter, name: str, *, activate: bool) -> None:
+    def _add(self, stored: StoredAdapter, name: str, *, activate: bool, folds: Sequence[StoredAdapter] = ()) -> None:
         preprocessing, network = stored.contract.preprocessing, getattr(self.backbone, "phaseno_config", None)
         if stored.contract.backbone_fingerprint != self.backbone_fingerprint:
             raise AdapterError(
@@ -130,9 +139,12 @@ class Picker:
                 f"adapter {name!r} needs windows of {preprocessing.window_samples} samples, the backbone takes "
                 f"{network.window_samples}. Fetch the adapter again."
             )
-        made = make_resident(
-            self.backbone, name, stored.settings, stored.tensors, str(stored.folder), stored.contract
-        )  # aside: picks go on
+        made, *members = (  # aside: picks go on
+            make_resident(self.backbone, name, one.settings, one.tensors, str(one.folder), one.contract)
+            for one in (stored, *folds)
+        )
+        if members:
+            made = as_ensemble(made, members)
         with changing():
             self._residents.put(made)
             if activate:
@@ -167,7 +179,7 @@ class Picker:
     @contextmanager
     def held(self) -> Iterator[Picker]:
         """Keep, within a block and for this thread, the adapter in force at its beginning, whatever others choose."""
-        with self._holding(self._in_force()):
+        with self._holding(self.in_force):
             yield self
 
     @contextmanager
@@ -320,7 +332,7 @@ class Picker:
 
         lowest_threshold: quiet windows get zeros where no pick below it is wanted, see `annotate_runs`.
         """
-        adapter = self._in_force()
+        adapter = self.in_force
         return annotate_runs(
             runs,
             self.backbone,
@@ -369,7 +381,7 @@ class Picker:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Backbone and adapters as plain numbers with their digests: verified again on unpickling."""
-        in_force = self._in_force()
+        in_force = self.in_force
         adapters = {**self._residents.adapters, **({} if in_force is None else {in_force.name: in_force})}
         network = PickledNetwork.of(self.backbone, self.backbone_name, self.backbone_fingerprint, adapters.values())
         return _unpickle_picker, (type(self), network, self.backbone_thresholds, in_force and in_force.name)
@@ -391,13 +403,20 @@ def _log_warnings(findings: Sequence[Finding]) -> None:
 
 
 def load_adapter(
-    name: str | Path, backbone: str | Path | None = None, device: str | torch.device | None = None
+    name: str | Path,
+    backbone: str | Path | None = None,
+    device: str | torch.device | None = None,
+    *,
+    ensemble: bool = False,
 ) -> Picker:
     """A picker with adapter `name` active: a folder, or a name in the user's library.
 
-    backbone: name or folder; by default the embedded one the adapter was trained on. Raises `AdapterError`.
+    backbone: name or folder; by default the embedded one the adapter was trained on. ensemble: picks are those of the
+    mean curve of its folds' adapters (K times the operator's time, no window left out as quiet), and their spread
+    stands on each pick; they must have been stored with `train-adapter --keep-folds`. Raises `AdapterError`.
     """
     stored = read_adapter(name)
+    folds = read_folds(stored) if ensemble else ()
     picker = Picker.load(backbone or EMBEDDED, device)
-    picker.add_adapter(stored)
+    picker._add(stored, stored.name, activate=True, folds=folds)
     return picker

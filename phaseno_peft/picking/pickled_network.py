@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from phaseno_peft.backbone import PhaseNO, PhaseNOConfig, fingerprint
 from phaseno_peft.backbone.weights import apply_state
 from phaseno_peft.contract import Contract, tensors_sha256
-from phaseno_peft.cr_lora import CRLoraSettings, ResidentAdapter, attach
+from phaseno_peft.cr_lora import CRLoraSettings, ResidentAdapter
+from phaseno_peft.cr_lora.attach import make_resident
+from phaseno_peft.cr_lora.resident import prepare_layers
 from phaseno_peft.errors import AdapterError, BackboneError
 
 
@@ -25,6 +27,7 @@ class PickledAdapter:
     contract: dict[str, Any] | None
     tensors: dict[str, NDArray[Any]]
     tensors_sha256: str
+    members: tuple[PickledAdapter, ...] = ()
 
     @classmethod
     def of(cls, adapter: ResidentAdapter) -> PickledAdapter:
@@ -32,10 +35,14 @@ class PickledAdapter:
         tensors, settings = adapter.tensors(), adapter.settings.to_json()
         arrays = {key: tensor.cpu().numpy().copy() for key, tensor in tensors.items()}
         contract = None if adapter.contract is None else adapter.contract.to_json()
-        return cls(adapter.name, settings, contract, arrays, tensors_sha256(tensors))
+        members = tuple(cls.of(member) for member in adapter.members)
+        return cls(adapter.name, settings, contract, arrays, tensors_sha256(tensors), members)
 
     def attach_to(self, backbone: torch.nn.Module) -> None:
         """Make the adapter resident. Raises `AdapterError` for what was altered."""
+        prepare_layers(backbone).put(self._resident(backbone))
+
+    def _resident(self, backbone: torch.nn.Module) -> ResidentAdapter:
         tensors = {key: torch.tensor(array) for key, array in self.tensors.items()}
         if (seen := tensors_sha256(tensors)) != self.tensors_sha256:
             raise AdapterError(
@@ -44,7 +51,9 @@ class PickledAdapter:
             )
         contract = None if self.contract is None else Contract.from_json(self.contract)
         settings = CRLoraSettings(**self.settings)
-        attach(backbone, self.name, settings, tensors, f"adapter {self.name!r}, pickled", contract)
+        origin = f"adapter {self.name!r}, pickled"
+        made = make_resident(backbone, self.name, settings, tensors, origin, contract)
+        return replace(made, members=tuple(member._resident(backbone) for member in self.members))
 
 
 @dataclass(frozen=True)

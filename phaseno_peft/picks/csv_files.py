@@ -18,6 +18,8 @@ from phaseno_peft.picks.pick import Pick, rounded
 
 HEADER = ("station", "phase", "time", "probability", "uncertainty_s")
 """The station column holds NET.STA.LOC, as in SeisBench's tables and in those for PyOcto."""
+SPREAD = "spread_s"
+"""A last column where an ensemble picked."""
 EARLIER_NAMES = {"trace_id": "station"}
 """Columns as files before this version call them."""
 
@@ -26,12 +28,18 @@ def write_csv(path: str | Path, picks: Iterable[Pick]) -> Path:
     """Write picks with a header line and return the path."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(HEADER)
+    picks = list(picks)
+    has_spread = any(math.isfinite(pick.spread_s) for pick in picks)
+    writer.writerow([*HEADER, SPREAD] if has_spread else HEADER)
     for pick in picks:
-        uncertainty = f"{pick.uncertainty_s:.6f}" if math.isfinite(pick.uncertainty_s) else ""
         time = str(rounded(pick.time, 6))
-        writer.writerow([pick.trace_id, pick.phase, time, f"{pick.probability:.6f}", uncertainty])
+        cells = [pick.trace_id, pick.phase, time, f"{pick.probability:.6f}", _seconds(pick.uncertainty_s)]
+        writer.writerow([*cells, _seconds(pick.spread_s)] if has_spread else cells)
     return write_file(path, text.getvalue())
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.6f}" if math.isfinite(value) else ""
 
 
 def _phasenet(pick: Pick) -> tuple[object, ...]:
@@ -68,7 +76,7 @@ def write_layout(path: str | Path, picks: Iterable[Pick], name: str) -> Path:
 
 
 def read_csv(path: str | Path) -> list[Pick]:
-    """Read what `write_csv` wrote; further columns are ignored, an empty uncertainty is NaN.
+    """Read what `write_csv` wrote; further columns are ignored, an empty uncertainty or spread is NaN.
 
     Raises `PhasenoPeftError` naming file and line for a missing column or a value that cannot be read.
     """
@@ -101,6 +109,7 @@ def read_csv(path: str | Path) -> list[Pick]:
 def _pick_of(row: dict[str, str | None]) -> Pick:
     """One line of a CSV as a pick; raises `ValueError` with a sentence about the first wrong value."""
     trace_id, phase, time, probability, uncertainty = ((row[name] or "").strip() for name in HEADER)
+    spread = (row.get(SPREAD) or "").strip()
     if trace_id.count(".") < 2 or "\n" in trace_id:  # a station code may hold dots itself
         raise ValueError(
             f"station should be NET.STA.LOC (ending with a dot where the location is empty) but is {trace_id!r}."
@@ -119,6 +128,7 @@ def _pick_of(row: dict[str, str | None]) -> Pick:
         time=when,
         probability=_number("probability", probability, 1.0),
         uncertainty_s=_number("uncertainty_s", uncertainty, math.inf) if uncertainty else math.nan,
+        spread_s=_number(SPREAD, spread, math.inf) if spread else math.nan,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from obspy import UTCDateTime
@@ -19,6 +20,8 @@ class Pick:
     probability: float
     uncertainty_s: float
     """One standard deviation of the time, in real seconds."""
+    spread_s: float = math.nan
+    """Standard deviation of the times that the adapters of an ensemble give; NaN where one picked alone."""
 
     @property
     def peak_time(self) -> UTCDateTime:

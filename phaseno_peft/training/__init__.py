@@ -5,6 +5,7 @@ from phaseno_peft.training.history import Epoch
 from phaseno_peft.training.loop import train
 from phaseno_peft.training.recipes import ADAPTER_RECIPES, Recipe, cr_lora_recipe, find_recipe
 from phaseno_peft.training.settings import QUICK, TrainingSettings
+from phaseno_peft.training.unlabelled import Unlabelled
 
 __all__ = [
     "ADAPTER_RECIPES",
@@ -13,6 +14,7 @@ __all__ = [
     "Recipe",
     "TrainedAdapter",
     "TrainingSettings",
+    "Unlabelled",
     "cr_lora_recipe",
     "find_recipe",
     "peak_memory_bytes",

@@ -29,6 +29,7 @@ from phaseno_peft.files import lock, remove_folder, write_file
 from phaseno_peft.judging.card_tables import card_tables
 from phaseno_peft.library import check_name, library_folder, read_contract, write_adapter
 from phaseno_peft.library.card import write_card
+from phaseno_peft.library.folds import write_folds
 from phaseno_peft.library.sharing import SCORE_FIGURES, discreet_card, discreet_contract, discreet_evaluation
 from phaseno_peft.library.store import EVALUATION, refuse_existing
 from phaseno_peft.picking.inference import window_probabilities
@@ -36,7 +37,7 @@ from phaseno_peft.training import provenance
 from phaseno_peft.training.checkpoint import FOLDER
 from phaseno_peft.training.cross_fit import cross_fit
 from phaseno_peft.training.dataset import CampaignDataset, training_events
-from phaseno_peft.training.fit import Fitted, TrainingCallbacks, check_switched_off, summary
+from phaseno_peft.training.fit import Fitted, TrainingCallbacks, adapter_tensors, check_switched_off, summary
 from phaseno_peft.training.forgetting import FORGETTING_WINDOWS, judge_forgetting
 from phaseno_peft.training.history import Epoch
 from phaseno_peft.training.outcome import Outcome, Task
@@ -45,6 +46,7 @@ from phaseno_peft.training.provenance import LabelSource
 from phaseno_peft.training.recipes import Recipe, find_recipe
 from phaseno_peft.training.settings import QUICK, QUICK_GAVE_UP, TrainingSettings
 from phaseno_peft.training.three_sides import train_on_three_sides
+from phaseno_peft.training.unlabelled import PseudoLabelled, Unlabelled, pseudo_labelled, train_in_rounds
 from phaseno_peft.training.worth import worth
 
 log = logging.getLogger(__name__)
@@ -102,10 +104,12 @@ def train_adapter(
     seeds: int = 1,
     folds: str | int = "auto",
     at_once: int = 1,
+    keep_folds: bool = False,
     label_source: LabelSource = "unknown",
     label_convention: LabelConvention | None = None,
     validate_on: Campaign | None = None,
     quiet_noise: bool = False,
+    unlabelled: Unlabelled | None = None,
     seed: int = 0,
     device: str | torch.device = "cpu",
     confidential: bool = False,
@@ -121,12 +125,14 @@ def train_adapter(
     Thresholds, the best epoch, the best of `seeds` trainings and the calibration of uncertainties come from validation;
     the scores from the test events, where the frozen backbone stands beside the adapter with thresholds from the same
     validation. Fewer events are parted into `folds` (see `cross_fit`; 0 never, a number always), `at_once` of which are
-    trained side by side: all of them train, and all of them judge, out of fold.
+    trained side by side: all of them train, and all of them judge, out of fold. `keep_folds` stores the folds' adapters
+    beside the one that ships, for `load_adapter(..., ensemble=True)`.
 
     `label_source` goes onto the card; where it is unknown and the catalogue marks every pick as automatic, the card
     says automatic. `labels` uses so many of the training events, drawn with the seed. `validate_on` is another
     network's campaign to choose epoch and thresholds on, see `CampaignDataset.of`; `quiet_noise` takes training's noise
-    from where the frozen backbone sees nothing. Each epoch is kept in `folder`/.training: called again with the same
+    from where the frozen backbone sees nothing; `unlabelled` adds what the trained adapters agree on in records that
+    nobody picked, and trains again. Each epoch is kept in `folder`/.training: called again with the same
     arguments, a training that was stopped goes on and ends with the same adapter; `restart` begins anew. `quick` gives
     a usable adapter within five minutes on two cores and notes on the card what it gave up. A `confidential` adapter's
     folder tells no station, event, time or exact place and has no figure of waveforms; its scores stay, but `evaluate`
@@ -154,6 +160,10 @@ def train_adapter(
 
     sets_aside = quick or seeds > 1 or labels is not None or validate_on is not None
     k = how_many_folds(folds, campaign, training, sets_aside=sets_aside)
+    if keep_folds and not k:
+        raise AdapterError(
+            "`keep_folds`: this training has no folds, its events are set aside. Give `folds` 4, or leave it out."
+        )
     parted = fold_campaign(campaign, k, seed) if k else None
     dataset = (
         CampaignDataset(campaign, parted.whole, [], [], seed)
@@ -178,10 +188,37 @@ def train_adapter(
 
     say("training: the first steps load PEFT, which takes some seconds; each epoch is kept, a stopped training goes on")
     task = Task(recipe, training, backbone, device, target.parent / FOLDER / name, restart, callbacks)
-    if parted:
-        outcome = cross_fit(task, parted, dataset, at_once)
-    else:
-        outcome = train_on_three_sides(task, dataset, labels=labels, seeds=range(seed, seed + seeds))
+
+    def train(dataset: CampaignDataset, below: str = "") -> Outcome:
+        own = dataclasses.replace(task, folder=task.folder / below)
+        if parted:
+            return cross_fit(own, parted, dataset, at_once)
+        return train_on_three_sides(own, dataset, labels=labels, seeds=range(seed, seed + seeds))
+
+    def contract_of(outcome: Outcome) -> Contract:
+        return Contract(
+            backbone_name=backbone_name,
+            backbone_fingerprint=backbone_fingerprint,
+            preprocessing=campaign.preprocessing,
+            frame=campaign.frame,
+            label_convention=label_convention or provenance.convention(campaign, stretches),
+            label_offset=offset,
+            thresholds=dict(outcome.thresholds),
+            min_distance_s=BackboneDefaults().min_distance_s,
+            uncertainty_factor=dict(outcome.uncertainty.factor),
+            provenance=provenance.provenance(outcome.dataset, labels, label_source, outcome.fitted.training),
+            versions=provenance.versions(),
+            pick_shift_s=outcome.fitted.pick_shift_s,
+            uncertainty_calibration=dict(outcome.uncertainty.calibration),
+        )
+
+    outcome = train(dataset)
+    if unlabelled is not None:
+
+        def label(outcome: Outcome) -> PseudoLabelled:
+            return pseudo_labelled(unlabelled, outcome, contract_of(outcome), dataset, backbone, say)
+
+        outcome = train_in_rounds(unlabelled.rounds, outcome, dataset, label, train, say)
     fitted, dataset, frozen, adapter = outcome.fitted, outcome.dataset, outcome.frozen, outcome.adapter
     for sentence in describe(fitted.pick_shift):
         say(sentence)
@@ -193,21 +230,7 @@ def train_adapter(
         raise AdapterError("training changed the frozen backbone; nothing was written. Please report this as a bug.")
 
     scores = {"frozen": frozen.test, "frozen, offset removed": outcome.without_offset, "adapter": adapter.test}
-    contract = Contract(
-        backbone_name=backbone_name,
-        backbone_fingerprint=backbone_fingerprint,
-        preprocessing=campaign.preprocessing,
-        frame=campaign.frame,
-        label_convention=label_convention or provenance.convention(campaign, stretches),
-        label_offset=offset,
-        thresholds=dict(outcome.thresholds),
-        min_distance_s=BackboneDefaults().min_distance_s,
-        uncertainty_factor=dict(outcome.uncertainty.factor),
-        provenance=provenance.provenance(dataset, labels, label_source, fitted.training),
-        versions=provenance.versions(),
-        pick_shift_s=fitted.pick_shift_s,
-        uncertainty_calibration=dict(outcome.uncertainty.calibration),
-    )
+    contract = contract_of(outcome)
     if confidential:
         contract = discreet_contract(contract, name)
     trained = TrainedAdapter(
@@ -224,7 +247,9 @@ def train_adapter(
         [_seed_facts(one) for one in outcome.fits],
         quick,
     )
-    _write(trained, outcome, labels, confidential=confidential, overwrite=overwrite)
+    if keep_folds and not outcome.folds:
+        say("no folds are kept: nothing was trained in them, or none of their update is")
+    _write(trained, outcome, labels, confidential=confidential, overwrite=overwrite, keep_folds=keep_folds)
     _remove_checkpoints(target)
     return trained
 
@@ -313,6 +338,7 @@ def _write(
     *,
     confidential: bool,
     overwrite: bool,
+    keep_folds: bool,
 ) -> None:
     """Figures, card, evaluation, tensors: the adapter's folder, whole or not at all."""
     fitted, dataset, frozen, adapter = outcome.fitted, outcome.dataset, outcome.frozen, outcome.adapter
@@ -321,7 +347,7 @@ def _write(
     about = {
         "adapter": trained.name,
         "campaign": campaign.name,
-        "side": "all events, out of fold" if outcome.about else "test",
+        "side": "all events, out of fold" if "folds" in outcome.about else "test",
         "seed": dataset.seed,
         "recipe": fitted.recipe.name,
         "labelled_events": labels,
@@ -370,15 +396,10 @@ def _write(
             about = discreet_evaluation({"about": about}, trained.name)["about"]
         files[EVALUATION] = Path(scratch) / EVALUATION
         write_evaluation(files[EVALUATION], Evaluation(trained.scores, about))
-        tensors = _tensors(fitted.model)
+        if keep_folds and outcome.folds:
+            files |= write_folds(Path(scratch), outcome.folds)
+        tensors = adapter_tensors(fitted.model)
         digest_file = _digest_file(trained.folder)
         digest_file.parent.mkdir(parents=True, exist_ok=True)
         write_file(digest_file, tensors_sha256(tensors))
         write_adapter(trained.folder, method, trained.contract, tensors, card, files, overwrite=overwrite)
-
-
-def _tensors(adapted: torch.nn.Module) -> dict[str, torch.Tensor]:
-    from peft import get_peft_model_state_dict
-
-    tensors: dict[str, torch.Tensor] = get_peft_model_state_dict(adapted, save_embedding_layers=False)
-    return tensors

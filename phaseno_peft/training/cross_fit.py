@@ -17,8 +17,10 @@ from phaseno_peft.campaign import Folds
 from phaseno_peft.contract import NO_SHIFT_S, PHASES
 from phaseno_peft.cr_lora.blend import shrunk
 from phaseno_peft.evaluation import calibrate_uncertainty, choose_thresholds
+from phaseno_peft.library.folds import FoldAdapter
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.training.dataset import CampaignDataset
+from phaseno_peft.training.fit import adapter_tensors
 from phaseno_peft.training.out_of_fold import (
     MIN_DISTANCE_S,
     fit_folds,
@@ -49,7 +51,7 @@ def cross_fit(task: Task, folds: Folds, dataset: CampaignDataset, at_once: int =
         else "out of fold, no adaptation is better than moving the frozen network's picks by the constant shift"
     )
 
-    windows = round(float(np.mean([training.windows(d.n_events) for d in datasets])))
+    windows = round(float(np.mean([training.windows(d.n_sampled) for d in datasets])))
     everything = dataclasses.replace(
         dataset,
         validation=[window for d in datasets for window in d.validation],
@@ -98,6 +100,7 @@ def cross_fit(task: Task, folds: Folds, dataset: CampaignDataset, at_once: int =
         [fitted],
         about,
         sentences,
+        [FoldAdapter(adapter_tensors(one.model), one.pick_shift_s) for one in found.fits] if k > 1 and factor else (),
     )
 
 

@@ -36,6 +36,10 @@ class CampaignDataset:
     """The campaign whose events are the validation events, if not its own."""
     training_noise: Times | None = None
     """Where training's noise windows are cut, if not where the campaign's are."""
+    unlabelled: tuple[Stretch, ...] = ()
+    """Pseudo-labelled pieces that train too; nothing is judged on them, and no shift measured."""
+    unlabelled_of_folds: tuple[tuple[Stretch, ...], ...] = ()
+    """Of each fold, whose pieces must not be labelled by what saw its events."""
 
     @classmethod
     def of(
@@ -70,7 +74,8 @@ class CampaignDataset:
         frame, preprocessing = self.campaign.frame, self.campaign.preprocessing
         validation = validation_windows(split, frame, preprocessing, self.seed)
         test = fixed_windows(split.validation, frame, preprocessing, self.seed)
-        return dataclasses.replace(self, split=split, validation=validation, test=test)
+        own = self.unlabelled_of_folds[part] if self.unlabelled_of_folds else self.unlabelled
+        return dataclasses.replace(self, split=split, validation=validation, test=test, unlabelled=own)
 
     def with_quiet_noise(
         self, model: torch.nn.Module, thresholds: Mapping[str, float], say: Callable[[str], None]
@@ -90,6 +95,11 @@ class CampaignDataset:
     def n_events(self) -> int:
         """Training events."""
         return len(training_events(self.split.train))
+
+    @property
+    def n_sampled(self) -> int:
+        """Events that training windows are drawn of: labelled and pseudo-labelled ones."""
+        return self.n_events + len(training_events(self.unlabelled))
 
     def train(self, labels: int | None = None, seed: int = 0) -> tuple[Stretch, ...]:
         """The training side with all its labels, or with those of `labels` events drawn at random.
@@ -117,8 +127,8 @@ class CampaignDataset:
         )
 
     def sampler(self, stretches: Sequence[Stretch], seed: int) -> WindowSampler:
-        """Training windows of these stretches."""
-        return WindowSampler(stretches, self.campaign.frame, self.campaign.preprocessing, seed)
+        """Training windows of these stretches and of the pseudo-labelled ones."""
+        return WindowSampler((*stretches, *self.unlabelled), self.campaign.frame, self.campaign.preprocessing, seed)
 
     @cached_property
     def sha256(self) -> str:
@@ -136,7 +146,8 @@ class CampaignDataset:
         for window in self.validation if self.other is not None else ():
             note(window.name, window.station_ids, window.labels)
             digest.update(np.ascontiguousarray(window.waveforms).data)
-        for side in (self.split.train, self.split.validation, self.split.test):
+        sides = (self.split.train, self.split.validation, self.split.test)
+        for side in (*sides, self.unlabelled) if self.unlabelled else sides:
             for stretch in side:
                 recording = stretch.recording
                 note(recording.name, recording.start.ns, recording.rate_hz, recording.samples.shape, stretch.event_ids)

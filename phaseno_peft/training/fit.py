@@ -219,6 +219,14 @@ def check_switched_off(model: torch.nn.Module, dataset: CampaignDataset, frozen:
         raise AdapterError("training changed the frozen backbone; nothing was written. Please report this as a bug.")
 
 
+def adapter_tensors(adapted: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """What the adapter of a trained model is, by the names it has in its file."""
+    from peft import get_peft_model_state_dict
+
+    tensors: dict[str, torch.Tensor] = get_peft_model_state_dict(adapted, save_embedding_layers=False)
+    return tensors
+
+
 def summary(scores: Scores) -> Mapping[str, Any]:
     """Counts and derived numbers of each phase and tolerance, as plain JSON types."""
     found: dict[str, Any] = scores.to_json()["summary"]

@@ -12,6 +12,7 @@ import torch
 from phaseno_peft.contract import PickUncertainty
 from phaseno_peft.evaluation import Scores
 from phaseno_peft.judging.uncertainty import Stated
+from phaseno_peft.library.folds import FoldAdapter
 from phaseno_peft.training.dataset import CampaignDataset
 from phaseno_peft.training.fit import Fitted, ModelScores, TrainingCallbacks, fit
 from phaseno_peft.training.recipes import Recipe
@@ -76,3 +77,5 @@ class Outcome:
     """For `evaluation.json`, plain JSON types."""
     sentences: Sequence[str] = ()
     """For the card."""
+    folds: Sequence[FoldAdapter] = ()
+    """What the scores are of, where they are of several."""

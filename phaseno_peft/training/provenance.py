@@ -237,6 +237,12 @@ def notes(
             f"{len(automatic)} of {len(labels)} labels are automatic{_methods(automatic)}: their errors are learnt as "
             "truth, and the scores say how well the adapter agrees with that picker, not with an analyst."
         )
+    stations = {station_id for recording in campaign.recordings for station_id in recording.station_ids}
+    if len(stations) == 1:
+        lines.append(
+            f"One station recorded, {stations.pop()}: it has no neighbours to hear, so that this adapter has learnt "
+            "nothing of how stations of a network help each other."
+        )
     events = {e for r in campaign.stretches() for e in r.event_ids}
     if len(events) < 50:
         lines.append(

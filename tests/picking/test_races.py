@@ -74,7 +74,7 @@ def answer(picker: Picker) -> tuple[str | None, float, NDArray[np.float32]]:
     """Name, a threshold and the network's answer of one pick, taken as `annotate_recording` takes them."""
     from phaseno_peft.cr_lora import selected_adapter
 
-    adapter = picker._in_force()
+    adapter = picker.in_force
     with torch.inference_mode(), selected_adapter(adapter):
         logits = picker.backbone(*window()).numpy()
     own = None if adapter is None else adapter.contract

@@ -1,0 +1,70 @@
+"""Pseudo-labels that several models agree on, and where they do not: the former teach, the latter are masked.
+
+Self-training (Yarowsky 1995) with a committee as its own filter (tri-training, Zhou and Li 2005). A pick is kept where
+most models pick it at nearly one time and an association supports it; everything else that any model sees near an event
+becomes a doubtful pick, around which nothing is known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from phaseno_peft.campaign import StationTable
+from phaseno_peft.labelling.coincidence import Coincidence, LabelledEvent, coincide
+from phaseno_peft.labelling.doubt import Reading, readings
+from phaseno_peft.picks import Pick, PickList
+
+AGREEING = 0.75
+"""Part of the models that must pick an arrival."""
+APART_S = 0.15
+"""Network's time: their picks lie no farther apart than this."""
+AROUND_S = 30.0
+"""Network's time: doubtful picks this near an event's picks are masked with it."""
+
+
+def agreed_events(
+    picks: Sequence[PickList],
+    thresholds: Mapping[str, float],
+    stations: StationTable,
+    rule: Coincidence,
+    time_scale: float = 1.0,
+    associator: Literal["coincidence", "pyocto"] = "coincidence",
+) -> list[LabelledEvent]:
+    """Events of the picks that models [model] agree on, with what is doubtful around them as ambiguous, in time order.
+
+    `picks` are made well below `thresholds`, so that what a model nearly picks counts as doubtful. Raises
+    `PhasenoPeftError` where PyOcto is asked for and not installed.
+    """
+    found = readings(picks, thresholds, time_scale)
+    needed = math.ceil(AGREEING * len(picks) - 1e-9)
+    agreed = [_agreed(r) for r in found if r.votes >= needed and r.range_s * time_scale <= APART_S]
+    if associator == "pyocto":
+        from phaseno_peft.labelling.pyocto_events import associate
+
+        events = associate(PickList(agreed), stations, rule)
+    else:
+        events = coincide(agreed, stations, rule)
+    around_s = AROUND_S / time_scale
+    labels = {_key(pick) for event in events for pick in event.picks}
+    doubtful = [pick for r in found if _key(pick := _agreed(r)) not in labels]
+    return [
+        replace(
+            event,
+            ambiguous=tuple(
+                p for p in doubtful if event.picks[0].time - around_s <= p.time <= event.picks[-1].time + around_s
+            ),
+        )
+        for event in events
+    ]
+
+
+def _agreed(reading: Reading) -> Pick:
+    """The pick at the median time of the models that have it."""
+    return replace(reading.pick, time=reading.middle or reading.pick.time)
+
+
+def _key(pick: Pick) -> tuple[str, str, int]:
+    return pick.trace_id, pick.phase, pick.time.ns

@@ -1,0 +1,81 @@
+"""Suggested records as a folder to label in, which becomes a campaign's folder once its picks are corrected."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+from pathlib import Path
+
+from phaseno_peft.campaign.raw_spans import raw_spans
+from phaseno_peft.campaign.sources import Source
+from phaseno_peft.campaign.waveform_files import ChannelMap
+from phaseno_peft.files import write_file, write_folder
+from phaseno_peft.labelling.catalogue import to_catalog
+from phaseno_peft.labelling.suggested_labels import SuggestedLabels
+from phaseno_peft.picks.event_files import write_events
+
+PROVISIONAL = "to-correct"
+"""File names of the provisional picks; a campaign's folder calls its picks `picks`."""
+TABLE_HEADER = ("rank", "file", "start", "end", "gain", "use", "event", "picks", "stations", "why")
+
+
+def write_suggestions(
+    folder: str | Path,
+    found: SuggestedLabels,
+    source: Source,
+    *,
+    stations: str | Path | None = None,
+    channels: ChannelMap | str | Path | None = None,
+    skip_unreadable: bool = False,
+    overwrite: bool = False,
+) -> Path:
+    """Write the suggested records and their provisional picks, whole or not at all, and return the folder.
+
+    `waveforms/` has one MiniSEED file a suggestion, samples as they were delivered; `to-correct.xml` (QuakeML) and
+    `to-correct.markers` (Snuffler) the provisional events; `suggestions.csv` ranks and reasons. A `stations` file is
+    copied beside them. Corrected and saved as `picks.*`, the folder is one that `train-adapter --more` takes: a record
+    without a pick is noise then. Raises `CampaignError` for what cannot be read, and `PhasenoPeftError` where the
+    folder exists.
+    """
+    spans = [(each.start, each.end) for each in found.suggestions]
+    catalog = to_catalog(found.events(), found.models[0], "coincidence")
+    with write_folder(folder, overwrite=overwrite) as part:
+        (part / "waveforms").mkdir()
+        streams = raw_spans(
+            source, spans, found.preprocessing.rate_hz, channels=channels, skip_unreadable=skip_unreadable
+        )
+        for each, stream in zip(found.suggestions, streams, strict=True):
+            stream.write(str(part / "waveforms" / f"{each.name}.mseed"), format="MSEED")
+        for ending, name in ((".xml", "quakeml"), (".markers", "snuffler")):
+            write_events(part / f"{PROVISIONAL}{ending}", catalog, name)
+        write_file(part / "suggestions.csv", _table(found))
+        if stations is not None:
+            copy = part / f"stations{Path(stations).suffix}"
+            if Path(stations).is_dir():
+                shutil.copytree(stations, part / "stations")
+            else:
+                shutil.copyfile(stations, copy)
+    return Path(folder)
+
+
+def _table(found: SuggestedLabels) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(TABLE_HEADER)
+    for rank, each in enumerate(found.suggestions, start=1):
+        writer.writerow(
+            [
+                rank,
+                f"waveforms/{each.name}.mseed",
+                each.start,
+                each.end,
+                f"{each.gain:.3f}",
+                f"{each.use:.3f}",
+                "yes" if each.is_event else "no",
+                sum(reading.is_pick for reading in each.readings),
+                len({reading.pick.trace_id for reading in each.readings}),
+                each.why,
+            ]
+        )
+    return text.getvalue()

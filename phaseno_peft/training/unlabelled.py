@@ -1,0 +1,197 @@
+"""Records that nobody picked, in training: what the folds' adapters agree on there is added to what an analyst picked.
+
+Never to what is judged. The adapter of a fold is trained on pseudo-labels of its own predecessor alone, which never saw
+the events it is judged on; the adapter that ships on those that the predecessors of all folds agree on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from phaseno_peft.campaign import Campaign, Stretch, read_catalogue
+from phaseno_peft.campaign.raw_spans import raw_spans
+from phaseno_peft.campaign.runs import Runs
+from phaseno_peft.campaign.sources import Source
+from phaseno_peft.campaign.waveform_files import ChannelMap
+from phaseno_peft.contract import PHASES, Contract
+from phaseno_peft.cr_lora.attach import make_resident
+from phaseno_peft.errors import AdapterError
+from phaseno_peft.labelling.agreement import agreed_events
+from phaseno_peft.labelling.catalogue import to_catalog
+from phaseno_peft.labelling.coincidence import Coincidence, LabelledEvent
+from phaseno_peft.library.folds import FoldAdapter
+from phaseno_peft.picking.committee import Committee
+from phaseno_peft.picking.picker import Picker
+from phaseno_peft.picks import Pick
+from phaseno_peft.training.dataset import CampaignDataset, training_events
+from phaseno_peft.training.fit import adapter_tensors
+from phaseno_peft.training.outcome import Outcome
+
+WEAKEST = 0.3
+"""What a teacher sees from this part of its threshold on is doubtful."""
+MOST_PER_EVENT = 1.0
+"""At most so many pseudo-labelled events for each labelled one, drawn at random: labels must not drown in guesses."""
+RECORD_WINDOWS = 3
+"""Length of an event's record in windows of the network."""
+MOST_ROUNDS = 2
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """An archive without picks, and how it is used."""
+
+    source: Source
+    channels: ChannelMap | str | Path | None = None
+    rounds: int = 1
+    """Each round labels with the adapters of the one before."""
+    associator: Literal["coincidence", "pyocto"] = "coincidence"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.rounds <= MOST_ROUNDS:
+            raise AdapterError(f"`rounds` should be 1 or {MOST_ROUNDS} but is {self.rounds}.")
+
+
+@dataclass(frozen=True)
+class PseudoLabelled:
+    """Pseudo-labelled pieces of an archive, for the adapter that ships and for the one of each fold."""
+
+    all: tuple[Stretch, ...]
+    of_folds: tuple[tuple[Stretch, ...], ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Events, P and S labels, and masked picks, for the adapter that ships."""
+        picks = Counter(p.phase if p.usable else "masked" for stretch in self.all for p in stretch.picks)
+        return {"events": len(training_events(self.all)), **{key: picks[key] for key in (*PHASES, "masked")}}
+
+    def beside(self, dataset: CampaignDataset) -> CampaignDataset:
+        """The data set with these pieces on its training side."""
+        return dataclasses.replace(dataset, unlabelled=self.all, unlabelled_of_folds=self.of_folds)
+
+
+def train_in_rounds(
+    rounds: int,
+    outcome: Outcome,
+    dataset: CampaignDataset,
+    label: Callable[[Outcome], PseudoLabelled],
+    train: Callable[[CampaignDataset, str], Outcome],
+    say: Callable[[str], None],
+) -> Outcome:
+    """Train again beside what an outcome's adapters agree on, as often as asked for; the best outcome.
+
+    `label` labels the archive, `train(dataset, name)` trains anew, its checkpoints under that name. An outcome that is
+    worse on the events it did not train on (mean F1 at 0.5 s and 0.1 s) is not kept, and ends the rounds.
+    """
+    about: list[dict[str, Any]] = []
+    for number in range(1, rounds + 1):
+        found = label(outcome)
+        about.append({**found.counts, "kept": False})
+        if not found.all:
+            break
+        again = train(found.beside(dataset), f"round-{number}")
+        before, after = (_value(each) for each in (outcome, again))
+        about[-1].update({"score_before": before, "score": after, "kept": after >= before})
+        say(f"round {number} with pseudo-labels: {after:.3f} beside {before:.3f} without, on events not trained on")
+        if after < before:
+            break
+        outcome = again
+    n_kept = sum(one["kept"] for one in about)
+    events = about[n_kept - 1]["events"] if n_kept else 0
+    how = (
+        f"{events} pseudo-labelled events of records that nobody picked trained too ({n_kept} of {len(about)} rounds "
+        "kept); none of them is judged on."
+        if n_kept
+        else "Records that nobody picked were offered to training, and made it no better on labelled events: not used."
+    )
+    return replace(outcome, about={**outcome.about, "unlabelled": about}, sentences=[*outcome.sentences, how])
+
+
+def _value(outcome: Outcome) -> float:
+    """Mean F1 on events that did not train what is judged."""
+    scores = outcome.adapter.validation
+    return 0.5 * (scores.mean_f1(0.5) + scores.mean_f1(0.1))
+
+
+def pseudo_labelled(
+    unlabelled: Unlabelled,
+    outcome: Outcome,
+    contract: Contract,
+    dataset: CampaignDataset,
+    backbone: str | Path,
+    say: Callable[[str], None],
+) -> PseudoLabelled:
+    """What the adapters of a training agree on in an archive; empty where that is no event.
+
+    Raises `CampaignError` for records that do not fit the campaign's stations.
+    """
+    campaign, method = dataset.campaign, outcome.fitted.recipe.method
+    assert method is not None
+    picker = Picker.load(backbone)
+    whole = [FoldAdapter(adapter_tensors(outcome.fitted.model), outcome.fitted.pick_shift_s)]
+    teachers = outcome.folds or whole
+    members = tuple(
+        make_resident(
+            picker.backbone, f"teacher {i}", method, one.tensors, "a fold", _with_shift(contract, one.pick_shift_s)
+        )
+        for i, one in enumerate(teachers, start=1)
+    )
+    names = tuple(member.name for member in members)
+    committee = Committee(picker, replace(members[0], members=members), names, dict(contract.thresholds))
+    runs = Runs(unlabelled.source, campaign.stations, contract.preprocessing, channels=unlabelled.channels)
+    collected = committee.picks(WEAKEST)
+    for annotation in committee.annotations(runs):
+        collected.push(annotation)
+    weak = collected.close()
+    k = contract.preprocessing.time_scale
+    rule = Coincidence().for_time_scale(k)
+    most = max(1, round(MOST_PER_EVENT * len(training_events(campaign.stretches()))))
+
+    def stretches(picks: Sequence[int]) -> tuple[Stretch, ...]:
+        own = [weak[i] for i in picks]
+        events = agreed_events(own, committee.thresholds, campaign.stations, rule, k, unlabelled.associator)
+        chosen = np.sort(np.random.default_rng([dataset.seed, 4]).permutation(len(events))[:most])
+        others = [pick for i, event in enumerate(events) if i not in set(chosen.tolist()) for pick in event.picks]
+        return cut_events([_masking(events[i], others) for i in chosen], unlabelled, campaign)
+
+    everything = stretches(range(len(teachers)))
+    found = PseudoLabelled(everything, tuple(stretches([i]) for i in range(len(outcome.folds))))
+    n = found.counts
+    say(
+        f"unlabelled records: {n['events']} events that {len(teachers)} adapters agree on, {n['P']} P and {n['S']} S "
+        f"labels, {n['masked']} picks masked where they do not"
+    )
+    return found
+
+
+def _masking(event: LabelledEvent, others: Sequence[Pick]) -> LabelledEvent:
+    """The event with picks of events that are not used as doubtful ones: nothing is known around them."""
+    return replace(event, ambiguous=(*event.ambiguous, *others))
+
+
+def _with_shift(contract: Contract, pick_shift_s: Mapping[str, float]) -> Contract:
+    return replace(contract, pick_shift_s=dict(pick_shift_s))
+
+
+def cut_events(events: Sequence[LabelledEvent], unlabelled: Unlabelled, campaign: Campaign) -> tuple[Stretch, ...]:
+    """The records around events: their picks as labels, nothing known around ambiguous ones, and no noise."""
+    if not events:
+        return ()
+    half_s = RECORD_WINDOWS * campaign.preprocessing.window_s / 2
+    middles = [event.picks[0].time + (event.picks[-1].time - event.picks[0].time) / 2 for event in events]
+    spans = [(middle - half_s, middle + half_s) for middle in middles]
+    rate_hz = campaign.preprocessing.rate_hz
+    streams = raw_spans(unlabelled.source, spans, rate_hz, channels=unlabelled.channels)
+    read = Campaign.read(
+        {f"unlabelled {middle}": stream for middle, stream in zip(middles, streams, strict=True)},
+        campaign.stations,
+        read_catalogue(to_catalog(events, "the adapters of the folds", unlabelled.associator)),
+        preprocessing=campaign.preprocessing,
+    )
+    return tuple(replace(stretch, noise_times=()) for stretch in read.stretches())
