@@ -146,7 +146,7 @@ def test_what_is_written_has_the_samples_of_the_archive_and_what_was_corrected_t
     ]
     assert labels[1] - labels[0] == {(p.trace_id, p.phase, p.time.ns // 1000) for p in truth}
     settings = {"training": LEAN.changed(epochs=1), "folds": 0}
-    trained = train_adapter("next", after, folder=tmp_path, backbone=small_backbone, recipe="se-only", **settings)  # type: ignore[arg-type]
+    trained = train_adapter("second", after, folder=tmp_path, backbone=small_backbone, recipe="se-only", **settings)  # type: ignore[arg-type]
     made = trained.contract.provenance
     assert made.train_events + made.validation_events + made.test_events > len(
         {e for s in before.stretches() for e in s.event_ids}
