@@ -244,9 +244,9 @@ def _candidates(
     groups: list[tuple[list[Reading], bool]] = []
     in_events: set[int] = set()
     for event in events:
-        members = [*event.picks, *event.ambiguous]
-        in_events |= {id(pick) for pick in members}
-        groups.append(([of_pick[id(pick)] for pick in members], True))
+        picks = [*event.picks, *event.ambiguous]
+        in_events |= {id(pick) for pick in picks}
+        groups.append(([of_pick[id(pick)] for pick in picks], True))
     window_s = preprocessing.window_s
     alone: list[Reading] = []
     for reading in found:

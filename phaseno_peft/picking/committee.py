@@ -33,8 +33,8 @@ class Committee:
         adapter = picker.in_force
         if adapter is None:
             frozen = ResidentAdapter(FROZEN, CRLoraSettings(), None, {})
-            members, names = (frozen,), (f"frozen {picker.backbone_name}",)
-            return cls(picker, replace(frozen, members=members), names, dict(picker.backbone_thresholds))
+            alone = replace(frozen, members=(frozen,))
+            return cls(picker, alone, (f"frozen {picker.backbone_name}",), dict(picker.backbone_thresholds))
         own = replace(adapter, members=())
         members = (own, replace(own, name=FROZEN, parts={}), *adapter.members)
         names = (adapter.name, FROZEN, *(f"fold {i}" for i in range(1, len(adapter.members) + 1)))
