@@ -55,7 +55,7 @@ def pseudo_labels(
         thresholds=dict(outcome.thresholds),
         pick_shift_s=outcome.fitted.pick_shift_s,
     )
-    return pseudo_labelled(source, outcome, contract, outcome.dataset, backbone, console.print)
+    return pseudo_labelled(source, outcome, contract, own, backbone, 0, console.print)
 
 
 def right(stretches: tuple[Stretch, ...], truth: Campaign) -> float:

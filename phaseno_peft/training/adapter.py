@@ -213,12 +213,12 @@ def train_adapter(
         )
 
     outcome = train(dataset)
-    if unlabelled is not None:
+    if (archive := unlabelled) is not None:
 
         def label(outcome: Outcome) -> PseudoLabelled:
-            return pseudo_labelled(unlabelled, outcome, contract_of(outcome), dataset, backbone, say)
+            return pseudo_labelled(archive, outcome, contract_of(outcome), campaign, backbone, seed, say)
 
-        outcome = train_in_rounds(unlabelled.rounds, outcome, dataset, label, train, say)
+        outcome = train_in_rounds(archive.rounds, outcome, dataset, label, train, say)
     fitted, dataset, frozen, adapter = outcome.fitted, outcome.dataset, outcome.frozen, outcome.adapter
     for sentence in describe(fitted.pick_shift):
         say(sentence)

@@ -123,15 +123,16 @@ def pseudo_labelled(
     unlabelled: Unlabelled,
     outcome: Outcome,
     contract: Contract,
-    dataset: CampaignDataset,
+    campaign: Campaign,
     backbone: str | Path,
+    seed: int,
     say: Callable[[str], None],
 ) -> PseudoLabelled:
     """What the adapters of a training agree on in an archive; empty where that is no event.
 
     Raises `CampaignError` for records that do not fit the campaign's stations.
     """
-    campaign, method = dataset.campaign, outcome.fitted.recipe.method
+    method = outcome.fitted.recipe.method
     assert method is not None
     picker = Picker.load(backbone)
     whole = [FoldAdapter(adapter_tensors(outcome.fitted.model), outcome.fitted.pick_shift_s)]
@@ -156,7 +157,7 @@ def pseudo_labelled(
     def stretches(picks: Sequence[int]) -> tuple[Stretch, ...]:
         own = [weak[i] for i in picks]
         events = agreed_events(own, committee.thresholds, campaign.stations, rule, k, unlabelled.associator)
-        chosen = np.sort(np.random.default_rng([dataset.seed, 4]).permutation(len(events))[:most])
+        chosen = np.sort(np.random.default_rng([seed, 4]).permutation(len(events))[:most])
         others = [pick for i, event in enumerate(events) if i not in set(chosen.tolist()) for pick in event.picks]
         return cut_events([_masking(events[i], others) for i in chosen], unlabelled, campaign)
 
