@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
 
 from phaseno_peft.campaign import StationTable
-from phaseno_peft.labelling.coincidence import Coincidence, LabelledEvent, coincide
+from phaseno_peft.events.event import AssociatedEvent
+from phaseno_peft.labelling.coincidence import Coincidence
 from phaseno_peft.labelling.doubt import Reading, readings
+from phaseno_peft.labelling.pseudo import Associator, associated
 from phaseno_peft.picks import Pick, PickList
 
 AGREEING = 0.75
@@ -31,8 +32,8 @@ def agreed_events(
     stations: StationTable,
     rule: Coincidence,
     time_scale: float = 1.0,
-    associator: Literal["coincidence", "pyocto"] = "coincidence",
-) -> list[LabelledEvent]:
+    associator: Associator = "coincidence",
+) -> list[AssociatedEvent]:
     """Events of the picks that models [model] agree on, with what is doubtful around them as ambiguous, in time order.
 
     `picks` are made well below `thresholds`, so that what a model nearly picks counts as doubtful. Raises
@@ -41,12 +42,7 @@ def agreed_events(
     found = readings(picks, thresholds, time_scale)
     needed = math.ceil(AGREEING * len(picks) - 1e-9)
     agreed = [_agreed(r) for r in found if r.votes >= needed and r.range_s * time_scale <= APART_S]
-    if associator == "pyocto":
-        from phaseno_peft.labelling.pyocto_events import associate
-
-        events = associate(PickList(agreed), stations, rule)
-    else:
-        events = coincide(agreed, stations, rule)
+    events = associated(agreed, stations, rule, associator)
     around_s = AROUND_S / time_scale
     labels = {_key(pick) for event in events for pick in event.picks}
     doubtful = [pick for r in found if _key(pick := _agreed(r)) not in labels]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -22,7 +22,7 @@ from phaseno_peft.events.event import AssociatedEvent
 from phaseno_peft.labelling.coincidence import FAR_KM, Coincidence, coincide, kept_and_left
 from phaseno_peft.labelling.teachers import Teacher
 from phaseno_peft.picking.annotations import Progress, picks_of
-from phaseno_peft.picks import PickList
+from phaseno_peft.picks import Pick, PickList
 
 if TYPE_CHECKING:
     from obspy import Inventory
@@ -97,14 +97,7 @@ def pseudo_label(
     found = Counter(pick.phase for pick in picks)
     said = f"{found['P']} P and {found['S']} S picks"
     say(f"{teacher.name}: {said} in {len(runs.prepared)} recordings; associating by {associator}")
-    if associator == "pyocto":
-        from phaseno_peft.events.engine import associate_picks
-
-        # one pick more than the built-in rule asks for, in velocities of anywhere: more is for the adapter to learn
-        needed = AssociationRule(rule.fewest_stations + 1, fewest_p=2, fewest_s=1, fewest_p_and_s=1, reach_km=FAR_KM)
-        events = associate_picks(picks, stations, HalfSpace(), needed)
-    else:
-        events = coincide(picks, stations, rule)
+    events = associated(picks, stations, rule, associator)
     if not events:
         raise PhasenoPeftError(
             f"{teacher.name} made {said}, and no event of them: P and S must agree on a station, or one phase on "
@@ -113,3 +106,16 @@ def pseudo_label(
         )
     hours = sum(run.duration_s for run in runs.prepared) / 3600.0
     return PseudoLabels(teacher.name, associator, tuple(events), picks, hours, picks.findings)
+
+
+def associated(
+    picks: Sequence[Pick], stations: StationTable, rule: Coincidence, associator: Associator
+) -> list[AssociatedEvent]:
+    """The events of picks, in time order. Raises `PhasenoPeftError` where PyOcto is asked for and not installed."""
+    if associator == "coincidence":
+        return coincide(picks, stations, rule)
+    from phaseno_peft.events.engine import associate_picks
+
+    # one pick more than the built-in rule asks for, in velocities of anywhere: more is for the adapter to learn
+    needed = AssociationRule(rule.fewest_stations + 1, fewest_p=2, fewest_s=1, fewest_p_and_s=1, reach_km=FAR_KM)
+    return associate_picks(picks, stations, HalfSpace(), needed)

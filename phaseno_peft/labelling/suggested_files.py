@@ -10,8 +10,8 @@ from pathlib import Path
 from phaseno_peft.campaign.raw_spans import raw_spans
 from phaseno_peft.campaign.sources import Source
 from phaseno_peft.campaign.waveform_files import ChannelMap
+from phaseno_peft.events.catalogue import to_catalog
 from phaseno_peft.files import write_file, write_folder
-from phaseno_peft.labelling.catalogue import to_catalog
 from phaseno_peft.labelling.suggested_labels import SuggestedLabels
 from phaseno_peft.picks.event_files import write_events
 

@@ -25,7 +25,8 @@ from phaseno_peft.campaign.sources import Source
 from phaseno_peft.campaign.waveform_files import ChannelMap
 from phaseno_peft.contract import Preprocessing
 from phaseno_peft.errors import PhasenoPeftError
-from phaseno_peft.labelling.coincidence import Coincidence, LabelledEvent, coincide
+from phaseno_peft.events.event import AssociatedEvent
+from phaseno_peft.labelling.coincidence import Coincidence, coincide
 from phaseno_peft.labelling.doubt import Reading, readings
 from phaseno_peft.picking.annotations import Progress
 from phaseno_peft.picking.committee import Committee
@@ -101,7 +102,7 @@ class SuggestedLabels:
     preprocessing: Preprocessing
     findings: tuple[Finding, ...] = field(default=(), repr=False)
 
-    def events(self) -> list[LabelledEvent]:
+    def events(self) -> list[AssociatedEvent]:
         """Provisional events in the suggested records, of the picks at the model's thresholds."""
         inside = [p for p in self.picks if any(s.start <= p.time <= s.end for s in self.suggestions)]
         return coincide(inside, self.stations, self.rule)

@@ -23,9 +23,10 @@ from phaseno_peft.campaign.waveform_files import ChannelMap
 from phaseno_peft.contract import PHASES, Contract
 from phaseno_peft.cr_lora.attach import make_resident
 from phaseno_peft.errors import AdapterError
+from phaseno_peft.events.catalogue import to_catalog
+from phaseno_peft.events.event import AssociatedEvent
 from phaseno_peft.labelling.agreement import agreed_events
-from phaseno_peft.labelling.catalogue import to_catalog
-from phaseno_peft.labelling.coincidence import Coincidence, LabelledEvent
+from phaseno_peft.labelling.coincidence import Coincidence
 from phaseno_peft.library.folds import FoldAdapter
 from phaseno_peft.picking.committee import Committee
 from phaseno_peft.picking.picker import Picker
@@ -171,7 +172,7 @@ def pseudo_labelled(
     return found
 
 
-def _masking(event: LabelledEvent, others: Sequence[Pick]) -> LabelledEvent:
+def _masking(event: AssociatedEvent, others: Sequence[Pick]) -> AssociatedEvent:
     """The event with picks of events that are not used as doubtful ones: nothing is known around them."""
     return replace(event, ambiguous=(*event.ambiguous, *others))
 
@@ -180,7 +181,7 @@ def _with_shift(contract: Contract, pick_shift_s: Mapping[str, float]) -> Contra
     return replace(contract, pick_shift_s=dict(pick_shift_s))
 
 
-def cut_events(events: Sequence[LabelledEvent], unlabelled: Unlabelled, campaign: Campaign) -> tuple[Stretch, ...]:
+def cut_events(events: Sequence[AssociatedEvent], unlabelled: Unlabelled, campaign: Campaign) -> tuple[Stretch, ...]:
     """The records around events: their picks as labels, nothing known around ambiguous ones, and no noise."""
     if not events:
         return ()
