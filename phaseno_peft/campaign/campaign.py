@@ -98,7 +98,7 @@ class Campaign:
         catalogue = read_catalogue(own_metadata(waveforms, "picks") if picks is None else picks)
         added = [parts_of_campaign(folder) for folder in more]
         catalogue = joined_catalogue([catalogue, *(read_catalogue(own or files) for files, _, own in added)])
-        also_streams = {
+        beside = {
             f"{Path(folder).name}/{stem}": stream
             for folder, (files, _, _) in zip(more, added, strict=True)
             for stem, stream in read_waveforms(files, channels).items()
@@ -114,13 +114,15 @@ class Campaign:
             else:
                 pieces = ArchivePieces(waveforms, times, channels, preprocessing.rate_hz)
             recordings, findings = prepare_pieces(pieces, table, preprocessing, progress)
-            if also_streams:
-                also, also_findings = prepare_recordings(also_streams, table, preprocessing, progress)
-                recordings = tuple(sorted([*recordings, *also], key=lambda recording: recording.start))
-                findings = [*findings, *also_findings]
+            if beside:
+                also_recorded, told_also = prepare_recordings(beside, table, preprocessing)
+                there = recordings
+                new = [r for r in also_recorded if not any(r.start < o.end and o.start < r.end for o in there)]
+                recordings = tuple(sorted((*there, *new), key=lambda r: r.start))
+                findings = [*findings, *told_also]
         else:
             streams = waveforms if isinstance(waveforms, Mapping) else read_waveforms(waveforms, channels)
-            recordings, findings = prepare_recordings({**streams, **also_streams}, table, preprocessing, progress)
+            recordings, findings = prepare_recordings({**streams, **beside}, table, preprocessing, progress)
         recorded = table.select({i for r in recordings for i in r.station_ids})
         places = StationTable([s for r in recordings for s in r.stations], source=table.source)
         catalogue, dropped = _with_table_ids(catalogue, table, recorded, skip_unknown)

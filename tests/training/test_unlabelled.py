@@ -12,7 +12,7 @@ import pytest
 from phaseno_peft.campaign import Campaign, fold_campaign
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.evaluation import read_evaluation, score
-from phaseno_peft.labelling.coincidence import LabelledEvent
+from phaseno_peft.events.event import AssociatedEvent
 from phaseno_peft.picks import Pick
 from phaseno_peft.training import Unlabelled, train_adapter
 from phaseno_peft.training import forgetting as forgetting_module
@@ -43,7 +43,7 @@ def guessed(campaign: Campaign, own: Campaign, archive: Path) -> PseudoLabelled:
     events = []
     for stretch in campaign.stretches()[-2:]:
         picks = [Pick(p.station_id, p.phase, p.time, 0.8, 0.05) for p in stretch.picks]
-        events.append(LabelledEvent(tuple(picks[:-1]), (picks[-1],), picks[0].time, 0.0, 0.0))
+        events.append(AssociatedEvent(tuple(picks[:-1]), (picks[-1],), picks[0].time, 0.0, 0.0))
     both = cut_events(events, Unlabelled(archive), own)
     return PseudoLabelled(both, (both[:1], both[1:]))
 
