@@ -13,7 +13,7 @@ from phaseno_peft import list_versions, load_adapter, pull_adapter, push_adapter
 def main() -> None:
     """Push with a tag, list what is there, pull by the commit."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("adapter")
+    parser.add_argument("adapter", help="a name in your library, or of one that comes with the package: ohio-frac")
     parser.add_argument("--repo", required=True, help="organisation/name")
     parser.add_argument("--tag", default="v1")
     parser.add_argument("--backbone")
