@@ -32,11 +32,11 @@ def main() -> None:
     assert "site-packages" in str(phaseno_peft.__file__), phaseno_peft.__file__
     said(f"{version}, Python {sys.version.split()[0]}, torch {torch.__version__}")
 
-    made = simulate_campaign("ohio-frac", "ohio", seed=5, events=4, continuous_minutes=1, continuous_events=2)
+    made = simulate_campaign("ohio-frac", "ohio", seed=5, events=4, continuous_minutes=2, continuous_events=2)
     picker = load_adapter("ohio-frac")
     stream = obspy.read("ohio/continuous/*")
     picks = picker.classify(stream, made.stations)
-    assert picks, "no pick in a minute with two simulated events"
+    assert picks, "no pick in two minutes with two simulated events"
     said(f"our door: {len(picks)} picks by {picker.active_adapter}")
 
     model = PeftModel.from_pretrained(load_backbone(), adapter_folder("ohio-frac"))

@@ -47,12 +47,18 @@ def main() -> None:
         near[pick.station_id, pick.phase].append(pick.time)
     catalog, done = read_events("automatic.xml"), Counter()
     for event in catalog:
+        kept = []
         for pick in event.picks:
             where = pick.waveform_id
             key = (f"{where.network_code}.{where.station_code}.{where.location_code or ''}", pick.phase_hint)
             is_right = any(abs(time - pick.time) <= 0.1 for time in near.get(key, ()))
-            pick.evaluation_mode, pick.evaluation_status = "manual", "reviewed" if is_right else "rejected"
+            kept += [pick] if is_right else []
             done["kept" if is_right else "thrown away"] += 1
+        ids = {pick.resource_id for pick in kept}
+        for origin in event.origins:
+            origin.arrivals = [arrival for arrival in origin.arrivals if arrival.pick_id in ids]
+        event.picks = kept
+    catalog.events = [event for event in catalog if event.picks]
     catalog.write("corrected.xml", format="QUAKEML")
     print(f"corrected: {dict(done)}")
 

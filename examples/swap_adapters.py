@@ -3,7 +3,7 @@
 python examples/swap_adapters.py
 python examples/swap_adapters.py ohio my-campaign other-campaign
 
-Without words: a simulated minute of `ohio-frac`, and two of the adapters that come with the package.
+Without words: two simulated minutes of `ohio-frac`, and two of the adapters that come with the package.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.folder is None:
         asked.folder = simulate_campaign(
-            "ohio-frac", "swap-ohio", seed=4, events=1, continuous_minutes=1, continuous_events=4
+            "ohio-frac", "swap-ohio", seed=4, events=1, continuous_minutes=2, continuous_events=4
         ).folder
 
     picker = load_adapter(asked.adapters[0], backbone=asked.backbone)
