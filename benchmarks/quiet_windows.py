@@ -18,11 +18,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from numpy.typing import NDArray
+from obspy import UTCDateTime
 from rich.console import Console
 
+from phaseno_peft.campaign import Recording, Station
 from phaseno_peft.picking import Picker, PickList, inference, load_adapter
-from phaseno_peft.picking.quiet_windows import is_quiet
+from phaseno_peft.picking.quiet_windows import loud_stations, reached
 from phaseno_peft.picks import Pick
 from phaseno_peft.simulation import simulate_campaign
 from phaseno_peft.text_tables import TextTable
@@ -33,19 +36,21 @@ SAME_S = 0.1
 
 
 @contextmanager
-def counted() -> Iterator[list[tuple[int, bool]]]:
-    """(stations, quiet) of every window that is looked at within the block."""
-    seen: list[tuple[int, bool]] = []
+def counted() -> Iterator[list[tuple[int, int]]]:
+    """(stations, stations left out) of every window that is looked at within the block."""
+    seen: list[tuple[int, int]] = []
 
-    def looked_at(curves: NDArray, coordinates: NDArray) -> bool:  # type: ignore[type-arg]
-        seen.append((len(curves), is_quiet(curves, coordinates)))
-        return seen[-1][1]
+    def looked_at(curves: NDArray, coordinates: NDArray, edge_limit_km: float) -> NDArray:  # type: ignore[type-arg]
+        loud = loud_stations(curves, coordinates, edge_limit_km)
+        heard = reached(coordinates, edge_limit_km)[loud].any(axis=0)
+        seen.append((len(curves), int((~heard).sum())))
+        return loud
 
-    inference.is_quiet = looked_at
+    inference.loud_stations = looked_at
     try:
         yield seen
     finally:
-        inference.is_quiet = is_quiet
+        inference.loud_stations = loud_stations
 
 
 def lost(whole: PickList, gated: PickList) -> list[Pick]:
@@ -62,7 +67,6 @@ def lost(whole: PickList, gated: PickList) -> list[Pick]:
 
 def row(picker: Picker, name: str, waveforms: Path, stations: Path) -> tuple[object, ...]:
     """One record, picked both ways."""
-    picker.classify(waveforms, stations)  # opens libraries and caches
     begin = time.perf_counter()
     whole = picker.classify(waveforms, stations, gate="off")
     between = time.perf_counter()
@@ -74,7 +78,7 @@ def row(picker: Picker, name: str, waveforms: Path, stations: Path) -> tuple[obj
     gone = lost(whole, gated)
     strong = sum(pick.probability >= 1.2 * thresholds[pick.phase] for pick in gone)
     n = sum(stations for stations, _ in seen)
-    left_out = sum(stations for stations, quiet in seen if quiet) / n if n else 0.0
+    left_out = sum(quiet for _, quiet in seen) / n if n else 0.0
     return (
         name,
         n,
@@ -87,6 +91,12 @@ def row(picker: Picker, name: str, waveforms: Path, stations: Path) -> tuple[obj
     )
 
 
+def _noise() -> tuple[NDArray, NDArray]:  # type: ignore[type-arg]
+    """One window of one station, and its mask."""
+    samples = np.random.default_rng(0).standard_normal((1, 3, 3000)).astype(np.float32)
+    return samples, np.ones(samples.shape, bool)
+
+
 def main() -> None:
     """Pick, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -96,6 +106,8 @@ def main() -> None:
     arguments = parser.parse_args()
     picker = Picker.load() if arguments.adapter is None else load_adapter(arguments.adapter)
     rows = []
+    noise = Recording("noise", UTCDateTime(0), 100.0, (Station("XX.A.", 0.0, 0.0, 0.0),), *_noise(), ("ENZ",))
+    picker.annotate_recording(noise)  # opens libraries and caches
     with tempfile.TemporaryDirectory() as folder:
         for number, preset in enumerate(PRESETS if arguments.simulated_minutes else ()):
             made = Path(folder) / preset

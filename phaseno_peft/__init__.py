@@ -14,6 +14,8 @@ from phaseno_peft.lazy_names import lazy_names
 from phaseno_peft.peft_import_hook import register_with_peft
 
 if TYPE_CHECKING:
+    from phaseno_peft.archive import pick_archive as pick_archive
+    from phaseno_peft.archive import read_picks as read_picks
     from phaseno_peft.backbone import PhaseNO as PhaseNO
     from phaseno_peft.backbone import StationGraph as StationGraph
     from phaseno_peft.backbone import backbone_info as backbone_info

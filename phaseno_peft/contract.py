@@ -36,6 +36,8 @@ KM_PER_UNIT = 222.0
 """Upstream maps two degrees of 111 km to the unit square, whose middle is (0.5, 0.5)."""
 EDGE_LIMIT_KM = 30.0
 """Upstream's: stations farther apart exchange no messages."""
+MESSAGE_HOPS = 5
+"""Graph blocks of the network, each of which carries messages over one edge: what a station hears comes no further."""
 LARGEST_PICK_SHIFT_S = 0.5
 """In the network's time; the tolerance within which a pick is that of a label, and over twice half a label's base."""
 NO_SHIFT_S: Mapping[str, float] = MappingProxyType(dict.fromkeys(PHASES, 0.0))

@@ -17,6 +17,12 @@ def user_folder() -> Path:
     return (Path(home) if home else Path(platformdirs.user_data_dir("phaseno-peft", appauthor=False))).expanduser()
 
 
+def cache_folder() -> Path:
+    """`cache` in `$PHASENO_PEFT_HOME`, else the platform's cache folder of phaseno-peft: what can be made again."""
+    home = os.environ.get(HOME_VARIABLE)
+    return (Path(home) / "cache" if home else Path(platformdirs.user_cache_dir("phaseno-peft", False))).expanduser()
+
+
 def shipped_folder(name: str) -> Path:
     """A top-level folder of the project ("adapters", "cards"): inside an installed package, or beside it in a checkout.
 

@@ -27,6 +27,7 @@ ORDER = (
     "report",
     "evaluation",
     "baselines",
+    "archive",
     "picking",
     "library",
     "cr_lora",
@@ -138,6 +139,7 @@ def imported_after(statement: str) -> set[str]:
         ("from phaseno_peft import load_adapter", {"peft", "transformers", "seisbench", "matplotlib"}),
         ("from phaseno_peft import push_adapter, pull_adapter, load_backbone", {"huggingface_hub", "peft"}),
         ("import phaseno_peft.training, phaseno_peft.evaluation", {"seisbench", "peft"}),
+        ("from phaseno_peft import pick_archive", {"distributed", "pyarrow", "pandas"}),
         ("import phaseno_peft.labelling", {"seisbench", "peft", "pyocto", "pandas", "matplotlib.pyplot"}),
     ],
 )

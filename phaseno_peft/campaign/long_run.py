@@ -1,7 +1,8 @@
 """A run that is too long to be held: the headers decide, and its samples are prepared span by span.
 
-What needs the samples (dead, stuck and filled stretches) is decided in spans that are counted from the run's first
-sample. The high-pass and the resampler go on from span to span: nothing depends on how much is read at once.
+What needs the samples (dead, stuck and filled stretches) is decided in spans that are counted from 1970. The high-pass
+and the resampler go on from span to span: nothing depends on how much is read at once, nor, once the high-pass has
+settled, on where the reading begins.
 """
 
 from __future__ import annotations
@@ -11,28 +12,32 @@ import sys
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from obspy import UTCDateTime
 
 from phaseno_peft.campaign.channels import Channel, conflict_of, good_pieces, inspect_channel, sensors_of
+from phaseno_peft.campaign.file_headers import Header, Place, Stored
 from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.campaign.grid import Canvas, SegmentOnGrid
 from phaseno_peft.campaign.plan import Plan, make_plan, slowest_hz, state_findings, station_of_each
 from phaseno_peft.campaign.recording import Recording
 from phaseno_peft.campaign.run import Run
 from phaseno_peft.campaign.segments import Chain, Segment, join
-from phaseno_peft.campaign.sources import Header, Index, Place, Stored
+from phaseno_peft.campaign.sources import Index
 from phaseno_peft.campaign.station import Station
 from phaseno_peft.campaign.station_checks import isolated_stations
 from phaseno_peft.campaign.stations import StationTable
 from phaseno_peft.contract import COMPONENTS, Preprocessing
+from phaseno_peft.errors import CampaignError
 
 INSPECTED_S = 1800.0
 """Samples of this length (network's time) are held and looked at together: 110 MB of 50 stations at 100 Hz."""
 _MARGIN_S = 30.0
 """So much (network's time) on both sides is looked at too, so that a stuck stretch at a boundary is seen whole."""
+SETTLING_S = 60.0
+"""Network's time in which the high-pass forgets what was before: its slowest part falls by exp(2.4) a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +56,36 @@ class LongRun:
     """A run that is too long to be held: planned by its headers, prepared span by span."""
 
     def __init__(
-        self, name: str, group: Sequence[Header], index: Index, stations: StationTable, preprocessing: Preprocessing
+        self,
+        name: str,
+        group: Sequence[Header],
+        index: Index,
+        stations: StationTable,
+        preprocessing: Preprocessing,
+        between_ns: tuple[int, int] | None = None,
+        grid_ns: tuple[int, int, int | None] | None = None,
     ) -> None:
+        """between_ns: prepare no more than this time and what settles the high-pass before it.
+
+        grid_ns: times of the first and the last sample and of any point of the grid, as in `prepare`.
+        """
         self._index, self._preprocessing = index, preprocessing
         k = preprocessing.time_scale
         self._span_ns, self._margin_ns = round(INSPECTED_S / k * 1e9), round(_MARGIN_S / k * 1e9)
-        self._begin_ns, end_ns = group[0].start_ns, max(h.end_ns for h in group)
-        self._n_spans = -(-(end_ns + 1 - self._begin_ns) // self._span_ns)
-        table = stations.at(UTCDateTime(ns=self._begin_ns), UTCDateTime(ns=end_ns))
+        whole_ns = (group[0].start_ns, max(h.end_ns for h in group)) if grid_ns is None else grid_ns[:2]
+        first_ns, last_ns = whole_ns
+        if between_ns is not None:
+            settling_ns = round(SETTLING_S / k * 1e9)
+            first_ns = max(first_ns, between_ns[0] - settling_ns)
+            last_ns = min(last_ns, between_ns[1] + settling_ns)
+        self._between_ns, self._is_to_the_end = between_ns, last_ns == whole_ns[1]
+        self._begin_ns = first_ns // self._span_ns * self._span_ns
+        self._n_spans = last_ns // self._span_ns - self._begin_ns // self._span_ns + 1
+        end_ns = self._begin_ns + self._n_spans * self._span_ns
+        group = [header for header in group if header.start_ns < end_ns and header.end_ns >= self._begin_ns]
+        if not group:
+            raise CampaignError(f"{name}: its stations recorded nothing in the time that is asked for.")
+        table = stations.at(UTCDateTime(ns=first_ns), UTCDateTime(ns=last_ns))
         pieces: dict[str, list[Segment]] = {}
         for header in group:
             stored = Stored(header, 0, header.n_samples)
@@ -72,15 +99,22 @@ class LongRun:
             channel.living_s = living_s.get(channel.seed_id)
             channel.dead = channel.living_s == 0.0
 
-        self.plan: Plan = make_plan(channels, table, preprocessing, name, findings, inspect)
+        plan = make_plan(channels, table, preprocessing, name, findings, inspect)
+        self.plan: Plan = plan if grid_ns is None else plan.on_grid(*grid_ns)
         findings += isolated_stations(list(self.plan.stations), table.source, self.plan.hearing_km)
 
     def run(self) -> Run:
         """The run, whose pieces are read once."""
         plan = self.plan
-        run = Run(plan.name, plan.time_of(plan.first), plan.rate_hz, plan.n_samples, plan.stations, lambda: iter(()))
-        run.findings = plan.findings
-        run.pieces = lambda: self._pieces(run)
+        first, last = plan.first, plan.last
+        if self._between_ns is not None:
+            begin, end = (int((t - plan.anchor_ns) * 1e-9 * plan.rate_hz) for t in self._between_ns)
+            first, last = max(first, begin), min(last, end)
+        n_samples = max(0, last + 1 - first)
+        run = Run(plan.name, plan.time_of(first), plan.rate_hz, n_samples, plan.stations, lambda: iter(()))
+        run.findings, run.is_long = plan.findings, True
+        is_whole = (first, last) == (plan.first, plan.last)
+        run.pieces = lambda: self._pieces(run) if is_whole else _between(self._pieces(run), plan, first, last)
         return run
 
     def _living_s(self, channels: Sequence[tuple[Station, Channel]], table: StationTable) -> dict[str, float]:
@@ -112,12 +146,15 @@ class LongRun:
         on_grid = [_ChannelOnGrid(plan.anchor_ns, self._preprocessing) for _ in used]
         differing_s = [0.0 for _ in used]
         components = tuple("".join(c for c in COMPONENTS if c in slots) for slots in plan.slots)
-        position = plan.first  # the first grid point that has not been given out
+        before = int((self._begin_ns - plan.anchor_ns) * 1e-9 * plan.rate_hz) - 1
+        position = max(plan.first, before)  # the first grid point that has not been given out
         left = Canvas(len(plan.stations), position, position - 1)
         for number in range(self._n_spans):
             is_last = number == self._n_spans - 1
             end_ns = self._begin_ns + (number + 1) * self._span_ns
-            edge = plan.last + 1 if is_last else int((end_ns - plan.anchor_ns) * 1e-9 * plan.rate_hz) - 1
+            edge = int((end_ns - plan.anchor_ns) * 1e-9 * plan.rate_hz) - 1
+            if is_last and self._is_to_the_end:
+                edge = plan.last + 1
             canvas = Canvas(len(plan.stations), position, max(edge + 3, position))
             canvas.copy(left)
             told: list[Finding] = []
@@ -175,6 +212,17 @@ class LongRun:
             for place in (place for _, *parts in chains for part in parts for _, place in part):
                 arrays[place] = None  # the span has its own, of all channels at once they would be twice as much
         return found
+
+
+def _between(pieces: Iterator[Recording], plan: Plan, first: int, last: int) -> Iterator[Recording]:
+    """What lies from one grid point to another of pieces that follow each other; counted from the first."""
+    for piece in pieces:
+        at = plan.first + piece.first_sample  # grid point of the piece's sample 0
+        begin, end = max(0, first - at), min(piece.n_samples, last + 1 - at)
+        kept = [piece.slice(begin, end)] if begin < end else []
+        del piece  # whoever takes what is kept decides how long it lives
+        if kept:
+            yield replace(kept.pop(), start=plan.time_of(at + begin), first_sample=at + begin - first)
 
 
 def _channel(seed_id: str, pieces: Sequence[Segment]) -> Channel:

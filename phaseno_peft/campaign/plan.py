@@ -6,7 +6,7 @@ Made of channels whose samples are in memory, or of headers alone; both decide b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,13 @@ class Plan:
     def time_of(self, grid_index: int) -> UTCDateTime:
         """Time of a grid point."""
         return UTCDateTime(ns=self.anchor_ns + round(grid_index * 1e9 / self.rate_hz))
+
+    def on_grid(self, begin_ns: int, end_ns: int, anchor_ns: int | None) -> Plan:
+        """The same plan from one time to another, on the grid through a third time, which None leaves as it is."""
+        anchor_ns = self.anchor_ns if anchor_ns is None else anchor_ns
+        first = first_index(begin_ns, anchor_ns, self.rate_hz)
+        last = last_index(end_ns, 1, self.rate_hz, anchor_ns, self.rate_hz)
+        return replace(self, anchor_ns=anchor_ns, first=first, last=last)
 
     def check_size(self) -> None:
         """Raise `CampaignError` for what does not make one recording in memory."""

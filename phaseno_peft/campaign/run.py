@@ -31,6 +31,9 @@ class Run:
     on_findings: OnFindings | None = None
     before_s: float = 0.0
     """Length of the runs of its source that come before it."""
+    is_long: bool = False
+    """True for one that may be picked in parts: its windows stand at multiples of their distance since 1970, so that
+    they are the same from wherever the reading begins."""
 
     @classmethod
     def of(cls, recording: Recording) -> Run:

@@ -8,16 +8,19 @@ once.
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from obspy import Stream, Trace, UTCDateTime
 
+from phaseno_peft.campaign.file_headers import Header, Stored
 from phaseno_peft.campaign.findings import Finding, gather, warnings_first
 from phaseno_peft.campaign.long_run import INSPECTED_S, LongRun, joined_runs
 from phaseno_peft.campaign.run import OnFindings, Run
-from phaseno_peft.campaign.sources import Header, Index, Source, Stored, UnreadableFileError
+from phaseno_peft.campaign.sources import Index, Source, UnreadableFileError
 from phaseno_peft.campaign.stations import StationTable
 from phaseno_peft.campaign.waveform_files import ChannelMap
 from phaseno_peft.campaign.waveforms import prepare
@@ -26,10 +29,24 @@ from phaseno_peft.errors import CampaignError
 
 TOUCHING_S = 1.0
 """Records that follow each other within this gap belong to one run, so that no window is cut at a file's end."""
-
+AROUND_WINDOWS = 2.0
+"""Lengths of a window by which picks hang on what lies before and behind them: a window that is not among those of the
+whole record, and what its neighbour, a peak's flanks and a stronger pick beside it may change."""
 
 FAR_APART_S = 5 * 31_556_952.0
 """Five years: records so far apart are seldom of one campaign. A clock without GPS begins at 1970 or 1980."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpan:
+    """From when to when a run of record reaches, and where its grid lies."""
+
+    begin_ns: int
+    """Time of the first sample of all, in nanoseconds since 1970."""
+    end_ns: int
+    """Time of the last sample of all."""
+    anchor_ns: int | None = None
+    """Time of a point of the grid; None where the run's own segments decide."""
 
 
 class Runs:
@@ -48,8 +65,16 @@ class Runs:
         channels: ChannelMap | str | Path | None = None,
         skip_unreadable: bool = False,
         on_findings: OnFindings | None = None,
+        between: tuple[UTCDateTime | None, UTCDateTime | None] = (None, None),
+        spans: Sequence[RunSpan] | None = None,
     ) -> None:
+        """between: read no more than what the picks from one time to another hang on; see `AROUND_WINDOWS`.
+
+        spans: of the runs, where the source is a part of what was recorded, some stations or some days of it; by
+        default they follow from its headers (`run_spans`).
+        """
         self._stations, self._preprocessing = stations, preprocessing
+        self._between_ns = _widened(between, AROUND_WINDOWS * preprocessing.window_s)
         self._told: set[Finding] = set()
         self._on_findings = on_findings
         self._index = Index(
@@ -62,7 +87,15 @@ class Runs:
         if not self._index.headers:
             why = self._index.findings[0].text if self._index.findings else "they hold no samples."
             raise CampaignError(f"the waveforms cannot be used: {why} Give files with at least one trace.")
-        self._groups = _groups(self._index.headers)
+        of_spans = _groups(self._index.headers, run_spans(self._index.headers) if spans is None else spans)
+        self._groups = [group for group in of_spans if self._wanted_s(group) > 0]
+        if not self._groups:
+            first, last = self._index.headers[0].start_ns, max(h.end_ns for h in self._index.headers)
+            wanted = " to ".join("" if time is None else f"{time}" for time in between).strip()
+            raise CampaignError(
+                f"the waveforms hold nothing of the time that is asked for ({wanted}): they reach from "
+                f"{UTCDateTime(ns=first)} to {UTCDateTime(ns=last)}. Ask for another time."
+            )
         self.prepared: list[Run] = []
         """The runs that have been given out."""
         self._failures: list[CampaignError] = []
@@ -70,12 +103,13 @@ class Runs:
     @property
     def duration_s(self) -> float:
         """Real length of all runs by their headers, also of those that will prove useless."""
-        return sum(_span_s(group) for group in self._groups)
+        return sum(self._wanted_s(group) for group in self._groups)
 
     def __iter__(self) -> Iterator[Run]:
         try:
-            names = recording_names([[(UTCDateTime(ns=h.start_ns), h.name) for h in group] for group in self._groups])
-            ends_s = itertools.accumulate(_span_s(group) for group in self._groups)
+            named = [[(UTCDateTime(ns=h.start_ns), h.name) for h in group.headers] for group in self._groups]
+            names = recording_names(named)
+            ends_s = itertools.accumulate(self._wanted_s(group) for group in self._groups)
             for name, group, end_s in zip(names, self._groups, ends_s, strict=True):
                 try:
                     run = self._run(name, group)
@@ -85,7 +119,7 @@ class Runs:
                     self._failures.append(error)
                     continue
                 self._tell(run.findings)
-                run.on_findings, run.before_s = self._tell, end_s - _span_s(group)
+                run.on_findings, run.before_s = self._tell, end_s - self._wanted_s(group)
                 self.prepared.append(run)
                 yield run
             if not self.prepared:
@@ -106,7 +140,7 @@ class Runs:
         if rates != [rate_hz]:
             listed = ", ".join(f"{rate:g}" for rate in rates)
             findings.append(Finding("note", f"sampling rates of {listed} Hz are brought to {rate_hz:g} Hz."))
-        findings += years_apart([(group[0].start_ns, max(h.end_ns for h in group)) for group in self._groups])
+        findings += years_apart([(group.span.begin_ns, group.span.end_ns) for group in self._groups])
         told = [finding.text for run in self.prepared for finding in run.findings]
         return findings + [f for f in self._stations.findings if not any(text.startswith(f.text) for text in told)]
 
@@ -116,10 +150,19 @@ class Runs:
         if new and self._on_findings is not None:
             self._on_findings(new)
 
-    def _run(self, name: str, group: Sequence[Header]) -> Run:
-        if _span_s(group) * self._preprocessing.time_scale <= INSPECTED_S:
-            return Run.of(prepare(self._stream(group), self._stations, self._preprocessing, name))
-        return LongRun(name, group, self._index, self._stations, self._preprocessing).run()
+    def _run(self, name: str, group: _Group) -> Run:
+        span, stations, preprocessing = group.span, self._stations, self._preprocessing
+        grid_ns = None if span == _span_of(group.headers) else (span.begin_ns, span.end_ns, span.anchor_ns)
+        if (span.end_ns - span.begin_ns) * 1e-9 * preprocessing.time_scale <= INSPECTED_S:
+            return Run.of(prepare(self._stream(group.headers), stations, preprocessing, name, grid_ns))
+        return LongRun(name, group.headers, self._index, stations, preprocessing, self._between_ns, grid_ns).run()
+
+    def _wanted_s(self, group: _Group) -> float:
+        """Seconds of a run that are wanted; 0 for one that is not, next to 0 for a single sample."""
+        begin, end = group.span.begin_ns, group.span.end_ns
+        if self._between_ns is not None:
+            begin, end = max(begin, self._between_ns[0]), min(end, self._between_ns[1])
+        return max((end - begin) * 1e-9, 1e-9 if end == begin else 0.0)
 
     def _stream(self, group: Sequence[Header]) -> Stream:
         whole = [list(Stored(header, 0, header.n_samples).places()) for header in group]
@@ -148,20 +191,50 @@ def years_apart(spans_ns: Sequence[tuple[int, int]]) -> list[Finding]:
     ]
 
 
-def _span_s(group: Sequence[Header]) -> float:
-    return (max(h.end_ns for h in group) - group[0].start_ns) * 1e-9
+def _widened(between: tuple[UTCDateTime | None, UTCDateTime | None], by_s: float) -> tuple[int, int] | None:
+    """Nanoseconds since 1970 from so many seconds before one time to as many behind the other; None for all times."""
+    start, end = between
+    if start is None and end is None:
+        return None
+    if start is not None and end is not None and start >= end:
+        raise CampaignError(f"the time that is asked for begins at {start} and ends at {end}. Give an end behind it.")
+    by_ns = round(by_s * 1e9)
+    return (-(1 << 62) if start is None else start.ns - by_ns, 1 << 62 if end is None else end.ns + by_ns)
 
 
-def _groups(headers: Sequence[Header]) -> list[list[Header]]:
-    """Headers in time order as runs of records that touch."""
-    groups: list[list[Header]] = []
-    end_ns = 0
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """What is known of one run by its headers."""
+
+    span: RunSpan
+    headers: list[Header]
+    """In time order, at least one."""
+
+
+def run_spans(headers: Iterable[Header]) -> list[RunSpan]:
+    """The runs that headers in time order make: records that touch belong to one."""
+    spans: list[RunSpan] = []
     for header in headers:
-        if not groups or (header.start_ns - end_ns) * 1e-9 > TOUCHING_S:
-            groups.append([])
-            end_ns = header.end_ns
-        groups[-1].append(header)
-        end_ns = max(end_ns, header.end_ns)
+        if spans and (header.start_ns - spans[-1].end_ns) * 1e-9 <= TOUCHING_S:
+            spans[-1] = replace(spans[-1], end_ns=max(spans[-1].end_ns, header.end_ns))
+        else:
+            spans.append(RunSpan(header.start_ns, header.end_ns))
+    return spans
+
+
+def _span_of(headers: Sequence[Header]) -> RunSpan:
+    return RunSpan(headers[0].start_ns, max(h.end_ns for h in headers))
+
+
+def _groups(headers: Sequence[Header], spans: Sequence[RunSpan]) -> list[_Group]:
+    """The headers, in time order, of each of the spans, in time order too, that holds any."""
+    groups: list[_Group] = []
+    begins = [span.begin_ns for span in spans]
+    for header in headers:
+        span = spans[max(0, bisect_right(begins, header.start_ns) - 1)]
+        if not groups or groups[-1].span is not span:
+            groups.append(_Group(span, []))
+        groups[-1].headers.append(header)
     return groups
 
 

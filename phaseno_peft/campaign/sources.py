@@ -18,94 +18,36 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 from obspy import Stream
 
-from phaseno_peft.campaign.channels import true_runs
+from phaseno_peft.campaign.file_headers import FileHeaders, Header, Place, read_headers, trace_headers
 from phaseno_peft.campaign.findings import Finding
-from phaseno_peft.campaign.plan import few, seed_id_of
-from phaseno_peft.campaign.segments import SAME_RATE
+from phaseno_peft.campaign.plan import few
 from phaseno_peft.campaign.waveform_files import (
     ChannelMap,
     list_files,
-    miniseed_spans,
     nothing_readable,
     read_channels,
     read_file,
     read_span,
     rename_channels,
 )
-from phaseno_peft.campaign.waveforms import traces_with_valid_headers
 from phaseno_peft.errors import CampaignError
 
-Source: TypeAlias = str | Path | Sequence[str | Path] | Stream | Mapping[str, Stream] | Iterable[Stream]
-"""A file, a folder of files, a list of files, an obspy Stream, named Streams, or an iterable of Streams such as the
-answers of an obspy client."""
+Source: TypeAlias = (
+    str | Path | Sequence[str | Path] | Sequence[FileHeaders] | Stream | Mapping[str, Stream] | Iterable[Stream]
+)
+"""A file, a folder of files, a list of files or of their headers, an obspy Stream, named Streams, or an iterable of
+Streams such as the answers of an obspy client."""
 
 PART_BYTES = 2 << 20
 """Large MiniSEED files are read in parts of this size, so that a day in one file costs no more than one in many."""
+UNREADABLE = "unreadable file"
+"""Kind of the findings about files that were left out because they cannot be read."""
 CACHE_BYTES = 64 << 20
 """Samples of parts that are kept because the next block may need them again."""
 
 
 class UnreadableFileError(CampaignError):
     """A file that cannot be read and must not be skipped."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where samples lie: from one sample to another of a trace of a part."""
-
-    part: int
-    number: int
-    first: int
-    last: int
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What the header of a trace says, and where its samples lie."""
-
-    name: str
-    """Of the file, for messages."""
-    seed_id: str
-    start_ns: int
-    rate_hz: float
-    n_samples: int
-    places: tuple[Place, ...]
-    """One after the other; several where a file is read in parts."""
-
-    @property
-    def end_ns(self) -> int:
-        """Time of the last sample."""
-        return self.start_ns + round((self.n_samples - 1) * 1e9 / self.rate_hz)
-
-    def goes_on_with(self, other: Header) -> bool:
-        """True where the other one follows within half a sample on the same channel."""
-        late = (other.start_ns - self.start_ns) * 1e-9 * self.rate_hz - self.n_samples
-        return self.seed_id == other.seed_id and abs(late) <= 0.5 and abs(other.rate_hz / self.rate_hz - 1) <= SAME_RATE
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """Samples `first` to `last` of a trace, not read yet; has a length and can be sliced like an array."""
-
-    header: Header
-    first: int
-    last: int
-
-    def __len__(self) -> int:
-        return self.last - self.first
-
-    def __getitem__(self, cut: slice) -> Stored:
-        first, last, _ = cut.indices(len(self))
-        return Stored(self.header, self.first + first, self.first + max(first, last))
-
-    def places(self) -> Iterator[tuple[int, Place]]:
-        """(how many of these samples come before, place) of every piece."""
-        at = 0
-        for place in self.header.places:
-            first, last = max(self.first - at, 0), min(self.last - at, place.last - place.first)
-            if last > first:
-                yield at + first - self.first, replace(place, first=place.first + first, last=place.first + last)
-            at += place.last - place.first
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +137,7 @@ class Index:
             raise UnreadableFileError(
                 f"{error} To pick the rest, skip what cannot be read (--skip-unreadable)."
             ) from error
-        self._tell([Finding("warning", f"left out: {error}")])
+        self._tell([Finding("warning", f"left out: {error}", kind=UNREADABLE)])
 
     def _tell(self, findings: Sequence[Finding]) -> None:
         self.findings += findings
@@ -215,42 +157,55 @@ class Index:
             raise CampaignError("the list of waveforms is empty. Give at least one file or stream.")
         if isinstance(first, str | Path):
             return self._add_files([first, *cast(Iterator[str | Path], chunks)], mapping)
+        if isinstance(first, FileHeaders):
+            return self._add_headers([first, *cast(Iterator[FileHeaders], chunks)], mapping)[0]
         return self._add_chunks(first, cast(Iterator[Stream], chunks))
 
     def _add_files(self, source: str | Path | Sequence[str | Path], mapping: ChannelMap) -> list[Header]:
         files, in_folder = list_files(source)
+        read = (read_headers(f, self._rate_hz, mapping, PART_BYTES, in_folder=in_folder) for f in files)
+        found, unreadable = self._add_headers(read, mapping)
+        if not self._parts and not unreadable:
+            raise nothing_readable(source, files)
+        return found
+
+    def _add_headers(self, files: Iterable[FileHeaders], mapping: ChannelMap) -> tuple[list[Header], int]:
+        """Headers of files, and how many files cannot be read."""
         found: list[Header] = []
         names: set[str] = set()
         unreadable = 0
         passed_over: list[str] = []
         for file in files:
-            name = file.name if file.stem in names else file.stem
+            name = file.path.name if file.path.stem in names else file.path.stem
             names.add(name)
-            try:
-                whole_numbers = any(key.isdigit() for key in mapping)  # traces are counted from the file's beginning
-                spans = miniseed_spans(file, PART_BYTES) if file.is_file() and not whole_numbers else []
-                of_file: dict[str, list[Header]] = {}
-                for span in spans:
-                    headers = read_span(file, span, headers_only=True)
-                    rename_channels(headers, mapping)
-                    load = _loader(partial(_renamed, partial(read_span, file, span), mapping))
-                    _join_parts(of_file, self._add(name, headers, load, f"{file}"))
-                found += itertools.chain.from_iterable(of_file.values())
-                stream = None if spans else read_file(file, in_folder=in_folder, headers_only=True)
-                if stream is None and not spans:
-                    passed_over.append(file.name)
-                elif stream is not None:
-                    rename_channels(stream, mapping)
-                    load = _loader(partial(_renamed, partial(read_file, file, in_folder=False), mapping))
-                    found += self._add(name, stream, load, f"{file}")
-            except CampaignError as error:
-                self._skip(error)
+            if file.error:
+                self._skip(CampaignError(file.error))
                 unreadable += 1
-        if not self._parts and not unreadable:
-            raise nothing_readable(source, files)
+            elif not file.spans:
+                passed_over.append(file.path.name)
+            first = len(self._parts)
+            for span, lengths in zip(file.spans, file.lengths, strict=True):
+                if span is None:
+                    read: Callable[[], Stream | None] = partial(read_file, file.path, in_folder=False)
+                else:
+                    read = partial(read_span, file.path, span)
+                self._parts.append(_Part(f"{file.path}", _loader(partial(_renamed, read, mapping)), lengths))
+            found += self._named(name, file.headers, file.findings, first)
         if passed_over:
             self._tell([Finding("note", f"{few(passed_over)} passed over: no waveform format obspy knows.")])
-        return found
+        return found, unreadable
+
+    def _named(
+        self, name: str, headers: Iterable[Header], left_out: Iterable[Finding], first_part: int
+    ) -> list[Header]:
+        """Headers with the name of their file, parts counted over all files; what was left out is told."""
+        self._tell([f for f in (replace(f, text=f"{name}: {f.text}") for f in left_out) if f not in self.findings])
+        named = []
+        for header in headers:
+            self.rates_hz.add(header.rate_hz)
+            places = tuple(replace(place, part=place.part + first_part) for place in header.places)
+            named.append(replace(header, name=name, places=places))
+        return named
 
     def _add_stream(self, name: str, stream: Stream) -> list[Header]:
         arrays = [np.ma.getdata(trace.data) for trace in stream]
@@ -290,23 +245,9 @@ class Index:
         masks: Sequence[np.ndarray | None] = (),
     ) -> list[Header]:
         """Headers of one part; those that cannot be believed are told and left out."""
-        sound, left_out = traces_with_valid_headers(stream, self._rate_hz)
-        self._tell([f for f in (Finding(f.severity, f"{name}: {f.text}") for f in left_out) if f not in self.findings])
-        believed = {id(trace) for trace in sound}
-        part = len(self._parts)
+        headers, left_out = trace_headers(stream, self._rate_hz, 0, masks)
         self._parts.append(_Part(shown, load, tuple(trace.stats.npts for trace in stream)))
-        headers: list[Header] = []
-        for number, trace in enumerate(stream):
-            if id(trace) not in believed:
-                continue
-            mask = masks[number] if masks else None
-            rate_hz, start_ns = float(trace.stats.sampling_rate), int(trace.stats.starttime.ns)
-            self.rates_hz.add(rate_hz)
-            for a, b in [(0, trace.stats.npts)] if mask is None else true_runs(~mask):
-                begin_ns = start_ns + round(a * 1e9 / rate_hz)
-                place = Place(part, number, a, b)
-                headers.append(Header(name, seed_id_of(trace.stats), begin_ns, rate_hz, b - a, (place,)))
-        return headers
+        return self._named(name, headers, left_out, len(self._parts) - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,17 +266,6 @@ class _OnDisk:
         first, last, _ = cut.indices(self.n_samples)
         offset = self.first_byte + first * self.dtype.itemsize
         return np.fromfile(self.path, self.dtype, max(0, last - first), offset=offset)
-
-
-def _join_parts(of_file: dict[str, list[Header]], headers: Sequence[Header]) -> None:
-    """Add the headers of a file's next part, so that a trace that goes on from part to part stays one trace."""
-    for header in headers:
-        known = of_file.setdefault(header.seed_id, [])
-        if known and known[-1].goes_on_with(header):
-            n_samples, places = known[-1].n_samples + header.n_samples, known[-1].places + header.places
-            known[-1] = replace(known[-1], n_samples=n_samples, places=places)
-        else:
-            known.append(header)
 
 
 def _held_bytes(array: Any) -> int:

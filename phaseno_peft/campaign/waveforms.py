@@ -29,17 +29,25 @@ if TYPE_CHECKING:
 
 
 def prepare(
-    stream: Stream, stations: StationTable, preprocessing: Preprocessing | None = None, name: str = "stream"
+    stream: Stream,
+    stations: StationTable,
+    preprocessing: Preprocessing | None = None,
+    name: str = "stream",
+    grid_ns: tuple[int, int, int | None] | None = None,
 ) -> Recording:
     """One recording of every living station of the stream, on one grid at `preprocessing.rate_hz` (campaign-v1).
 
     Takes raw counts or physical units alike; the stream is not changed. Stations without a living trace are left out.
-    What was dropped, assumed or looks wrong stands in the recording's `findings`: a bad trace costs only itself. Raises
+    What was dropped, assumed or looks wrong stands in the recording's `findings`: a bad trace costs only itself.
+    grid_ns: times of the first and the last sample and of any point of the grid (or None), where the stream is a part
+    of what was recorded then, such as some of the stations. Raises
     `CampaignError` for a stream without a usable trace, traces that belong to no station or lie years apart, and
     component codes that are not known where nothing else remains.
     """
     preprocessing = preprocessing or Preprocessing()
     plan = plan_of(stream, stations, preprocessing, name)
+    if grid_ns is not None:
+        plan = plan.on_grid(*grid_ns)
     plan.check_size()
     canvas = Canvas(len(plan.stations), plan.first, plan.last)
     for i, slots in enumerate(plan.slots):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from phaseno_peft.errors import PhasenoPeftError
+
+if TYPE_CHECKING:
+    from obspy import UTCDateTime
 
 WaveformsOption = Annotated[
     Path, typer.Option("--waveforms", help="Folder or file of waveforms, MiniSEED or anything obspy reads.")
@@ -134,6 +138,20 @@ def time_scale_of(text: str) -> float | None:
     if not 0.1 <= value <= 100:
         raise PhasenoPeftError(f"--time-scale should be a number from 0.1 to 100, or auto, but is {text!r}.")
     return value
+
+
+def time_of(text: str | None, option: str) -> UTCDateTime | None:
+    """A time of the command line, UTC. Raises `PhasenoPeftError` for what is none."""
+    from obspy import UTCDateTime
+
+    if text is None:
+        return None
+    try:
+        if not re.match(r"\d{4}-?\d{2}", text):  # UTCDateTime reads a bare number as seconds since 1970
+            raise ValueError
+        return UTCDateTime(text)
+    except Exception as error:  # UTCDateTime raises TypeError, ValueError or IndexError
+        raise PhasenoPeftError(f"{option} should be a time such as 2026-03-01T12:00:00 but is {text!r}.") from error
 
 
 def check_output(out: Path, endings: Collection[str] | None, advice: str, *, overwrite: bool) -> None:

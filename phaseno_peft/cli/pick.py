@@ -1,9 +1,11 @@
-"""`phaseno-peft pick`: continuous or triggered records to picks."""
+"""`phaseno-peft pick`: continuous or triggered records to picks, of an archive of months into a folder."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -19,7 +21,15 @@ from phaseno_peft.cli.options import (
     SkipUnreadableOption,
     StationsOption,
     check_output,
+    time_of,
 )
+
+if TYPE_CHECKING:
+    from phaseno_peft.campaign import Finding, StationTable
+    from phaseno_peft.picking import Picker
+
+PROGRESS_S = 30.0
+"""Between two lines that say how far an archive is."""
 
 
 def pick(
@@ -30,7 +40,8 @@ def pick(
         typer.Option(
             "--out",
             help="File to write: .csv, .xml (QuakeML), .scml (SeisComP), .sfile (Nordic), .obs (NLLOC_OBS), "
-            ".pha (HypoDD) or .markers (Snuffler).",
+            ".pha (HypoDD) or .markers (Snuffler). Without an ending: a folder of Parquet files by day, for archives; "
+            "the same command goes on where it stopped.",
         ),
     ],
     adapter: Annotated[
@@ -66,6 +77,19 @@ def pick(
         typer.Option("--events", help="Folder for the events that the picks make, as `associate` writes it."),
     ] = None,
     velocity: VelocityOption = None,
+    starttime: Annotated[str | None, typer.Option("--from", help="Picks from this time on, 2026-03-01T12:00.")] = None,
+    endtime: Annotated[str | None, typer.Option("--to", help="Picks up to this time.")] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option("--cluster", help="For a folder: local, local:4, or tcp://host:8786 of a dask scheduler."),
+    ] = None,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="For a folder: do again what failed, and what lacks an unreadable file.")
+    ] = False,
+    also: Annotated[
+        list[Path] | None,
+        typer.Option("--also", help="For a folder: a file of all its picks in the end, as --out. May be repeated."),
+    ] = None,
     backbone: BackboneOption = None,
     channels: ChannelsOption = None,
     skip_unreadable: SkipUnreadableOption = False,
@@ -76,6 +100,8 @@ def pick(
     """Pick P and S arrivals in records.
 
     Example: phaseno-peft pick continuous --stations stations.xml --adapter samba-nz --out picks.csv
+    Example: phaseno-peft pick /archive --stations stations.xml --adapter samba-nz --from 2026-03-01 --to 2026-06-01
+    --cluster local --out picks --also picks.xml
     """
     from phaseno_peft.backbone import EMBEDDED
     from phaseno_peft.campaign import read_stations
@@ -88,8 +114,23 @@ def pick(
     terminal = Terminal(quiet=quiet)
     if (adapter is None) == (not frozen):
         raise PhasenoPeftError("say which picks you want: --adapter NAME, or --frozen for the backbone alone.")
-    as_format = format_name or format_of(out)
-    check_output(out, None, "", overwrite=overwrite)
+    begin, end = (time_of(text, option) for text, option in ((starttime, "--from"), (endtime, "--to")))
+    is_folder = not out.suffix and format_name is None
+    if not is_folder and (cluster or retry or also):
+        raise PhasenoPeftError(
+            f"--out {out}: --cluster, --retry and --also are for a folder of picks. Give --out without an ending."
+        )
+    if is_folder and events is not None:
+        raise PhasenoPeftError(
+            f"--out {out}: events of a folder of picks are made afterwards: give --also picks.csv, then `phaseno-peft "
+            "associate picks.csv`."
+        )
+    as_format = "" if is_folder else format_name or format_of(out)
+    if is_folder:
+        for file in also or ():
+            format_of(file)
+    else:
+        check_output(out, None, "", overwrite=overwrite)
     if events is not None:
         events_folder(events, overwrite=overwrite)
     elif velocity is not None:
@@ -97,19 +138,22 @@ def pick(
     model = None if velocity is None else read_velocity(velocity)
     table = read_stations(stations)
     picker = Picker.load(backbone or EMBEDDED) if adapter is None else load_adapter(adapter, backbone=backbone)
+    options: dict[str, Any] = {
+        "P_threshold": p_threshold,
+        "S_threshold": s_threshold,
+        "stride_s": stride_s,
+        "merge": merge,
+        "gate": gate,
+        "channels": channels,
+        "starttime": begin,
+        "endtime": end,
+    }
+    if is_folder:
+        _pick_into_folder(terminal, waveforms, table, out, picker, cluster, retry, also or (), as_json, options)
+        return
     with terminal.bar("picking") as update:
         found = picker.classify(
-            waveforms,
-            table,
-            P_threshold=p_threshold,
-            S_threshold=s_threshold,
-            stride_s=stride_s,
-            merge=merge,
-            gate=gate,
-            channels=channels,
-            skip_unreadable=skip_unreadable,
-            progress=update,
-            on_findings=terminal.tell,
+            waveforms, table, skip_unreadable=skip_unreadable, progress=update, on_findings=terminal.tell, **options
         )
     found.write(out, as_format, table)
     made = None
@@ -124,3 +168,65 @@ def pick(
     terminal.show(f"{counts['P']} P and {counts['S']} S picks by {found.creator}: {out}")
     if made is not None and events is not None:
         terminal.show(events_line(made, events))
+
+
+def _pick_into_folder(
+    terminal: Terminal,
+    archive: Path,
+    table: StationTable,
+    folder: Path,
+    picker: Picker,
+    cluster: str | None,
+    retry: bool,
+    also: Sequence[Path],
+    as_json: bool,
+    options: dict[str, Any],
+) -> None:
+    """An archive into a folder of picks, with progress and a summary."""
+    from phaseno_peft.archive.run_archive import Progress, pick_archive, read_picks
+
+    told_at = terminal.started
+    told: set[str] = set()
+
+    def tell(findings: Sequence[Finding]) -> None:
+        told.update(finding.text for finding in findings)
+        terminal.tell(findings)
+
+    with terminal.bar("headers, then tasks") as update:
+
+        def progress(done: Progress) -> None:
+            nonlocal told_at
+            update(done.tasks, done.all_tasks)
+            if time.monotonic() - told_at >= PROGRESS_S or done.tasks == done.all_tasks:
+                told_at = time.monotonic()
+                left = "" if done.left_s is None else f", {done.left_s / 60:.0f} min left"
+                rate = f"{done.station_days_an_hour:.1f} station-days an hour"
+                terminal.say(f"{done.tasks} of {done.all_tasks} tasks, {rate}{left}")
+
+        summary = pick_archive(
+            archive,
+            table,
+            folder,
+            picker,
+            cluster=cluster,
+            retry=retry,
+            indexing=update,
+            progress=progress,
+            on_findings=tell,
+            **options,
+        )
+    for why in summary.failures:
+        if f"left out: {why}" not in told:
+            terminal.warn(why)
+    for file in also:
+        read_picks(folder).write(file, None, table)
+    if as_json:
+        terminal.show_json({**summary.to_json(), "also": [str(file) for file in also]})
+        return
+    counts = summary.picks
+    failures = f"{len(summary.failures)} failures (--retry does them again)" if summary.failures else "no failures"
+    terminal.show(
+        f"{summary.station_hours:.1f} station-hours of {summary.stations} stations in {summary.tasks} tasks "
+        f"({summary.picked_now} now), {summary.gaps} gaps, {failures}\n"
+        f"{counts['P']} P and {counts['S']} S picks by {summary.creator}: {folder}"
+    )

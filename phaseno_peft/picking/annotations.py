@@ -91,14 +91,15 @@ def annotate_run(
     """(block of the record, its probabilities [station, 2, sample]), one after the other; whole without `block_s`.
 
     parts: the rows of stations that are one network, and its frame. probabilities: what a batch of windows of up to
-    `batch_stations` stations gets, None for a quiet one. `progress` is called with the windows that are done and all.
+    `batch_stations` stations gets, None for a quiet one, NaN for a quiet station. `progress` is called with the windows
+    that are done and all.
     Raises `PhasenoPeftError` for an impossible stride, merging or block.
     """
     if merge not in ("mean", "median", "max"):
         raise PhasenoPeftError(f"`merge` should be 'mean', 'median' or 'max' but is {merge!r}.")
     if block_s is not None and not block_s > 0:
         raise PhasenoPeftError(f"`block_s` should be above 0 but is {block_s}. Give seconds, 600 for example.")
-    starts = window_starts(run.n_samples, preprocessing, stride_s)
+    starts = window_starts(run.n_samples, preprocessing, stride_s, run.start.ns if run.is_long else 0)
     n, taper = preprocessing.window_samples, round(TAPER_S * preprocessing.network_rate_hz)
     block = run.n_samples if block_s is None else max(n, round(block_s * run.rate_hz))
     longest_wait = round(_LONGEST_WAIT_S * preprocessing.network_rate_hz)
@@ -109,7 +110,8 @@ def annotate_run(
 
     def judge() -> None:
         found = probabilities([window for _, window in waiting])
-        judged.extend(JudgedWindow(s, w.station_ids, n, p) for (s, w), p in zip(waiting, found, strict=True))
+        for (start, window), one in zip(waiting, found, strict=True):
+            judged.extend(JudgedWindow.of(start, window, one))
         waiting.clear()
 
     for number, start in enumerate(starts):
@@ -147,13 +149,15 @@ def annotate_runs(
     merge: Merge = "mean",
     block_s: float | None = BLOCK_S,
     lowest_threshold: float | None = None,
+    frame: Frame | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Annotation]:
     """Blocks of all runs by a backbone with an adapter in force, whose contract and thresholds they carry.
 
     lowest_threshold: of the picks that will be made; where quiet windows cannot hold such, they get zeros instead of
-    going through the operator. None: every window does. `progress` gets the seconds of record that are done and all of
-    them. Raises as `annotate_run` does.
+    going through the operator. None: every window does. frame: of all stations, which then are one network; by default
+    it follows from the stations that recorded (`networks`). `progress` gets the seconds of record that are done and all
+    of them. Raises as `annotate_run` does.
     """
     contract = None if adapter is None else adapter.contract
     preprocessing = contract.preprocessing if contract else Preprocessing()
@@ -161,8 +165,11 @@ def annotate_runs(
     skips_quiet = lowest_threshold is not None and lowest_threshold >= LOWEST_THRESHOLD
     of_windows = loud_window_probabilities if skips_quiet else window_probabilities
     for run, report in with_progress(runs, progress):
-        parts, findings = networks(run.stations, contract.frame if contract else None, preprocessing)
-        run.tell(findings)
+        if frame is None:
+            parts, findings = networks(run.stations, contract.frame if contract else None, preprocessing)
+            run.tell(findings)
+        else:
+            parts = [(list(range(len(run.stations))), frame)]
         edge_limit_km = parts[0][1].edge_limit_km
 
         def probabilities(

@@ -6,8 +6,10 @@ For picking, judging and the training of adapters; pre-training stacks its windo
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -26,7 +28,7 @@ from phaseno_peft.campaign.station import Station
 from phaseno_peft.campaign.windows import InputWindow
 from phaseno_peft.contract import PHASES, Frame, Preprocessing
 from phaseno_peft.errors import PhasenoPeftError
-from phaseno_peft.picking.quiet_windows import is_quiet
+from phaseno_peft.picking.quiet_windows import loud_stations, reached
 
 AnyWindow = TypeVar("AnyWindow", bound=InputWindow)
 
@@ -34,6 +36,8 @@ BATCH_STATIONS = 24
 """Stations of all windows that go through the network together; more costs memory and gains nothing on two cores."""
 FARTHEST_FRAME_DEG = 2.0
 """Stations farther than this from an adapter's centre belong to another network and get a centre of their own."""
+WINDOW_TOLERANCE_SAMPLES = 0.01
+"""A grid whose samples lie so little behind a window's place counts as lying on it: times are whole nanoseconds."""
 WIDEST_UNITS = 2.0
 """Stations farther than this (444 km in the network's scale) from the middle are picked as several networks: at 350 km
 from the centre picks are what they are at 100 km, at 1,000 km a sixth of them changes, at 3,500 km most are lost."""
@@ -151,27 +155,49 @@ def window_probabilities(
 def loud_window_probabilities(
     model: torch.nn.Module, windows: Sequence[InputWindow], edge_limit_km: float
 ) -> list[NDArray[np.float32] | None]:
-    """`window_probabilities`, and None of each window that the model's stem finds quiet."""
+    """`window_probabilities`, None of each window that the model's stem finds quiet, NaN of stations it finds quiet.
+
+    Through the operator go the loud stations and those whose messages reach them.
+    """
     stem = getattr(model, "stem", None)
     if stem is None:
         return [*window_probabilities(model, windows, edge_limit_km)]
     device = next(model.parameters()).device
-    loud: list[int] = []
+    picked: list[tuple[int, NDArray[np.bool_], NDArray[np.bool_]]] = []
     with torch.inference_mode():
         for number, window in enumerate(windows):
             curves = torch.sigmoid(stem(torch.from_numpy(window.waveforms).to(device))).float().cpu().numpy()
-            if not is_quiet(curves, window.coordinates):
-                loud.append(number)
+            loud = loud_stations(curves, window.coordinates, edge_limit_km)
+            if loud.any():
+                needed: NDArray[np.bool_] = np.any(reached(window.coordinates, edge_limit_km)[loud], axis=0)
+                picked.append((number, loud, needed))
     found: list[NDArray[np.float32] | None] = [None] * len(windows)
-    for number, one in zip(loud, window_probabilities(model, [windows[i] for i in loud], edge_limit_km), strict=True):
-        found[number] = one
+    parts = [_with_stations(windows[number], heard) for number, _, heard in picked]
+    of_parts = window_probabilities(model, parts, edge_limit_km)
+    for (number, loud, heard), one in zip(picked, of_parts, strict=True):
+        whole = one if heard.all() else np.full((len(heard), *one.shape[1:]), np.nan, np.float32)
+        if not loud.all():
+            whole[heard], whole[~loud] = one, np.nan
+        found[number] = whole
     return found
 
 
-def window_starts(n_samples: int, preprocessing: Preprocessing, stride_s: float | None = None) -> Sequence[int]:
+def _with_stations(window: InputWindow, rows: NDArray[np.bool_]) -> InputWindow:
+    """The window with some of its stations."""
+    if rows.all():
+        return window
+    kept = tuple(station_id for station_id, row in zip(window.station_ids, rows, strict=True) if row)
+    return replace(window, station_ids=kept, waveforms=window.waveforms[rows], coordinates=window.coordinates[rows])
+
+
+def window_starts(
+    n_samples: int, preprocessing: Preprocessing, stride_s: float | None = None, start_ns: int = 0
+) -> Sequence[int]:
     """First samples of the windows that cover a record, half a window apart unless `stride_s` (real) is given.
 
-    The last window ends with the record. Raises `PhasenoPeftError` for an impossible stride.
+    The first window begins with the record and the last ends with it. Of a record that begins at `start_ns`
+    (nanoseconds since 1970), those between stand at multiples of their distance since 1970. Raises `PhasenoPeftError`
+    for an impossible stride.
     """
     n = preprocessing.window_samples
     stride = n // 2 if stride_s is None else round(stride_s * preprocessing.rate_hz)
@@ -181,7 +207,10 @@ def window_starts(n_samples: int, preprocessing: Preprocessing, stride_s: float 
             f"{preprocessing.window_s:g} s, the length of a window."
         )
     last = n_samples - n
-    return [*range(0, last, stride), last] if last > 0 else [0]
+    to_next = -Fraction(start_ns) * Fraction(preprocessing.rate_hz) / 10**9 % stride  # samples
+    first = math.ceil(float(to_next) - WINDOW_TOLERANCE_SAMPLES) % stride
+    between = range(first or stride, last, stride)
+    return [0, *between, last] if last > 0 else [0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,12 +222,24 @@ class JudgedWindow:
     station_ids: tuple[str, ...]
     n_samples: int
     probabilities: NDArray[np.float32] | None
-    """[station, 2 (P, S), sample]; None: it was quiet and did not go through the operator."""
+    """[station, 2 (P, S), sample]; None: these stations were quiet and did not go through the operator."""
 
     @property
     def end(self) -> int:
         """One sample after the last."""
         return self.start + self.n_samples
+
+    @classmethod
+    def of(cls, start: int, window: InputWindow, probabilities: NDArray[np.float32] | None) -> list[JudgedWindow]:
+        """What `loud_window_probabilities` says of a window that begins at a sample: its loud stations, its quiet."""
+        ids, n = window.station_ids, window.waveforms.shape[-1]
+        if probabilities is None:
+            return [cls(start, ids, n, None)]
+        quiet: NDArray[np.bool_] = np.all(np.isnan(probabilities), axis=(1, 2))
+        if not quiet.any():
+            return [cls(start, ids, n, probabilities)]
+        parts = [tuple(i for i, row in zip(ids, rows, strict=True) if row) for rows in (~quiet, quiet)]
+        return [cls(start, parts[0], n, probabilities[~quiet]), cls(start, parts[1], n, None)]
 
 
 def merge_windows(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from obspy import UTCDateTime
 
 from phaseno_peft.backbone import EMBEDDED, backbone_info, fingerprint, load_backbone
 from phaseno_peft.campaign import Recording, StationTable, read_stations
@@ -18,16 +19,16 @@ from phaseno_peft.campaign.run import OnFindings, Run
 from phaseno_peft.campaign.runs import Runs
 from phaseno_peft.campaign.sources import Source
 from phaseno_peft.campaign.waveform_files import ChannelMap
-from phaseno_peft.contract import PHASES, Contract, Preprocessing
+from phaseno_peft.contract import Contract, Frame, Preprocessing
 from phaseno_peft.cr_lora import ResidentAdapter
 from phaseno_peft.cr_lora.attach import make_resident
 from phaseno_peft.cr_lora.resident import changing, not_resident, prepare_layers
-from phaseno_peft.errors import AdapterError, CampaignError, PhasenoPeftError
+from phaseno_peft.errors import AdapterError, CampaignError
 from phaseno_peft.library.store import StoredAdapter, read_adapter
 from phaseno_peft.picking.annotations import BLOCK_S, Annotation, Merge, Progress, annotate_runs, picks_of
 from phaseno_peft.picking.pickled_network import PickledNetwork
 from phaseno_peft.picking.probability_traces import probability_stream
-from phaseno_peft.picking.quiet_windows import Gate
+from phaseno_peft.picking.quiet_windows import Gate, weakest_pick
 from phaseno_peft.picks import PickList
 
 if TYPE_CHECKING:
@@ -197,32 +198,34 @@ class Picker:
         gate: Gate = "auto",
         channels: ChannelMap | str | Path | None = None,
         skip_unreadable: bool = False,
+        starttime: UTCDateTime | None = None,
+        endtime: UTCDateTime | None = None,
+        frame: Frame | None = None,
         progress: Progress | None = None,
         on_findings: OnFindings | None = None,
     ) -> PickList:
         """Picks of a source, in time order; thresholds default to those the adapter chose on its validation events.
 
-        What the source may be and how it is read says `iter_annotations`. gate: "auto" leaves out the operator for
+        What the source may be and how it is read says `iter_annotations`. starttime, endtime: the picks of the whole
+        from one time up to (not at) another, for which no more is read than they hang on; of records up to half an hour
+        long all is. frame: see `annotate_runs`. gate: "auto" leaves out the operator for
         windows in which the stem hears nothing (`phaseno_peft.picking.quiet_windows`), unless a threshold lies below
         0.4; "off" picks every window. Raises `CampaignError` for records and stations that do not fit.
         """
-        if gate not in ("auto", "off"):
-            raise PhasenoPeftError(f"`gate` should be 'auto' or 'off' but is {gate!r}.")
         with self.held():
-            runs = self._runs(source, stations, channels, skip_unreadable, on_findings)
-            contract = self.contract()
-            own = self.backbone_thresholds if contract is None else contract.thresholds
-            given = (P_threshold, S_threshold)
-            lowest = min(own[phase] if level is None else level for phase, level in zip(PHASES, given, strict=True))
+            lowest = weakest_pick(gate, self.thresholds, {"P": P_threshold, "S": S_threshold})
+            between = (starttime, endtime)
+            runs = self._runs(source, stations, channels, skip_unreadable, on_findings, between)
             blocks = self.annotations(
                 runs,
                 stride_s=stride_s,
                 merge=merge,
                 block_s=block_s,
-                lowest_threshold=None if gate == "off" else lowest,
+                lowest_threshold=lowest,
+                frame=frame,
                 progress=progress,
             )
-        picks = picks_of(blocks, P_threshold=P_threshold, S_threshold=S_threshold)
+        picks = picks_of(blocks, P_threshold=P_threshold, S_threshold=S_threshold).between(starttime, endtime)
         picks.findings = runs.findings
         return picks
 
@@ -314,11 +317,12 @@ class Picker:
         merge: Merge = "mean",
         block_s: float | None = BLOCK_S,
         lowest_threshold: float | None = None,
+        frame: Frame | None = None,
         progress: Progress | None = None,
     ) -> Iterator[Annotation]:
         """`iter_annotations` of runs that are prepared for the adapter in force; it is kept to the end.
 
-        lowest_threshold: quiet windows get zeros where no pick below it is wanted, see `annotate_runs`.
+        lowest_threshold: quiet windows get zeros where no pick below it is wanted; frame: see `annotate_runs`.
         """
         adapter = self._in_force()
         return annotate_runs(
@@ -331,6 +335,7 @@ class Picker:
             merge=merge,
             block_s=block_s,
             lowest_threshold=lowest_threshold,
+            frame=frame,
             progress=progress,
         )
 
@@ -341,6 +346,7 @@ class Picker:
         channels: ChannelMap | str | Path | None,
         skip_unreadable: bool,
         on_findings: OnFindings | None,
+        between: tuple[UTCDateTime | None, UTCDateTime | None] = (None, None),
     ) -> Runs:
         return Runs(
             source,
@@ -349,6 +355,7 @@ class Picker:
             channels=channels,
             skip_unreadable=skip_unreadable,
             on_findings=on_findings or _log_warnings,
+            between=between,
         )
 
     @property
@@ -356,6 +363,12 @@ class Picker:
         """How records are prepared for the adapter in force, or for the frozen backbone."""
         contract = self.contract()
         return contract.preprocessing if contract else Preprocessing()
+
+    @property
+    def thresholds(self) -> Mapping[str, float]:
+        """Phase -> probability above which a peak is a pick, of the adapter in force or the frozen backbone."""
+        contract = self.contract()
+        return contract.thresholds if contract else self.backbone_thresholds
 
     def picks(
         self,

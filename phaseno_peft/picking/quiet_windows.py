@@ -1,22 +1,26 @@
 """Windows in which nothing arrives need no operator: the stem has heard every station already.
 
 A window is quiet where no station's curve is high by itself and no two fit one event: P and S of a station, or the same
-phase at two stations no further apart in time than a wave takes between them. The levels were chosen on simulated
-networks and on records of noise, none of them a campaign that adapters are judged on. `benchmarks.quiet_windows` counts
-the windows that are skipped and the picks that are lost.
+phase at two stations no further apart in time than a wave takes between them. This is asked of every station and those
+whose messages reach it, so that the answer for one part of a wide network does not hang on another. The levels were
+chosen on simulated networks and on records of noise, none of them a campaign that adapters are judged on.
+`benchmarks.quiet_windows` counts the windows that are skipped and the picks that are lost.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phaseno_peft.contract import KM_PER_UNIT, Preprocessing
+from phaseno_peft.contract import KM_PER_UNIT, MESSAGE_HOPS, Preprocessing
+from phaseno_peft.errors import PhasenoPeftError
 
 Gate = Literal["auto", "off"]
-"""auto: windows that `is_quiet` are not picked. off: all are."""
+"""auto: stations that are not among the `loud_stations` of a window are not picked in it. off: all are."""
 ALONE = 0.3
 """A stem's curve that reaches this may be an arrival, whatever the others hear."""
 TOGETHER = 0.01
@@ -35,6 +39,57 @@ BIN_S = 0.1
 """Curves are looked at as their maxima of so many seconds."""
 MOST_PEAKS = 1000
 """A window with more of them is not quiet, and its million of pairs is not looked at."""
+
+
+def weakest_pick(gate: Gate, thresholds: Mapping[str, float], given: Mapping[str, float | None]) -> float | None:
+    """The lowest threshold in force, for windows to be left out; None where none shall be.
+
+    given: phase -> threshold instead of the one in `thresholds`, or None. Raises `PhasenoPeftError` for another gate.
+    """
+    if gate not in ("auto", "off"):
+        raise PhasenoPeftError(f"`gate` should be 'auto' or 'off' but is {gate!r}.")
+    levels = [thresholds[phase] if (level := given.get(phase)) is None else level for phase in thresholds]
+    return None if gate == "off" else min(levels)
+
+
+def loud_stations(
+    curves: NDArray[np.floating], coordinates: NDArray[np.floating], edge_limit_km: float
+) -> NDArray[np.bool_]:
+    """[station] False where the operator would find no pick at a station: all whose messages reach it are quiet.
+
+    curves, coordinates: as for `is_quiet`.
+    """
+    n = len(curves)
+    if is_quiet(curves, coordinates):
+        return np.zeros(n, np.bool_)
+    loud = np.ones(n, np.bool_)
+    heard, which = np.unique(reached(coordinates, edge_limit_km), axis=0, return_inverse=True)
+    for number, members in enumerate(heard if len(heard) > 1 else ()):
+        if is_quiet(curves[members], coordinates[members]):
+            loud[which == number] = False
+    return loud
+
+
+def reached(coordinates: NDArray[np.floating], edge_limit_km: float) -> NDArray[np.bool_]:
+    """[station, other] True where the messages of one come to the other, over `MESSAGE_HOPS` edges at most."""
+    places = np.ascontiguousarray(coordinates, np.float64)
+    return _reached(places.tobytes(), edge_limit_km)
+
+
+@functools.lru_cache(maxsize=64)
+def _reached(places: bytes, edge_limit_km: float) -> NDArray[np.bool_]:
+    """`reached` of coordinates as bytes: neighbouring windows have the same."""
+    xy = np.frombuffer(places).reshape(-1, 2)
+    apart = np.hypot(*np.moveaxis(xy[:, None] - xy[None], -1, 0))
+    near = (apart <= edge_limit_km / KM_PER_UNIT).astype(np.float32)
+    within = np.eye(len(xy), dtype=np.bool_)
+    for _ in range(MESSAGE_HOPS):
+        further = within.astype(np.float32) @ near > 0
+        if (further == within).all():
+            break
+        within = further
+    within.flags.writeable = False
+    return within
 
 
 def is_quiet(curves: NDArray[np.floating], coordinates: NDArray[np.floating]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -17,6 +18,7 @@ from phaseno_peft.picks.tables import StationNames, dataframe, pyocto_table
 
 if TYPE_CHECKING:
     import pandas
+    from obspy import UTCDateTime
     from obspy.core.event import Catalog
 
     from phaseno_peft.campaign.findings import Finding
@@ -104,6 +106,12 @@ class PickList(list[Pick]):
             and (phase is None or pick.phase == phase)
             and (min_probability is None or pick.probability >= min_probability)
         )
+
+    def between(self, starttime: UTCDateTime | None = None, endtime: UTCDateTime | None = None) -> PickList:
+        """Return the picks from one time up to, not at, another; without one there is no such limit."""
+        first = -math.inf if starttime is None else starttime.ns
+        last = math.inf if endtime is None else endtime.ns
+        return self._of(pick for pick in self if first <= pick.time.ns < last)
 
     def sorted(self) -> PickList:
         """Return the picks in order of time, then trace id, then phase."""

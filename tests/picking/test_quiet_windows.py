@@ -10,10 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from phaseno_peft.backbone import PhaseNO, PhaseNOConfig, StemConfig, save_backbone
-from phaseno_peft.contract import KM_PER_UNIT
+from phaseno_peft.campaign.windows import InputWindow
+from phaseno_peft.contract import KM_PER_UNIT, MESSAGE_HOPS
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.picking import Picker
-from phaseno_peft.picking.quiet_windows import is_quiet
+from phaseno_peft.picking.inference import JudgedWindow, loud_window_probabilities, window_probabilities
+from phaseno_peft.picking.quiet_windows import is_quiet, loud_stations, reached
 from tests.campaign.synthetic_network import T0, record, table
 
 APART_KM = 6.0
@@ -63,6 +65,69 @@ def test_curves_that_are_no_numbers_or_too_lively_are_not_quiet() -> None:
     lively[:, :, ::30] = 0.035  # a hundred peaks a curve, no two of which would do
     assert not is_quiet(lively, np.zeros((20, 2)))
     assert is_quiet(lively[:5], np.zeros((5, 2)))
+
+
+def chain(n: int, apart_km: float = 20.0) -> NDArray[np.float64]:
+    """Stations in a row, each of which hears its neighbours alone."""
+    return np.stack([0.5 + apart_km / KM_PER_UNIT * np.arange(n), np.full(n, 0.5)], axis=1)
+
+
+def test_messages_come_as_far_as_the_network_has_graph_blocks() -> None:
+    from phaseno_peft.backbone.network import GraphBlock
+
+    blocks = sum(isinstance(module, GraphBlock) for module in PhaseNO(PhaseNOConfig(width=4, modes=4)).modules())
+    assert blocks == MESSAGE_HOPS
+    among = reached(chain(20), 30.0)
+    assert [int(k) for k in np.flatnonzero(among[0])] == list(range(6))
+    assert [int(k) for k in np.flatnonzero(among[10])] == list(range(5, 16))
+    assert reached(chain(20), 4000.0).all()
+    assert (reached(chain(20), 0.0) == np.eye(20)).all()
+
+
+def test_a_station_is_quiet_where_all_it_hears_are() -> None:
+    heard = np.full((20, 2, 3000), 0.002, np.float32)
+    assert not loud_stations(heard, chain(20), 30.0).any()
+    heard[3, 0, 1000] = 0.4
+    assert np.flatnonzero(loud_stations(heard, chain(20), 30.0)).tolist() == list(range(9))
+    assert loud_stations(heard, chain(20, 1.0), 30.0).all()
+    part = np.flatnonzero(loud_stations(heard[2:], chain(20)[2:], 30.0)) + 2  # without those that no message brings
+    assert part.tolist() == list(range(2, 9))
+
+
+def test_what_the_operator_says_of_loud_stations_does_not_hang_on_quiet_ones(small_stem: torch.nn.Module) -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((20, 3, 3000)).astype(np.float32) / 10
+    window = InputWindow("w@0", T0, 100.0, tuple(f"XX.S{i}." for i in range(20)), noise, chain(20).astype(np.float32))
+    (whole,) = window_probabilities(small_stem, [window], 30.0)
+    (seen,) = loud_window_probabilities(small_stem, [window], 30.0)
+    assert seen is not None
+    loud = ~np.isnan(seen).any(axis=(1, 2))
+    assert np.isnan(seen[~loud]).all()
+    assert 0 < loud.sum() < 20
+    np.testing.assert_allclose(seen[loud], whole[loud], atol=1e-6)
+    parts = JudgedWindow.of(7, window, seen)
+    assert [len(part.station_ids) for part in parts] == [loud.sum(), (~loud).sum()]
+    assert parts[1].probabilities is None
+
+
+@pytest.fixture
+def small_stem() -> torch.nn.Module:
+    """A network whose stem hears station 0 alone."""
+    torch.manual_seed(0)
+    model = PhaseNO(PhaseNOConfig(width=8, modes=6, stem=StemConfig(channels=2))).eval()
+    quiet = torch.full((20, 2, 3000), -6.0)
+    quiet[0, 0, 1500] = 3.0
+    stem = model.stem
+
+    class Hears(torch.nn.Module):
+        def forward(self, waveforms: torch.Tensor) -> torch.Tensor:
+            return quiet[: len(waveforms)]
+
+    assert stem is not None
+    hears = Hears()
+    hears.out, hears.config = stem.out, stem.config  # type: ignore[assignment]
+    model.stem = hears  # type: ignore[assignment]
+    return model
 
 
 def test_quiet_windows_spare_the_operator_only_where_strong_picks_are_asked_for(tmp_path: Path) -> None:
