@@ -328,12 +328,20 @@ def _of_parts(cell: Cells) -> str:
     part = {name: cell.get(name, "").replace(",", ".") for name in PARTS_OF_A_TIME}
     if is_missing(part["second"]) or is_missing(part["hour"]):
         return ""
-    whole = {name: str(int(float(part[name]))) for name in ("year", "hour", "minute")}
+    whole = {name: _whole(part[name]) for name in ("year", "hour", "minute")}
     second, _, fraction = part["second"].partition(".")
     clock = f"{whole['hour']}:{whole['minute']:0>2}:{second or '0'}.{fraction or '0'}"
     if part["doy"] and not part["month"]:
-        return f"{whole['year']}-{int(float(part['doy'])):03d}T{clock}"
-    return f"{whole['year']}-{int(float(part['month']))}-{int(float(part['day']))}T{clock}"
+        return f"{whole['year']}-{_whole(part['doy']):0>3}T{clock}"
+    return f"{whole['year']}-{_whole(part['month'])}-{_whole(part['day'])}T{clock}"
+
+
+def _whole(text: str) -> str:
+    """A whole number, which tables may write as 12.0. Raises `ValueError`."""
+    value = float(text)
+    if not value.is_integer():  # also for infinity
+        raise ValueError(f"{text!r} is no whole number of a date or a clock.")
+    return str(int(value))
 
 
 def station_of_row(cell: dict[str, str]) -> str:

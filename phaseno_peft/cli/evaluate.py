@@ -50,6 +50,10 @@ def evaluate(
         Path | None,
         typer.Option("--report", help="Folder for index.html, one page whole in itself, with its tables and figures."),
     ] = None,
+    confidential: Annotated[
+        bool,
+        typer.Option("--confidential", help="Leave stations, times, exact place and records out of the report."),
+    ] = False,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -82,6 +86,7 @@ def evaluate(
             noise=noise,
             report=report,
             overwrite=overwrite,
+            confidential=confidential,
             on_stage=terminal.say,
             on_findings=terminal.tell,
             progress=update,

@@ -36,6 +36,7 @@ def evaluate(
     picks_on: Target | None = None,
     report: str | Path | None = None,
     overwrite: bool = False,
+    confidential: bool = False,
     on_stage: Callable[[str], None] | None = None,
     on_findings: Callable[[Sequence[Finding]], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -47,9 +48,14 @@ def evaluate(
     was trained on only the held-out test events are used, on another one all events; `about["events"]` says which.
     `about["verdict"]` says what the scores mean by the rules of `judging.verdict`. `report` is a folder for one
     self-contained HTML page with its tables and figures beside it; a report that is there is replaced with `overwrite`
-    only. Raises `AdapterError`, `CampaignError` also where no label lies in a record, and `PhasenoPeftError` for
-    weights of a rival that is not asked for and a report that cannot be written.
+    only. A `confidential` one leaves stations, times, exact place, single picks and records out. Raises
+    `AdapterError`, `CampaignError` also where no label lies in a record, and `PhasenoPeftError` for weights of a
+    rival that is not asked for and a report that cannot be written.
     """
+    if confidential and report is None:
+        raise PhasenoPeftError(
+            "`confidential` is about the report. Give `report` a folder (--report), or leave it out."
+        )
     if report is not None:
         report_folder(report, overwrite=overwrite)  # refuse before any work is done
     if rivals is None and phasenet_weights is not None:
@@ -79,7 +85,7 @@ def evaluate(
     if report is not None:
         if on_stage is not None:
             on_stage("writing the report")
-        page = write_report(weighed, report, overwrite=overwrite)
+        page = write_report(weighed, report, overwrite=overwrite, confidential=confidential)
     about = {
         "adapter": picker.active_adapter,
         "events": judged.events,

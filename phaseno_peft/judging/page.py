@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +19,7 @@ from phaseno_peft.judging.records import Record, choose_records, lanes, standing
 from phaseno_peft.judging.tables import all_picks, score_rows, verdict_row, window_rows, write_table
 from phaseno_peft.judging.uncertainty import Coverage, coverage, reliability, stated_for
 from phaseno_peft.library.card import contract_rows, how_calibrated
+from phaseno_peft.library.sharing import discreet_contract
 from phaseno_peft.report import Leaf, Link, Page, Picture, Section, Table, Tile, figure_svg, inline_svg, write_page
 
 if TYPE_CHECKING:
@@ -27,6 +29,14 @@ PAGE, TABLES, FIGURES = "index.html", "tables", "figures"
 LEAST_REM = 34.0
 """Width below which the letters of a figure of two panels become too small to read."""
 WHOSE = {"analyst": "an analyst", "automatic": "a program", "simulated": "a simulation", "unknown": "unknown origin"}
+NAMES_ALL = (
+    "It and the files beside it name stations, places and times of the campaign and show its records; mind whom you "
+    "give them to."
+)
+NOTHING_NAMED = (
+    "It and the files beside it name no station, event, time and exact place of the campaign and show no record: "
+    "scores, counts, residuals and what the adapter needs to work are here."
+)
 KEY = (
     "Each station has two lanes: the vertical with P (blue) above the stronger horizontal with S (orange), each trace "
     "scaled to itself. Long line: the catalogue's pick. Filled triangle below: the adapter's pick; with a cross: a "
@@ -58,24 +68,38 @@ def report_folder(folder: str | Path, *, overwrite: bool) -> Path:
     return target
 
 
-def write_report(judged: Judged, folder: str | Path, *, overwrite: bool = False) -> Path:
-    """Write the report, whole or not at all, and return the path of its page."""
+def write_report(judged: Judged, folder: str | Path, *, overwrite: bool = False, confidential: bool = False) -> Path:
+    """Write the report, whole or not at all, and return the path of its page.
+
+    A `confidential` one names no station, event and time, has the centre to 0.5 degrees only (`discreet_contract`), and
+    shows no record and no single pick.
+    """
     target = report_folder(folder, overwrite=overwrite)
+    if confidential:
+        judged = dataclasses.replace(judged, contract=discreet_contract(judged.contract, judged.adapter))
     with write_folder(target, "writing the report", overwrite=overwrite) as part:
         (part / TABLES).mkdir()
         (part / FIGURES).mkdir()
         rows = {model: judged.picks_of(model) for model in judged.judgement.scores}
         curves = all_curves(judged.judgement, rows)
-        _write_tables(judged, rows, curves, part / TABLES)
-        write_page(_page(judged, rows, curves, part / FIGURES), part / PAGE)
+        _write_tables(judged, rows, curves, part / TABLES, confidential=confidential)
+        write_page(_page(judged, rows, curves, part / FIGURES, confidential=confidential), part / PAGE)
     return target / PAGE
 
 
-def _write_tables(judged: Judged, rows: Mapping[str, Sequence[JudgedPick]], curves: AllCurves, folder: Path) -> None:
+def _write_tables(
+    judged: Judged,
+    rows: Mapping[str, Sequence[JudgedPick]],
+    curves: AllCurves,
+    folder: Path,
+    *,
+    confidential: bool,
+) -> None:
     write_table(folder, "verdict", [verdict_row(judged)])
     write_table(folder, "scores", score_rows(judged.judgement.scores))
-    write_table(folder, "picks", all_picks(judged, rows))
-    write_table(folder, "windows", window_rows(judged))
+    if not confidential:
+        write_table(folder, "picks", all_picks(judged, rows))
+        write_table(folder, "windows", window_rows(judged))
     write_table(folder, "contract", contract_rows(judged.contract))
     if found := coverage_of(judged):
         write_table(folder, "coverage", [each.row() for each in found])
@@ -86,9 +110,16 @@ def _write_tables(judged: Judged, rows: Mapping[str, Sequence[JudgedPick]], curv
         write_table(folder, name, [row for line in lines for row in line.rows(x_name, y_name)])
 
 
-def _page(judged: Judged, rows: Mapping[str, Sequence[JudgedPick]], curves: AllCurves, figures: Path) -> Page:
+def _page(
+    judged: Judged,
+    rows: Mapping[str, Sequence[JudgedPick]],
+    curves: AllCurves,
+    figures: Path,
+    *,
+    confidential: bool,
+) -> Page:
     evidence, decided = judged.evidence, judged.verdict
-    records = choose_records(judged, rows[ADAPTER])
+    records = [] if confidential else choose_records(judged, rows[ADAPTER])
     rate = evidence.false_per_hour
     wrong = [row for row in rows[ADAPTER] if row.outcome in ("false", "missed")]
     tiles = [
@@ -122,8 +153,7 @@ def _page(judged: Judged, rows: Mapping[str, Sequence[JudgedPick]], curves: AllC
             if s.pictures or s.tables or s.leaves
         ],
         footer=f"phaseno-peft {version('phaseno-peft')}. The page is whole in itself: it loads and sends nothing. "
-        "It and the files beside it name stations, places and times of the campaign and show its records; mind whom "
-        "you give them to.",
+        + (NOTHING_NAMED if confidential else NAMES_ALL),
         glossary=GLOSSARY,
     )
 

@@ -112,6 +112,7 @@ def test_tables_of_picks_are_read_as_people_export_them(kind: str, tmp_path: Pat
         (with_times("2020-01-31", "2020-01-31"), "has no time of day"),
         (with_times("2020-02-31 12:34:56.7", "2020-02-31 12:34:58.7"), "is no day"),
         (with_times("6.78", "8.12"), "no absolute time"),
+        ("sta,phase,year,month,day,hour,minute,second\nA,P,2020,1,1e999,12,34,56.7\n", "'1e999' is no whole number"),
         ("phase,time\nP,2020-01-31T12:34:56.780\n", "column 'station' is missing; the header is 'phase,time'"),
         ("station,time\nABC,2020-01-31T12:34:56.780\n", "column 'phase' is missing"),
         (ONE_PICK_A_ROW.replace("time", "time,error (h)").replace(".780", ".780,1"), "unit of column 'error \\(h\\)'"),

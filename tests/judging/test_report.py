@@ -191,6 +191,32 @@ def test_a_missed_pick_is_seen_two_clicks_from_the_top(judged: tuple[Path, Evalu
         assert 1 <= page.locator(".leaf:visible").count() <= 3  # best, median, worst
 
 
+def test_a_confidential_report_names_nothing_of_the_campaign(
+    judged: tuple[Path, Evaluation], adapter_home: Path, campaign_folder: Path, tmp_path: Path
+) -> None:
+    made = of(adapter_home / "adapters" / "tiny-ohio", campaign_folder, tmp_path / "report", confidential=True)
+    secrets = [
+        *(event.resource_id.id for event in read_events(str(campaign_folder / "picks.xml"))),
+        *("OF01", "OF03", "2019-03-0", "", ""),
+    ]
+    contract = json.loads((adapter_home / "adapters" / "tiny-ohio" / "adapter_config.json").read_text())["contract"]
+    secrets[-2:] = [f"{contract['frame']['center_latitude_deg']:.3f}", contract["provenance"]["pick_times_sha256"][0]]
+
+    def told(folder: Path) -> set[str]:
+        files = [path for path in folder.rglob("*") if path.suffix in (".html", ".csv", ".json", ".svg")]
+        return {secret for secret in secrets for path in files if secret in path.read_text(encoding="utf-8")}
+
+    assert {"OF01", "2019-03-0", secrets[-2]} <= told(judged[0])  # the search finds them where they are
+    assert told(tmp_path / "report") == set()
+    html = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert "name no station, event, time and exact place" in html
+    assert 'class="leaf' not in html
+    assert rows_of(tmp_path / "report", "scores") == rows_of(judged[0], "scores")
+    assert made.about["verdict"]["verdict"] == judged[1].about["verdict"]["verdict"]
+    with pytest.raises(PhasenoPeftError, match="`confidential` is about the report"):
+        of(adapter_home / "adapters" / "tiny-ohio", campaign_folder, None, confidential=True)
+
+
 def test_picks_that_are_all_unusable_are_refused(adapter_home: Path, campaign_folder: Path, tmp_path: Path) -> None:
     catalogue = read_events(str(campaign_folder / "picks.xml"))
     for event in catalogue:
