@@ -27,7 +27,7 @@ from phaseno_peft.picks import Pick, PickList
 MANIFEST = "_manifest.jsonl"
 """Readers of Parquet folders pass over names that begin so."""
 VERSION = 1
-_COLUMNS = ("station", "phase", "time", "probability", "uncertainty_s")
+_COLUMNS = ("station", "phase", "time", "probability", "uncertainty_s", "spread_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +214,7 @@ def write_parquet(path: Path, picks: Iterable[Pick]) -> Path:
         "time": pa.array([p.time.ns for p in listed], pa.timestamp("ns", "UTC")),
         "probability": pa.array([p.probability for p in listed], pa.float64()),
         "uncertainty_s": pa.array([p.uncertainty_s for p in listed], pa.float64()),
+        "spread_s": pa.array([p.spread_s for p in listed], pa.float64()),
     }
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(columns), sink)
@@ -226,7 +227,7 @@ def read_parquet(path: Path) -> list[Pick]:
     pa, pq = pyarrow()
     try:
         table = pq.ParquetFile(path).read(columns=list(_COLUMNS))
-        station, phase, when, probability, uncertainty_s = (
+        station, phase, when, probability, uncertainty_s, spread_s = (
             (table[name].cast(pa.int64()) if name == "time" else table[name]).to_pylist() for name in _COLUMNS
         )
     except (OSError, pa.ArrowException, KeyError) as error:
@@ -234,8 +235,8 @@ def read_parquet(path: Path) -> list[Pick]:
         raise PhasenoPeftError(
             f"{path}: cannot be read as picks ({first}). Remove it with its line in {MANIFEST}, and pick again."
         ) from error
-    rows = zip(station, phase, when, probability, uncertainty_s, strict=True)
-    return [Pick(i, p, UTCDateTime(ns=ns), height, width) for i, p, ns, height, width in rows]
+    rows = zip(station, phase, when, probability, uncertainty_s, spread_s, strict=True)
+    return [Pick(i, p, UTCDateTime(ns=ns), height, width, spread) for i, p, ns, height, width, spread in rows]
 
 
 def pyarrow() -> tuple[Any, Any]:

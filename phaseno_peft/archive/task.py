@@ -52,6 +52,7 @@ class ArchivePicker:
             "creator": self.creator,
             "backbone": self.picker.backbone_fingerprint,
             "tensors": "" if contract is None else contract.tensors_sha256,
+            "members": self.picker.member_digests,
             "pick_shift_s": None if contract is None else dict(contract.pick_shift_s),
             "time_scale": self.picker.preprocessing.time_scale,
             "thresholds": {phase: own[phase] if level is None else level for phase, level in self.thresholds.items()},

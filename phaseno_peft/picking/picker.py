@@ -19,7 +19,7 @@ from phaseno_peft.campaign.run import OnFindings, Run
 from phaseno_peft.campaign.runs import Runs
 from phaseno_peft.campaign.sources import Source
 from phaseno_peft.campaign.waveform_files import ChannelMap
-from phaseno_peft.contract import Contract, Frame, Preprocessing
+from phaseno_peft.contract import Contract, Frame, Preprocessing, tensors_sha256
 from phaseno_peft.cr_lora import ResidentAdapter
 from phaseno_peft.cr_lora.attach import make_resident
 from phaseno_peft.cr_lora.resident import changing, not_resident, prepare_layers
@@ -375,6 +375,12 @@ class Picker:
         """How records are prepared for the adapter in force, or for the frozen backbone."""
         contract = self.contract()
         return contract.preprocessing if contract else Preprocessing()
+
+    @property
+    def member_digests(self) -> list[str]:
+        """SHA-256 of the tensors of each adapter of the ensemble in force; empty where one picks alone."""
+        adapter = self.in_force
+        return [] if adapter is None else [tensors_sha256(member.tensors()) for member in adapter.members]
 
     @property
     def thresholds(self) -> Mapping[str, float]:

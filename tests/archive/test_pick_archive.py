@@ -18,10 +18,11 @@ import pytest
 from obspy import Stream
 
 from phaseno_peft.archive import ArchiveSummary, pick_archive, read_picks
-from phaseno_peft.archive.picks_folder import MANIFEST
+from phaseno_peft.archive.picks_folder import MANIFEST, read_parquet, write_parquet
 from phaseno_peft.errors import BusyError, CampaignError, PhasenoPeftError
 from phaseno_peft.files.atomic import lock
 from phaseno_peft.picking import Picker, PickList
+from phaseno_peft.picks import Pick
 from tests.archive.small_archive import BEGIN, LENGTH_S, LEVELS, archive, assert_same, stream, table, write_sds
 from tests.campaign.synthetic_network import T0, trace
 
@@ -61,12 +62,25 @@ def test_tasks_give_the_picks_of_one_pass(archive: Path, picker: Picker, one_pas
         assert_same(read_picks(cut), one_pass)
 
 
+def test_parquet_keeps_every_number_of_a_pick(tmp_path: Path) -> None:
+    kept = [Pick("XX.S0.", "P", T0 + 0.123456789, 0.1 + 0.2, 0.05, 0.01), Pick("XX.S1.00", "S", T0, 0.5, 0.0, 0.02)]
+    assert read_parquet(write_parquet(tmp_path / "day=2020-01-01" / "a.parquet", kept)) == kept
+
+
 def test_pandas_reads_the_folder(archive: Path, picker: Picker, tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     picked(archive, tmp_path / "picks", picker)
     found = pandas.read_parquet(tmp_path / "picks")
     assert len(found) == len(read_picks(tmp_path / "picks"))
-    assert set(found.columns) == {"station", "phase", "time", "probability", "uncertainty_s", "day"}
+    assert set(found.columns) == {
+        "station",
+        "phase",
+        "time",
+        "probability",
+        "uncertainty_s",
+        "spread_s",
+        "day",
+    }
 
 
 def test_a_time_gives_its_picks_and_another_time_adds_to_them(
