@@ -105,8 +105,8 @@ def pick(
     """Pick P and S arrivals in records.
 
     Example: phaseno-peft pick continuous --stations stations.xml --adapter samba-nz --out picks.csv
-    Example: phaseno-peft pick /archive --stations stations.xml --adapter samba-nz --from 2026-03-01 --to 2026-06-01
-    --cluster local --out picks --also picks.xml
+    Months of an archive: phaseno-peft pick /archive --stations stations.xml --adapter samba-nz --from 2026-03-01
+    --to 2026-06-01 --cluster local --out picks --also picks.xml
     """
     from phaseno_peft.archive.run_archive import read_picks
     from phaseno_peft.backbone import EMBEDDED

@@ -32,7 +32,7 @@ def push(
     share: ShareOption = "minimal",
     public: PublicOption = False,
     folds: Annotated[
-        bool, typer.Option("--folds", help="Also the adapters of the folds, where they were kept.")
+        bool, typer.Option("--with-folds", help="Also the adapters of the folds, where they were kept.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be visible to whom.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Also an adapter that was never evaluated.")] = False,

@@ -164,7 +164,8 @@ def shared_folder(
         raise AdapterError(f"{altered[0]} It was altered after it was written; train it again, or remove the file.")
     if folds and FOLDS not in written:
         raise AdapterError(
-            f"adapter {found.name!r} has no folds to push along. Train it with --keep-folds, or push without --folds."
+            f"adapter {found.name!r} has no folds to push along. Train it with --keep-folds, or push without "
+            "--with-folds."
         )
     evaluation = read_evaluation_json(found.folder)
     if evaluation is None and not force:
