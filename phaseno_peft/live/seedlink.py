@@ -1,7 +1,7 @@
 """Packets of a SeedLink server, by obspy's client, in a thread of its own that connects again for ever.
 
 Traps of obspy's `SeedLinkConnection` (1.5): it needs a selector and a timeout though both look optional, takes the end
-of the connection for silence until a keepalive fails, and misreads addresses that begin with seedlink://.
+of a connection for silence, and misreads addresses that begin with seedlink://.
 """
 
 from __future__ import annotations
@@ -94,7 +94,14 @@ class SeedLinkFeed:
         from obspy.clients.seedlink.slpacket import SLPacket
 
         logging.getLogger("obspy.clients.seedlink").setLevel(logging.CRITICAL)  # we say it in our own words
-        connection = SeedLinkConnection(timeout=SILENCE_S)
+        class Connection(SeedLinkConnection):  # type: ignore[misc]  # obspy has no types
+            def receive_data(self, maxbytes: int, code: str) -> bytes:
+                received: bytes = super().receive_data(maxbytes, code)
+                if not received:
+                    raise SeedLinkException("the server closed it")
+                return received
+
+        connection = Connection(timeout=SILENCE_S)
         connection.set_sl_address(f"{self._host}:{self._port}")
         connection.set_net_delay(AGAIN_S)
         connection.set_net_timeout(2 * SILENCE_S)
