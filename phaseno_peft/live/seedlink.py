@@ -94,6 +94,7 @@ class SeedLinkFeed:
         from obspy.clients.seedlink.slpacket import SLPacket
 
         logging.getLogger("obspy.clients.seedlink").setLevel(logging.CRITICAL)  # we say it in our own words
+
         class Connection(SeedLinkConnection):  # type: ignore[misc]  # obspy has no types
             def receive_data(self, maxbytes: int, code: str) -> bytes:
                 received: bytes = super().receive_data(maxbytes, code)
