@@ -49,9 +49,8 @@ class Network:
     def __init__(self, picker: Picker, stations: StationTable, **options: Any) -> None:
         self.now_s = 0.0
         self.told: list[str] = []
-        passes = LivePasses(
-            picker, stations, every_s=5.0, p_threshold=THRESHOLD, s_threshold=0.9, say=self.told.append, **options
-        )
+        options = {"every_s": 5.0, "p_threshold": THRESHOLD, "s_threshold": 0.9, **options}
+        passes = LivePasses(picker, stations, say=self.told.append, **options)
         self.live = LiveNetwork(
             passes, stations, [], warn=self.told.append, say=self.told.append, clock=lambda: self.now_s
         )

@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 
 from phaseno_peft.errors import PhasenoPeftError
+from phaseno_peft.library import read_adapter, write_adapter
+from phaseno_peft.library.card import Card
+from phaseno_peft.library.folds import FoldAdapter, write_folds
+from phaseno_peft.library.store import EVALUATION
 from phaseno_peft.live import LivePasses
-from phaseno_peft.picking import Picker
+from phaseno_peft.picking import Picker, load_adapter
 from tests.live.feeds import T0, THRESHOLD, Network, noise, packets, table
 
 
@@ -32,6 +36,31 @@ def test_final_picks_are_those_of_the_whole_record(picker: Picker, in_order: Net
     assert len(expected) > 5
     assert [f[:2] for f in found] == [e[:2] for e in expected]
     assert np.abs(np.array([f[2] for f in found]) - np.array([e[2] for e in expected])).max() < 0.03
+
+
+@pytest.mark.slow
+def test_an_ensemble_is_followed_as_it_picks(adapter_home: Path, small_backbone: Path, tmp_path: Path) -> None:
+    stored = read_adapter(adapter_home / "adapters" / "tiny-ohio")
+    shifts_s = ({"P": 0.01, "S": 0.0}, {"P": 0.03, "S": 0.0})
+    folds = [
+        FoldAdapter({key: tensor * (1.0 + i) for key, tensor in stored.tensors.items()}, shift_s)
+        for i, shift_s in enumerate(shifts_s)
+    ]
+    (tmp_path / "scratch").mkdir()
+    files = {EVALUATION: stored.folder / EVALUATION, **write_folds(tmp_path / "scratch", folds)}
+    card = Card("two", stored.settings, stored.contract, {}, {}, [])
+    folder = write_adapter(tmp_path / "two", stored.settings, stored.contract, stored.tensors, card, files)
+    picker = load_adapter(folder, backbone=small_backbone, ensemble=True)
+    curve = picker.annotation(noise(), table()).probabilities[:, 0]
+    level = float(np.quantile(curve[:, 1500:6500], 0.995))
+    whole = picker.classify(noise(), table(), P_threshold=level, S_threshold=0.9, stride_s=5.0)
+    network = Network(picker, table(), p_threshold=level)
+    network.feed(packets(noise()))
+    expected = sorted((p.trace_id, p.time - T0) for p in whole if p.phase == "P" and p.time - T0 < 65.0)
+    found = [(f[0], f[2]) for f in network.final() if f[1] == "P" and f[2] < 65.0]
+    assert len(expected) > 2
+    assert [f[0] for f in found] == [e[0] for e in expected]
+    assert np.abs(np.array([f[1] for f in found]) - np.array([e[1] for e in expected])).max() < 0.03
 
 
 def test_a_pick_is_told_early_and_its_changes_name_what_they_replace(in_order: Network) -> None:
