@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from phaseno_peft.library import remove_adapter as remove_adapter
     from phaseno_peft.library import verify_adapters as verify_adapters
     from phaseno_peft.library import what_push_reveals as what_push_reveals
+    from phaseno_peft.live import watch as watch
     from phaseno_peft.picking import NetworkPicker as NetworkPicker
     from phaseno_peft.picking import Picker as Picker
     from phaseno_peft.picking import load_adapter as load_adapter

@@ -20,6 +20,7 @@ ORDER = (
     "comparison",
     "training",
     "labelling",
+    "live",
     "judging",
     "events",
     "checking",

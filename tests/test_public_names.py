@@ -23,6 +23,7 @@ COMMANDS = {
     "score": "score_picks",
     "pick": "load_adapter",  # and then `classify`
     "associate": "associate",
+    "watch": "watch",
     "pseudo-label": "pseudo_label",
     "suggest-labels": "suggest_labels",
     "export-dataset": "export_dataset",
@@ -59,6 +60,7 @@ OF_THE_CAMPAIGN = {
 }
 """What `Campaign.read` takes."""
 OTHER_WORDS = {
+    "watch": {"frozen": "adapter"},
     "associate": {
         "out": "folder",
         "fewest_picks": "rule",

@@ -28,6 +28,7 @@ from phaseno_peft.cli import (
     simulate,
     suggest_labels,
     train,
+    watch,
 )
 from phaseno_peft.cli.console import LogFormatter, spelled_out
 from phaseno_peft.errors import PhasenoPeftError
@@ -50,6 +51,7 @@ app.command("compare", rich_help_panel=_ADAPT)(compare.compare)
 app.command("evaluate", rich_help_panel=_ADAPT)(evaluate.evaluate)
 app.command("score", rich_help_panel=_ADAPT)(score.score)
 app.command("pick", rich_help_panel=_ADAPT)(pick.pick)
+app.command("watch", rich_help_panel=_ADAPT)(watch.watch)
 app.command("associate", rich_help_panel=_ADAPT)(associate.associate)
 app.command("pseudo-label", rich_help_panel=_ADAPT)(pseudo_label.pseudo_label)
 app.command("suggest-labels", rich_help_panel=_ADAPT)(suggest_labels.suggest_labels)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -40,6 +41,10 @@ from phaseno_peft.picks.peaks import PickFinder
 
 Merge = Literal["mean", "median", "max"]
 Progress = Callable[[int, int], None]
+Judge = Callable[[Sequence[InputWindow]], Sequence[NDArray[np.float32] | None]]
+"""Probabilities [station, 2, sample] of each window, None of a quiet one."""
+Around = Callable[[Judge, Sequence[InputWindow]], Sequence[NDArray[np.float32] | None]]
+"""Answers for windows in a judge's place, and asks it where it likes."""
 TAPER_S = 2.0
 """Window ends (network's time) count less and less where another window covers them: context is missing there."""
 BLOCK_S = 600.0
@@ -97,7 +102,7 @@ class Annotation:
 def annotate_run(
     run: Run,
     parts: Sequence[tuple[list[int], Frame]],
-    probabilities: Callable[[Sequence[InputWindow]], Sequence[NDArray[np.float32] | None]],
+    probabilities: Judge,
     preprocessing: Preprocessing,
     *,
     stride_s: float | None = None,
@@ -169,6 +174,7 @@ def annotate_runs(
     block_s: float | None = BLOCK_S,
     lowest_threshold: float | None = None,
     frame: Frame | None = None,
+    around: Around | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Annotation]:
     """Blocks of all runs by a backbone with an adapter in force, whose contract and thresholds they carry.
@@ -176,8 +182,9 @@ def annotate_runs(
     An adapter with members is an ensemble: their mean answer counts, and each annotation has their own beside it.
     lowest_threshold: of the picks that will be made; where quiet windows cannot hold such, they get zeros instead of
     going through the operator. None: every window does, and so does an ensemble's. frame: of all stations, which then
-    are one network; by default it follows from the stations that recorded (`networks`). `progress` gets the seconds of
-    record that are done and all of them. Raises as `annotate_run` does.
+    are one network; by default it follows from the stations that recorded (`networks`). around: called in place of the
+    network, with it, for each batch: a memory of windows that were judged before. `progress` gets the seconds of record
+    that are done and all of them. Raises as `annotate_run` does.
     """
     contract = None if adapter is None else adapter.contract
     preprocessing = contract.preprocessing if contract else Preprocessing()
@@ -201,10 +208,11 @@ def annotate_runs(
             with selected_adapter(adapter):
                 return of_windows(backbone, windows, edge_limit_km)
 
+        judge: Judge = probabilities if around is None else partial(around, probabilities)
         for recording, found in annotate_run(
             run,
             parts,
-            probabilities,
+            judge,
             preprocessing,
             stride_s=stride_s,
             merge=merge,

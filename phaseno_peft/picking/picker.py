@@ -26,7 +26,7 @@ from phaseno_peft.cr_lora.resident import changing, not_resident, prepare_layers
 from phaseno_peft.errors import AdapterError, CampaignError
 from phaseno_peft.library.folds import read_folds
 from phaseno_peft.library.store import StoredAdapter, read_adapter
-from phaseno_peft.picking.annotations import BLOCK_S, Annotation, Merge, Progress, annotate_runs, picks_of
+from phaseno_peft.picking.annotations import BLOCK_S, Annotation, Around, Merge, Progress, annotate_runs, picks_of
 from phaseno_peft.picking.ensemble import as_ensemble
 from phaseno_peft.picking.pickled_network import PickledNetwork
 from phaseno_peft.picking.probability_traces import probability_stream
@@ -330,11 +330,12 @@ class Picker:
         block_s: float | None = BLOCK_S,
         lowest_threshold: float | None = None,
         frame: Frame | None = None,
+        around: Around | None = None,
         progress: Progress | None = None,
     ) -> Iterator[Annotation]:
         """`iter_annotations` of runs that are prepared for the adapter in force; it is kept to the end.
 
-        lowest_threshold: quiet windows get zeros where no pick below it is wanted; frame: see `annotate_runs`.
+        lowest_threshold: quiet windows get zeros where no pick below it is wanted; frame, around: see `annotate_runs`.
         """
         adapter = self.in_force
         return annotate_runs(
@@ -348,6 +349,7 @@ class Picker:
             block_s=block_s,
             lowest_threshold=lowest_threshold,
             frame=frame,
+            around=around,
             progress=progress,
         )
 

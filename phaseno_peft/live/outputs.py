@@ -1,0 +1,191 @@
+"""Where reports go: JSON lines, a CSV, Parquet parts, a webhook."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import queue
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from phaseno_peft.errors import PhasenoPeftError
+from phaseno_peft.files import write_file
+from phaseno_peft.live.reports import Report
+
+COLUMNS = (
+    "id",
+    "status",
+    "replaces",
+    "station",
+    "phase",
+    "time",
+    "probability",
+    "uncertainty_s",
+    "latency_s",
+    "since_last_sample_s",
+)
+ENDINGS = (".jsonl", ".csv", ".parquet")
+PART_ROWS, PART_S = 5000, 30.0
+"""A part of a Parquet folder is written after so many rows or seconds."""
+POST_TIMEOUT_S, POST_TRIES, MOST_WAITING = 10.0, 3, 1000
+"""A webhook gets each pass as one POST; where it does not answer, the oldest of so many are dropped."""
+
+
+class Output(Protocol):
+    """Something that takes reports as they come."""
+
+    def write(self, reports: Sequence[Report]) -> None:
+        """Take the reports of a pass."""
+
+    def close(self) -> None:
+        """Write what is still held."""
+
+
+class JsonLines:
+    """One JSON object a line, flushed after each pass."""
+
+    def __init__(self, file: IO[str], *, closes: bool = False) -> None:
+        self._file, self._closes = file, closes
+
+    def write(self, reports: Sequence[Report]) -> None:
+        """See `Output`."""
+        for report in reports:
+            self._file.write(json.dumps(report.row()) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """See `Output`."""
+        if self._closes:
+            self._file.close()
+
+
+class CsvLines:
+    """A CSV, its header written where the file is new."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a", newline="", encoding="utf-8")
+        self._writer = csv.DictWriter(self._file, COLUMNS, lineterminator="\n")
+        if not self._file.tell():
+            self._writer.writeheader()
+
+    def write(self, reports: Sequence[Report]) -> None:
+        """See `Output`."""
+        self._writer.writerows(report.row() for report in reports)
+        self._file.flush()
+
+    def close(self) -> None:
+        """See `Output`."""
+        self._file.close()
+
+
+class ParquetParts:
+    """A folder of Parquet files, a new one every `PART_S` seconds with picks; each appears whole."""
+
+    def __init__(self, folder: Path, clock: Callable[[], float]) -> None:
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError as error:
+            raise PhasenoPeftError(
+                f"{folder}: Parquet needs pyarrow ({error}). Install it: pip install pyarrow, or give a file that ends "
+                "in .jsonl or .csv."
+            ) from error
+        self._arrow, self._parquet = pyarrow, pyarrow.parquet
+        folder.mkdir(exist_ok=True)
+        self._folder, self._clock = folder, clock
+        self._rows: list[dict[str, Any]] = []
+        self._since = clock()
+        self._number = 0
+
+    def write(self, reports: Sequence[Report]) -> None:
+        """See `Output`."""
+        self._rows += [report.row() for report in reports]
+        if len(self._rows) >= PART_ROWS or self._clock() - self._since >= PART_S:
+            self._flush()
+
+    def close(self) -> None:
+        """See `Output`."""
+        self._flush()
+
+    def _flush(self) -> None:
+        self._since = self._clock()
+        if not self._rows:
+            return
+        arrow = self._arrow
+        kinds = {"replaces": arrow.string(), **dict.fromkeys(COLUMNS[6:], arrow.float64())}
+        schema = arrow.schema([(name, kinds.get(name, arrow.string())) for name in COLUMNS])
+        part = io.BytesIO()
+        self._parquet.write_table(arrow.Table.from_pylist(self._rows, schema), part)
+        first = self._rows[0]["time"].replace(":", "").replace("-", "")[:15]
+        while (path := self._folder / f"picks-{first}-{os.getpid()}-{self._number:05d}.parquet").exists():
+            self._number += 1
+        write_file(path, part.getvalue())
+        self._number += 1
+        self._rows = []
+
+
+class Webhook:
+    """Each pass with reports as one POST of a JSON list, from a thread of its own: a slow server holds nothing up."""
+
+    def __init__(self, url: str, warn: Callable[[str], None]) -> None:
+        if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+            raise PhasenoPeftError(f"{url}: is no webhook. Give an address that begins with http:// or https://.")
+        self._url, self._warn = url, warn
+        self._waiting: queue.Queue[bytes | None] = queue.Queue(MOST_WAITING)
+        self._is_failing = False
+        self._thread = threading.Thread(target=self._post_all, name="webhook", daemon=True)
+        self._thread.start()
+
+    def write(self, reports: Sequence[Report]) -> None:
+        """See `Output`."""
+        body = json.dumps([report.row() for report in reports]).encode()
+        while True:
+            try:
+                self._waiting.put_nowait(body)
+                return
+            except queue.Full:
+                self._waiting.get_nowait()
+                self._warn(f"{self._url} does not keep up: the oldest of {MOST_WAITING} waiting posts is dropped.")
+
+    def close(self) -> None:
+        """See `Output`: what is waiting is posted, for some seconds at most."""
+        self._waiting.put(None)
+        self._thread.join(POST_TIMEOUT_S)
+
+    def _post_all(self) -> None:
+        while (body := self._waiting.get()) is not None:
+            problem = ""
+            for _ in range(POST_TRIES):
+                request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})
+                try:
+                    with urllib.request.urlopen(request, timeout=POST_TIMEOUT_S):
+                        problem = ""
+                        break
+                except (OSError, ValueError) as error:  # urllib's own errors are OSErrors
+                    problem = str(error)
+            if problem and not self._is_failing:
+                self._warn(f"{self._url}: picks could not be posted ({problem}). Further failures are not told.")
+            self._is_failing = bool(problem)
+
+
+def open_output(path: Path, clock: Callable[[], float]) -> Output:
+    """What appends to a path: .jsonl, .csv, or .parquet for a folder of parts. Raises `PhasenoPeftError`."""
+    ending = path.suffix.lower()
+    if ending not in ENDINGS:
+        raise PhasenoPeftError(f"{path}: unknown ending {ending!r}. Use {', '.join(ENDINGS)} (a folder).")
+    if not path.absolute().parent.is_dir():
+        raise PhasenoPeftError(f"{path}: the folder {path.absolute().parent} does not exist. Make it first.")
+    if ending == ".parquet":
+        if path.exists() and not path.is_dir():
+            raise PhasenoPeftError(f"{path}: is a file; Parquet grows in a folder of parts. Give another name.")
+        return ParquetParts(path, clock)
+    if ending == ".csv":
+        return CsvLines(path)
+    return JsonLines(path.open("a", encoding="utf-8"), closes=True)
