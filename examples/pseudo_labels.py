@@ -67,7 +67,6 @@ def main() -> None:
         Campaign.read(made.waveforms, made.stations, "corrected.xml", name="unpicked"),
         training=TrainingSettings(epochs=asked.epochs),
         folds=0,
-        label_source="simulated",
     )
     print(f"adapter: {trained.folder.name}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from obspy import UTCDateTime
 
@@ -20,7 +20,7 @@ class Pick:
     probability: float
     uncertainty_s: float
     """One standard deviation of the time, in real seconds."""
-    spread_s: float = math.nan
+    spread_s: float = field(default=math.nan, compare=False)  # NaN is not equal to itself
     """Standard deviation of the times that the adapters of an ensemble give; NaN where one picked alone."""
 
     @property
