@@ -40,7 +40,7 @@ PHASENET, FINE_TUNED = "PhaseNet, offset removed", "PhaseNet fine-tuned"
 RIVALS = (PHASENET, FINE_TUNED)
 COMPARISONS = ("iceland-vt", "ohio-frac-few-shot", "samba-nz-100-epochs")
 """Folders of `benchmarks/recipes` whose tables stand on the pages."""
-_REGION = re.compile(r"(<!-- numbers: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_REGION = re.compile(r"(<!-- numbers: ([a-z0-9-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 Numbers = dict[str, Any]
 
 

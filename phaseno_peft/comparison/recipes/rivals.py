@@ -21,7 +21,7 @@ from phaseno_peft.training.settings import TrainingSettings
 PREFIX = "rival:"
 FINE_TUNED = "phasenet-finetuned"
 FINE_TUNING = TrainingSettings(learning_rate=1e-3)
-"""As an adapter's but for the rate: of 3e-4, 1e-3 and 3e-3 the best on both real campaigns, cross-validated."""
+"""As an adapter's but for the rate, which was not searched for."""
 
 
 class SingleStationNetwork(nn.Module):
