@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from phaseno_peft.backbone import EMBEDDED, load_backbone
+from phaseno_peft.backbone import EMBEDDED, backbone_info, load_backbone
 from phaseno_peft.campaign import Campaign, Window, fixed_windows, fold_campaign, with_moved_labels
-from phaseno_peft.contract import NO_SHIFT_S, BackboneDefaults
+from phaseno_peft.contract import BackboneDefaults
 from phaseno_peft.evaluation import Predictions, Scores, score
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.simulation import simulate_campaign
@@ -128,8 +128,8 @@ def judged(outcome: Outcome, windows: list[Window], edge_limit_km: float) -> Sco
 def judged_frozen(backbone: str, windows: list[Window], edge_limit_km: float) -> Scores:
     """The frozen backbone at its own thresholds."""
     model = load_backbone(backbone)
-    found = Predictions(with_moved_labels(windows, NO_SHIFT_S), window_probabilities(model, windows, edge_limit_km))
-    return score(*found, {"P": 0.3, "S": 0.3}, min_distance_s=MIN_DISTANCE_S)
+    found = Predictions(windows, window_probabilities(model, windows, edge_limit_km))
+    return score(*found, backbone_info(backbone).thresholds, min_distance_s=MIN_DISTANCE_S)
 
 
 def seconds_since(started: float) -> str:

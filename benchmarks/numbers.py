@@ -171,7 +171,7 @@ def _section(name: str, own: Mapping[str, Any]) -> str:
 
 
 def verdicts(numbers: Numbers) -> str:
-    """A line for each adapter whose verdict is known, and what a median residual became."""
+    """A line for each adapter of recordings whose verdict is known."""
     lines = []
     for name in RECORDED:
         own = numbers["adapters"][name]
@@ -251,7 +251,7 @@ def main() -> None:
     if asked.recordings is not None:
         measure(numbers, asked.recordings, asked.phasenet_weights, asked.out)
     for name in RECORDED:
-        missing = [what for what in ("verdict",) if what not in numbers["adapters"][name]]
+        missing = [] if "verdict" in numbers["adapters"][name] else ["verdict"]
         missing += [rival for rival in RIVALS if rival not in numbers["adapters"][name]["scores"]]
         if missing:
             print(f"{name}: left out, for want of recordings: {', '.join(missing)}", file=sys.stderr)

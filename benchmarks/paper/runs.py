@@ -19,7 +19,6 @@ from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.training.fit import TrainingCallbacks, fit, training_identity
 from phaseno_peft.training.recipes import Probabilities
 
-PAPER_LEARNING_EPOCHS = 100
 TABLE_RECIPES = ("frozen", "cr-lora", "rival:stalta")
 FIGURE_RECIPES = ("unfreeze:2", "unfreeze:6", "full", "scratch")
 

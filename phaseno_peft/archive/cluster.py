@@ -7,7 +7,6 @@ writes: a worker needs the archive under the same path, and nothing else.
 from __future__ import annotations
 
 import logging
-import os
 import re
 import secrets
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ import torch
 
 from phaseno_peft.archive.plan import Task
 from phaseno_peft.archive.task import ArchivePicker, TaskResult, attempt
+from phaseno_peft.backbone.cpu.parallel import usable_cores
 from phaseno_peft.errors import PhasenoPeftError
 
 log = logging.getLogger(__name__)
@@ -66,9 +66,11 @@ def _client(address: str, stack: ExitStack) -> Any:
     if (local := _LOCAL.fullmatch(address)) is not None:
         if local[1] == "0":
             raise PhasenoPeftError("--cluster local:0 has no workers. Give local:2, or local for one a core.")
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         made = distributed.LocalCluster(
-            n_workers=int(local[1] or cores), threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
+            n_workers=int(local[1] or usable_cores()),
+            threads_per_worker=1,
+            dashboard_address=None,
+            silence_logs=logging.ERROR,
         )
         return distributed.Client(stack.enter_context(made))
     if "://" not in address:

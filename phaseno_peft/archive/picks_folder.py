@@ -155,12 +155,17 @@ class PicksFolder:
                     f"{self.folder}: is not a folder of picks, it has no {MANIFEST}. Give a new or an empty folder."
                 )
             return
-        for line in path.read_bytes().splitlines(keepends=True):
+        lines = path.read_bytes().splitlines(keepends=True)
+        for number, line in enumerate(lines, start=1):
             try:
                 raw = json.loads(line)
-                if not line.endswith(b"\n"):
+                if not line.endswith(b"\n") or not isinstance(raw, dict):
                     raise ValueError
             except ValueError:
+                if number < len(lines):
+                    raise PhasenoPeftError(
+                        f"{path}: line {number} is damaged. Restore the file from a copy, or give another folder."
+                    ) from None
                 break  # a kill cut it off: written over by the next line
             if self.settings is None:
                 if raw.get("version") != VERSION:

@@ -6,19 +6,19 @@ much it is worth, so that thresholds mean here what they mean for every other pi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phaseno_peft.baselines.rival import E, N, Probabilities, Z, living_components
+from phaseno_peft.baselines.rival import E, N, StationByStation, Z, living_components
 from phaseno_peft.campaign.labels import triangles
 from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES
 
 if TYPE_CHECKING:
-    from phaseno_peft.campaign.windows import InputWindow
+    pass
 
 HALF_RATIO = 4.0
 """A ratio of amplitudes at which a pick is worth 0.5."""
@@ -27,7 +27,7 @@ AFTER_S, BEFORE_S = 0.5, 2.0
 
 
 @dataclass(frozen=True)
-class BaerPicker:
+class BaerPicker(StationByStation):
     """`obspy.signal.trigger.pk_baer` (Baer & Kradolfer 1987) on the vertical: P alone, with obspy's settings."""
 
     name: str = "Baer-Kradolfer"
@@ -38,10 +38,6 @@ class BaerPicker:
     second_threshold: float = 12.0
     preset_s: float = 1.0
     duration_s: float = 1.0
-
-    def probabilities(self, windows: Sequence[InputWindow]) -> Probabilities:
-        """See `Rival`."""
-        return [np.stack([self._station(x) for x in window.waveforms]) for window in windows]
 
     def _station(self, waveforms: NDArray[np.float32]) -> NDArray[np.float32]:
         from obspy.signal.trigger import pk_baer
@@ -64,7 +60,7 @@ class BaerPicker:
 
 
 @dataclass(frozen=True)
-class ArAicPicker:
+class ArAicPicker(StationByStation):
     """`obspy.signal.trigger.ar_pick` (Akazawa 2004) on three components, with obspy's settings."""
 
     name: str = "AR-AIC"
@@ -74,10 +70,6 @@ class ArAicPicker:
     short_s: Mapping[str, float] = field(default_factory=lambda: {"P": 0.1, "S": 1.0})
     coefficients: Mapping[str, int] = field(default_factory=lambda: {"P": 2, "S": 8})
     variance_s: Mapping[str, float] = field(default_factory=lambda: {"P": 0.1, "S": 0.2})
-
-    def probabilities(self, windows: Sequence[InputWindow]) -> Probabilities:
-        """See `Rival`."""
-        return [np.stack([self._station(x) for x in window.waveforms]) for window in windows]
 
     def _station(self, waveforms: NDArray[np.float32]) -> NDArray[np.float32]:
         from obspy.signal.trigger import ar_pick

@@ -34,6 +34,18 @@ class Rival(Protocol):
         """[window][station, 2 (P, S), sample] between 0 and 1."""
 
 
+class StationByStation:
+    """A picker that hears every station by itself."""
+
+    def probabilities(self, windows: Sequence[InputWindow]) -> Probabilities:
+        """See `Rival`."""
+        return [np.stack([self._station(x) for x in window.waveforms]) for window in windows]
+
+    def _station(self, waveforms: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Curves [2 (P, S), sample] of one station's waveforms [3, sample]."""
+        raise NotImplementedError
+
+
 def living_components(waveforms: NDArray[np.floating]) -> list[int]:
     """Slots (0 E, 1 N, 2 Z) that really live; one trace in all three slots is a vertical."""
     living = [c for c in range(3) if waveforms[c].any()]

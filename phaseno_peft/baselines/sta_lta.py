@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from phaseno_peft.baselines.rival import E, N, Probabilities, Z, living_components
+from phaseno_peft.baselines.rival import E, N, StationByStation, Z, living_components
 from phaseno_peft.campaign.labels import triangles
 from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES
 
 if TYPE_CHECKING:
-    from phaseno_peft.campaign.windows import InputWindow
+    pass
 
 SAME_ARRIVAL_S = 0.5
 """A trigger on the vertical this near to an S is that S."""
 
 
 @dataclass(frozen=True)
-class StaLta:
+class StaLta(StationByStation):
     """STA/LTA triggers with AIC onsets. All times are the network's.
 
     A pick is a triangle as in the training targets, as high as ratio / (ratio + 4): 0.5 is a ratio of 4.
@@ -44,10 +44,6 @@ class StaLta:
     s_after_p_s: float = 0.2
     longest_sp_s: float = 15.0
     half_ratio: float = 4.0
-
-    def probabilities(self, windows: Sequence[InputWindow]) -> Probabilities:
-        """See `Rival`."""
-        return [np.stack([self._station(x) for x in window.waveforms]) for window in windows]
 
     def _station(self, waveforms: NDArray[np.float32]) -> NDArray[np.float32]:
         """Curves [2, sample] of one station's waveforms [3, sample]."""

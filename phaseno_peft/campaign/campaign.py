@@ -99,8 +99,8 @@ class Campaign:
         added = [parts_of_campaign(folder) for folder in more]
         catalogue = joined_catalogue([catalogue, *(read_catalogue(own or files) for files, _, own in added)])
         beside = {
-            f"{Path(folder).name}/{stem}": stream
-            for folder, (files, _, _) in zip(more, added, strict=True)
+            f"{Path(folder).resolve().name}-{number}/{stem}": stream
+            for number, (folder, (files, _, _)) in enumerate(zip(more, added, strict=True), start=1)
             for stem, stream in read_waveforms(files, channels).items()
         }
         if isinstance(waveforms, Stream):
@@ -120,6 +120,11 @@ class Campaign:
                 new = [r for r in also_recorded if not any(r.start < o.end and o.start < r.end for o in there)]
                 recordings = tuple(sorted((*there, *new), key=lambda r: r.start))
                 findings = [*findings, *told_also]
+                if len(new) < len(also_recorded):
+                    n = len(also_recorded) - len(new)
+                    findings.append(
+                        Finding("warning", f"{n} added records lie in the time of the archive's own, which are used")
+                    )
         else:
             streams = waveforms if isinstance(waveforms, Mapping) else read_waveforms(waveforms, channels)
             recordings, findings = prepare_recordings({**streams, **beside}, table, preprocessing, progress)

@@ -120,6 +120,8 @@ def pick(
     terminal = Terminal(quiet=quiet)
     if (adapter is None) == (not frozen):
         raise PhasenoPeftError("say which picks you want: --adapter NAME, or --frozen for the backbone alone.")
+    if ensemble and frozen:
+        raise PhasenoPeftError("--ensemble is of an adapter's folds. Give --adapter NAME, or leave it out.")
     begin, end = (time_of(text, option) for text, option in ((starttime, "--from"), (endtime, "--to")))
     is_folder = not out.suffix and format_name is None
     if not is_folder and (cluster or retry or also):

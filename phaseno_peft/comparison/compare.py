@@ -29,6 +29,7 @@ from phaseno_peft.training.checkpoint import FOLDER, Checkpoint
 from phaseno_peft.training.dataset import CampaignDataset
 from phaseno_peft.training.fit import Fitted, TrainingCallbacks
 from phaseno_peft.training.history import first_difference
+from phaseno_peft.training.out_of_fold import check_settings
 from phaseno_peft.training.provenance import on_extrema
 from phaseno_peft.training.recipes import Recipe
 from phaseno_peft.training.settings import TrainingSettings
@@ -77,6 +78,10 @@ def compare(
     """
     callbacks = callbacks or TrainingCallbacks()
     say = callbacks.on_stage
+    if folds and save_backbones:
+        raise AdapterError(
+            "a backbone is kept of a training on all events, not of folds. Leave --save-backbones or --folds out."
+        )
     chosen = [find_recipe(recipe, phasenet_weights) for recipe in dict.fromkeys(recipes)]
     folder = Path(folder).expanduser()
     parted = fold_campaign(campaign, folds, seed) if folds else None
@@ -102,11 +107,14 @@ def compare(
         parted,
         phasenet_weights,
     )
+    settings = [
+        dataclasses.replace(_training(planned, epochs, max_minutes), keeps_polarity=keeps_polarity)
+        for planned in planned_runs
+    ]
+    for planned, training in zip(planned_runs, settings, strict=True):
+        if parted and planned.recipe.is_trained:
+            check_settings(training, f"recipe {planned.recipe.name!r}")
     with lock(folder, "comparing in"):
-        settings = [
-            dataclasses.replace(_training(planned, epochs, max_minutes), keeps_polarity=keeps_polarity)
-            for planned in planned_runs
-        ]
         _check_folder(setup, restart=restart)
         finished = [_read(setup, planned, training) for planned, training in zip(planned_runs, settings, strict=True)]
         comparison = Comparison(name, dataset.split.how, str(frozen.name_or_path), setup.fingerprint, [])

@@ -8,6 +8,7 @@ becomes a doubtful pick, around which nothing is known.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -43,18 +44,16 @@ def agreed_events(
     needed = math.ceil(AGREEING * len(picks) - 1e-9)
     agreed = [_agreed(r) for r in found if r.votes >= needed and r.range_s * time_scale <= APART_S]
     events = events_of(PickList(agreed), stations, rule, associator)
-    around_s = AROUND_S / time_scale
+    around_ns = round(1e9 * AROUND_S / time_scale)
     labels = {_key(pick) for event in events for pick in event.picks}
-    doubtful = [pick for r in found if _key(pick := _agreed(r)) not in labels]
-    return [
-        replace(
-            event,
-            ambiguous=tuple(
-                p for p in doubtful if event.picks[0].time - around_s <= p.time <= event.picks[-1].time + around_s
-            ),
-        )
-        for event in events
-    ]
+    doubtful = sorted((pick for r in found if _key(pick := _agreed(r)) not in labels), key=lambda pick: pick.time.ns)
+    times_ns = [pick.time.ns for pick in doubtful]
+
+    def around(event: AssociatedEvent) -> tuple[Pick, ...]:
+        first = bisect_left(times_ns, event.picks[0].time.ns - around_ns)
+        return tuple(doubtful[first : bisect_right(times_ns, event.picks[-1].time.ns + around_ns)])
+
+    return [replace(event, ambiguous=around(event)) for event in events]
 
 
 def _agreed(reading: Reading) -> Pick:

@@ -10,6 +10,7 @@ from pathlib import Path
 from phaseno_peft.campaign.raw_spans import raw_spans
 from phaseno_peft.campaign.sources import Source
 from phaseno_peft.campaign.waveform_files import ChannelMap
+from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.events.catalogue import to_catalog
 from phaseno_peft.files import write_file, write_folder
 from phaseno_peft.labelling.suggested_labels import SuggestedLabels
@@ -18,6 +19,9 @@ from phaseno_peft.picks.event_files import write_events
 PROVISIONAL = "to-correct"
 """File names of the provisional picks; a campaign's folder calls its picks `picks`."""
 TABLE_HEADER = ("rank", "file", "start", "end", "gain", "use", "event", "picks", "stations", "why")
+
+
+RANKS = "suggestions.csv"
 
 
 def write_suggestions(
@@ -36,8 +40,9 @@ def write_suggestions(
     `to-correct.markers` (Snuffler) the provisional events; `suggestions.csv` ranks and reasons. A `stations` file is
     copied beside them. Corrected and saved as `picks.*`, the folder is one that `train-adapter --more` takes: a record
     without a pick is noise then. Raises `CampaignError` for what cannot be read, and `PhasenoPeftError` where the
-    folder exists.
+    folder exists, or may not be replaced: what holds no suggestions, or corrected picks, is never overwritten.
     """
+    check_replaceable(folder)
     spans = [(each.start, each.end) for each in found.suggestions]
     catalog = to_catalog(found.events(), found.models[0], "coincidence")
     with write_folder(folder, overwrite=overwrite) as part:
@@ -49,7 +54,7 @@ def write_suggestions(
             stream.write(str(part / "waveforms" / f"{each.name}.mseed"), format="MSEED")
         for ending, name in ((".xml", "quakeml"), (".markers", "snuffler")):
             write_events(part / f"{PROVISIONAL}{ending}", catalog, name)
-        write_file(part / "suggestions.csv", _table(found))
+        write_file(part / RANKS, _table(found))
         if stations is not None:
             copy = part / f"stations{Path(stations).suffix}"
             if Path(stations).is_dir():
@@ -57,6 +62,17 @@ def write_suggestions(
             else:
                 shutil.copyfile(stations, copy)
     return Path(folder)
+
+
+def check_replaceable(folder: str | Path) -> None:
+    """Raise `PhasenoPeftError` for a folder that is something else than suggestions nobody has corrected yet."""
+    folder = Path(folder)
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not (folder / RANKS).is_file():
+        raise PhasenoPeftError(f"{folder}: holds no suggestions, so it is not replaced. Choose another folder.")
+    if corrected := next(folder.glob("picks.*"), None):
+        raise PhasenoPeftError(f"{corrected}: these picks were corrected. Choose another folder, or move them away.")
 
 
 def _table(found: SuggestedLabels) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import http.client
 import io
 import json
 import os
 import queue
+import re
 import threading
 import urllib.error
 import urllib.parse
@@ -94,7 +96,8 @@ class ParquetParts:
             import pyarrow.parquet
         except ImportError as error:
             raise PhasenoPeftError(
-                f"{folder}: Parquet needs pyarrow ({error}). Install it: pip install pyarrow, or give a file that ends "
+                f"{folder}: Parquet needs pyarrow ({error}). Install it: pip install 'phaseno-peft[archive]', "
+                "or give a file that ends "
                 "in .jsonl or .csv."
             ) from error
         self._arrow, self._parquet = pyarrow, pyarrow.parquet
@@ -135,9 +138,16 @@ class Webhook:
     """Each pass with reports as one POST of a JSON list, from a thread of its own: a slow server holds nothing up."""
 
     def __init__(self, url: str, warn: Callable[[str], None]) -> None:
-        if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-            raise PhasenoPeftError(f"{url}: is no webhook. Give an address that begins with http:// or https://.")
+        try:
+            parts = urllib.parse.urlsplit(url)
+            host, _ = parts.hostname, parts.port  # a port that is no number is refused here
+        except ValueError:
+            host = None
+        if not host or parts.scheme not in ("http", "https") or re.search(r"[\s\x00-\x1f]", url):
+            raise PhasenoPeftError("the webhook is no address. Give one such as https://host/path.")
         self._url, self._warn = url, warn
+        self._shown = f"{parts.scheme}://{host}"
+        """Without path and user, which may be a secret."""
         self._waiting: queue.Queue[bytes | None] = queue.Queue(MOST_WAITING)
         self._is_failing = False
         self._thread = threading.Thread(target=self._post_all, name="webhook", daemon=True)
@@ -152,11 +162,14 @@ class Webhook:
                 return
             except queue.Full:
                 self._waiting.get_nowait()
-                self._warn(f"{self._url} does not keep up: the oldest of {MOST_WAITING} waiting posts is dropped.")
+                self._warn(f"{self._shown} does not keep up: the oldest of {MOST_WAITING} waiting posts is dropped.")
 
     def close(self) -> None:
         """See `Output`: what is waiting is posted, for some seconds at most."""
-        self._waiting.put(None)
+        try:
+            self._waiting.put(None, timeout=POST_TIMEOUT_S)
+        except queue.Full:  # the server does not answer, and nobody waits for it longer
+            return
         self._thread.join(POST_TIMEOUT_S)
 
     def _post_all(self) -> None:
@@ -168,10 +181,10 @@ class Webhook:
                     with urllib.request.urlopen(request, timeout=POST_TIMEOUT_S):
                         problem = ""
                         break
-                except (OSError, ValueError) as error:  # urllib's own errors are OSErrors
-                    problem = str(error)
+                except (OSError, ValueError, http.client.HTTPException) as error:  # urllib's own errors are OSErrors
+                    problem = str(error) or type(error).__name__
             if problem and not self._is_failing:
-                self._warn(f"{self._url}: picks could not be posted ({problem}). Further failures are not told.")
+                self._warn(f"{self._shown}: picks could not be posted ({problem}). Further failures are not told.")
             self._is_failing = bool(problem)
 
 

@@ -42,8 +42,6 @@ def cross_fit(task: Task, folds: Folds, dataset: CampaignDataset, at_once: int =
     """
     training, say = task.training, task.callbacks.on_stage
     found = fit_folds(task, folds, dataset, at_once)
-    if at_once > 1:
-        task = dataclasses.replace(task, restart=False)
     datasets, kept, factor, k = found.datasets, found.kept, found.factor, len(found.datasets)
     say(
         f"out of fold, epoch {kept} with {factor:g} of the update is best"

@@ -163,14 +163,14 @@ def together(
     return Predictions(windows, [found for own in probabilities for found in own])
 
 
-def check_settings(training: TrainingSettings) -> None:
+def check_settings(training: TrainingSettings, what: str = "cross-fitting in folds") -> None:
     """Raise `AdapterError` for settings that need a validation of every single training."""
     for is_wrong, words in (
         (training.max_minutes is not None, "a limit of minutes shortens each training differently: give --epochs"),
-        (training.schedule != "cosine", "the shipped adapter has no validation loss for the plateau schedule"),
+        (training.schedule != "cosine", "a training on all events has no validation loss for the plateau schedule"),
     ):
         if is_wrong:
-            raise AdapterError(f"cross-fitting in folds does not go with this: {words}, or --folds 0.")
+            raise AdapterError(f"{what} does not go with folds: {words}. Leave it out, or give --folds 0.")
 
 
 def pooled(histories: Sequence[Sequence[Epoch]], weights: Sequence[int]) -> list[Epoch]:

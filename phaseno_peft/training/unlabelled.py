@@ -160,7 +160,8 @@ def pseudo_labelled(
         own = [weak[i] for i in picks]
         events = agreed_events(own, committee.thresholds, campaign.stations, rule, k, unlabelled.associator)
         chosen = np.sort(np.random.default_rng([seed, 4]).permutation(len(events))[:most])
-        others = [pick for i, event in enumerate(events) if i not in set(chosen.tolist()) for pick in event.picks]
+        taken = set(chosen.tolist())
+        others = [pick for i, event in enumerate(events) if i not in taken for pick in event.picks]
         return cut_events([_masking(events[i], others) for i in chosen], unlabelled, campaign)
 
     everything = stretches(range(len(teachers)))

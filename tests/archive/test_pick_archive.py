@@ -126,6 +126,12 @@ def test_the_same_command_goes_on_where_it_was_killed(
     assert picked(archive, folder, picker).picked_now == 0
     with lock(folder, "picking"):
         pass
+    lines = (folder / MANIFEST).read_bytes().splitlines(keepends=True)
+    (folder / MANIFEST).write_bytes(b"".join([*lines[:3], lines[3][:20] + b"\xff\n", *lines[4:]]))
+    kept = sorted(folder.glob("day=*/*.parquet"))
+    with pytest.raises(PhasenoPeftError, match=r"line 4 is damaged"):
+        picked(archive, folder, picker)
+    assert sorted(folder.glob("day=*/*.parquet")) == kept
 
 
 def test_a_second_process_is_told_of_the_first(archive: Path, picker: Picker, tmp_path: Path) -> None:

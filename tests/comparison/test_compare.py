@@ -243,6 +243,14 @@ def test_restart_discards_earlier_runs_and_backbones_are_kept_if_asked(
     assert sum(p.numel() for p in kept.parameters()) > 0
 
 
+def test_what_folds_cannot_train_is_refused_before_anything_is(run: Callable[..., Comparison], tmp_path: Path) -> None:
+    with pytest.raises(AdapterError, match=r"recipe 'full' does not go with folds: .*plateau"):
+        run(tmp_path / "new", ["se-only", "full"], folds=2)
+    with pytest.raises(AdapterError, match="not of folds"):
+        run(tmp_path / "new", ["scratch"], folds=2, save_backbones=True)
+    assert not (tmp_path / "new").exists()
+
+
 def test_in_folds_every_event_is_judged_and_pickers_are_fine_tuned_alike(
     campaign: Campaign, small_backbone: Path, phasenet_file: Path, tmp_path: Path
 ) -> None:

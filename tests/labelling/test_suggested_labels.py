@@ -125,6 +125,12 @@ def test_what_is_written_has_the_samples_of_the_archive_and_what_was_corrected_t
         for trace in cut:
             own = whole.select(id=trace.id)[0].slice(trace.stats.starttime, trace.stats.endtime)
             np.testing.assert_array_equal(own.data, trace.data)
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "thesis.txt").write_text("years of work")
+    with pytest.raises(PhasenoPeftError, match="holds no suggestions"):
+        write_suggestions(foreign, found, archive, overwrite=True)
+    assert (foreign / "thesis.txt").is_file()
     with pytest.raises(CampaignError, match="nothing called picks"):
         Campaign.read(campaign_folder / "waveforms", stations, campaign_folder / "picks.xml", more=[folder])
     # the analyst: the true picks of these records instead of the provisional ones, saved as Snuffler's markers
