@@ -102,6 +102,7 @@ class PicksFolder:
         Raises `PhasenoPeftError` where nothing can be written, a full disk for example: what is there stays as it is.
         """
         replaced = tuple(key for key in replaces if key in self.finished and key != task.key)
+        older = {self.finished[key].file for key in (*replaced, task.key) if key in self.finished}
         common: dict[str, Any] = {
             "key": task.key,
             "begin_ns": task.begin_ns,
@@ -130,7 +131,8 @@ class PicksFolder:
             )
         self._append(asdict(entry))
         self._enter(entry)
-        self._remove_unlisted(replaced)
+        for file in older - {"", entry.file}:
+            (self.folder / file).unlink(missing_ok=True)
         return entry
 
     def read(self) -> PickList:
@@ -200,12 +202,11 @@ class PicksFolder:
             ) from error
         self._n_bytes += len(line)
 
-    def _remove_unlisted(self, keys: Iterable[str] | None = None) -> None:
-        """Remove the picks of some tasks, or of all that the manifest does not name."""
+    def _remove_unlisted(self) -> None:
+        """Remove picks of tasks that the manifest does not name: of a kill between the two."""
         listed = {entry.file for entry in self.finished.values()}
         for path in self.folder.glob("day=*/*.parquet"):
-            name = path.relative_to(self.folder).as_posix()
-            if name not in listed and (keys is None or path.stem in set(keys)):
+            if path.relative_to(self.folder).as_posix() not in listed:
                 path.unlink(missing_ok=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import tempfile
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +18,7 @@ from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.campaign.noise_times import joined_times
 from phaseno_peft.campaign.recording import Recording
 from phaseno_peft.campaign.runs import TOUCHING_S
-from phaseno_peft.campaign.seisbench_files import SetRecord, SetWaveforms, chunks_of, records_of
+from phaseno_peft.campaign.seisbench_files import SetRecord, SetWaveforms, chunks_of, records_of, set_folder
 from phaseno_peft.campaign.stretch import Times
 from phaseno_peft.campaign.waveform_files import (
     ChannelMap,
@@ -30,6 +31,7 @@ from phaseno_peft.campaign.waveform_files import (
     rename_channels,
 )
 from phaseno_peft.campaign.waveforms import traces_with_valid_headers
+from phaseno_peft.contract import Preprocessing
 
 if TYPE_CHECKING:
     from phaseno_peft.campaign.catalog import CatalogueEvent
@@ -41,6 +43,8 @@ BEFORE_S, AFTER_S = 120.0, 90.0
 """Real time kept before the first and after the last pick of an event: the window at any shift, and noise."""
 LONGEST_PIECE_S = 1800.0
 """A swarm's piece is cut between two events where it becomes longer."""
+SOME_EVENTS = 100
+"""Of a large archive, whose raw records are looked at together."""
 SPAN_BYTES = 1 << 20
 """Big MiniSEED files are read in parts of this size."""
 
@@ -99,6 +103,8 @@ class ArchivePieces:
     times: Times
     channels: ChannelMap | str | Path | None
     rate_hz: float
+    where: str = "around the events of the catalogue only"
+    """In words, what `times` are."""
     findings: list[Finding] = field(default_factory=list)
     total_s: float = 0.0
     """Of the archive, first to last sample."""
@@ -194,6 +200,23 @@ class SetPieces:
                 yield named
 
 
+def streams_around(
+    waveforms: Any, events: Sequence[CatalogueEvent], channels: ChannelMap | str | Path | None
+) -> dict[str, Stream]:
+    """Raw streams of a large archive around at most `SOME_EVENTS` of its events, spread over them."""
+    some = events[:: -(-len(events) // SOME_EVENTS) or 1]
+    folder, rate_hz = set_folder(waveforms), Preprocessing().rate_hz
+    pieces: ArchivePieces | SetPieces
+    if folder is None:
+        pieces = ArchivePieces(waveforms, event_times(some), channels, rate_hz)
+    else:
+        pieces = SetPieces(folder, rate_hz)
+    streams: dict[str, Stream] = {}
+    for piece in itertools.islice(pieces, SOME_EVENTS) if some else ():
+        streams |= {f"{len(streams)} {name}": stream for name, stream in piece.items()}
+    return streams
+
+
 class RecordingsOnDisk:
     """Recordings whose arrays lie in one temporary file, mapped into memory; it is gone when nothing uses it."""
 
@@ -254,7 +277,7 @@ def read_around(
             progress(min(done, len(pieces)), len(pieces))
     text = f"the waveforms are larger than {LARGE_BYTES >> 20} MB and are "
     if isinstance(pieces, ArchivePieces):
-        text += "read around the events of the catalogue only: "
+        text += f"read {pieces.where}: "
         text += f"{kept_s / 3600:.1f} of {pieces.total_s / 3600:.1f} hours"
     else:
         text += "prepared piece by piece and kept on disk"

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
-
-import numpy as np
+from collections.abc import Iterator
 
 from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.campaign.plan import few
@@ -16,28 +13,16 @@ SAME_RATE = 1e-3
 """Relative difference of rates that a header rounds away."""
 SLOW_PART = 0.5
 """A station sampled below this part of the network's own rate has an empty upper half of the band."""
-FEWEST_SAMPLES = 200
-"""Shorter pieces of record can be alike by chance."""
 
 
 def channel_findings(delivery: Delivery) -> list[Finding]:
     """Findings about headers and instruments."""
-    rates = _rates(delivery)
-    return [*_rates_differ(delivery, rates), *_rates_declared(delivery, rates), *_units(delivery), *_twice(delivery)]
+    return [*_rates_differ(delivery), *_rates_declared(delivery), *_units(delivery), *_twice(delivery)]
 
 
-def _rates(delivery: Delivery) -> dict[str, Counter[float]]:
-    """Samples of each rate by NET.STA.LOC.CHA."""
-    rates: dict[str, Counter[float]] = {}
-    for stream in delivery.streams.values():
-        for trace in stream:
-            rates.setdefault(trace.id, Counter())[float(trace.stats.sampling_rate)] += len(trace)
-    return rates
-
-
-def _rates_differ(delivery: Delivery, rates: Mapping[str, Counter[float]]) -> Iterator[Finding]:
+def _rates_differ(delivery: Delivery) -> Iterator[Finding]:
     by_sensor: dict[str, Counter[float]] = {}
-    for seed_id, counts in rates.items():
+    for seed_id, counts in delivery.traces.rates.items():
         by_sensor.setdefault(seed_id[:-1], Counter()).update(counts)
     for sensor, counts in sorted(by_sensor.items()):
         if len(listed := _distinct(counts)) > 1:
@@ -45,7 +30,7 @@ def _rates_differ(delivery: Delivery, rates: Mapping[str, Counter[float]]) -> It
                 "warning",
                 f"{sensor}*: one sensor has sampling rates of {_hz(listed)} Hz.",
                 "rates differ",
-                _file_of(delivery, sensor, min(listed, key=lambda rate: counts[rate])),
+                delivery.traces.files[sensor, min(listed, key=lambda rate: counts[rate])],
                 f"{sensor}*",
                 f"{_hz(listed)} Hz",
                 "Check the headers; a wrong rate stretches the record and moves every arrival.",
@@ -62,16 +47,16 @@ def _rates_differ(delivery: Delivery, rates: Mapping[str, Counter[float]]) -> It
                 f"{sensor}*: sampled at {slowest:g} Hz where most of the network has {usual:g} Hz: it records nothing "
                 f"above {slowest / 2:g} Hz.",
                 "rates differ",
-                _file_of(delivery, sensor, slowest),
+                delivery.traces.files[sensor, slowest],
                 f"{sensor}*",
                 f"{slowest:g} Hz",
                 "Deliver the original rate if there is one, or leave the station out.",
             )
 
 
-def _rates_declared(delivery: Delivery, rates: Mapping[str, Counter[float]]) -> Iterator[Finding]:
+def _rates_declared(delivery: Delivery) -> Iterator[Finding]:
     source = delivery.stations.source if delivery.stations is not None else ""
-    for seed_id, counts in sorted(rates.items()):
+    for seed_id, counts in sorted(delivery.traces.rates.items()):
         response = delivery.responses.get(seed_id)
         declared = response.rate_hz if response is not None else None
         if declared and all(abs(rate / declared - 1) > SAME_RATE for rate in counts):
@@ -90,7 +75,7 @@ def _units(delivery: Delivery) -> Iterator[Finding]:
     if delivery.stations is None:
         return
     source = delivery.stations.source
-    recorded = sorted({t.id for stream in delivery.streams.values() for t in stream})
+    recorded = sorted(delivery.traces.rates)
     known = {seed_id: delivery.responses[seed_id] for seed_id in recorded if seed_id in delivery.responses}
     units = Counter(r.units for r in known.values() if r.units)
     if len(units) > 1:
@@ -131,34 +116,25 @@ def _units(delivery: Delivery) -> Iterator[Finding]:
 
 def _twice(delivery: Delivery) -> Iterator[Finding]:
     """Samples that stand under two times or two names: a copy in training and its twin in test would be a leak."""
-    first: dict[str, tuple[str, str, int]] = {}
     told: set[tuple[str, ...]] = set()
-    for name, stream in delivery.streams.items():
-        for trace in stream:
-            samples = np.ma.filled(trace.data, 0)
-            if len(samples) < FEWEST_SAMPLES or np.ptp(samples) == 0:
-                continue
-            digest = hashlib.blake2b(samples.tobytes(), digest_size=16).hexdigest()
-            file, seed_id, start_ns = first.setdefault(digest, (name, trace.id, trace.stats.starttime.ns))
-            is_same_time = abs(start_ns - trace.stats.starttime.ns) < 1e9 / trace.stats.sampling_rate
-            if is_same_time and seed_id == trace.id:
-                continue  # the same record in two files does no harm
-            pair = (file, name) if not is_same_time else (seed_id, trace.id)
-            if pair in told:
-                continue
-            told.add(pair)
-            if is_same_time:
-                text = f"{seed_id} and {trace.id} hold the same samples at the same time."
-                step = "One channel was copied under another name: deliver the channel's own samples."
-                kind = "duplicate channel"
-            else:
-                text = (
-                    f"{name} repeats the samples of {file} under another time ({trace.id} at "
-                    f"{trace.stats.starttime}): one copy may be learnt and the other judged."
-                )
-                step = "Delete the wrong copy and its picks."
-                kind = "leakage"
-            yield Finding("warning", text, kind, name, f"{trace.id} {trace.stats.starttime}", file, step)
+    for twins in delivery.traces.twins:
+        (file, name), (seed_id, other) = twins.files, twins.seed_ids
+        pair = twins.seed_ids if twins.is_same_time else twins.files
+        if pair in told:
+            continue
+        told.add(pair)
+        if twins.is_same_time:
+            text = f"{seed_id} and {other} hold the same samples at the same time."
+            step = "One channel was copied under another name: deliver the channel's own samples."
+            kind = "duplicate channel"
+        else:
+            text = (
+                f"{name} repeats the samples of {file} under another time ({other} at {twins.start}): one copy may be "
+                "learnt and the other judged."
+            )
+            step = "Delete the wrong copy and its picks."
+            kind = "leakage"
+        yield Finding("warning", text, kind, name, f"{other} {twins.start}", file, step)
 
 
 def _distinct(counts: Counter[float]) -> list[float]:
@@ -172,10 +148,3 @@ def _distinct(counts: Counter[float]) -> list[float]:
 
 def _hz(rates: list[float]) -> str:
     return " and ".join(f"{rate:g}" for rate in sorted(rates))
-
-
-def _file_of(delivery: Delivery, sensor: str, rate_hz: float) -> str:
-    for name, stream in delivery.streams.items():
-        if any(t.id[:-1] == sensor and abs(t.stats.sampling_rate / rate_hz - 1) <= SAME_RATE for t in stream):
-            return name
-    return ""

@@ -135,7 +135,7 @@ def _time_scale(delivery: Delivery, catalogue: Catalogue, given: float) -> Itera
     recorded = {i for r in delivery.recordings for i in r.station_ids}
     if delivery.stations is None or not recorded or given != 1.0:
         return
-    asked = suggest_time_scale(delivery.streams, delivery.stations.select(recorded), catalogue)
+    asked = suggest_time_scale(delivery.arrivals, delivery.stations.select(recorded), catalogue)
     if asked.k != 1.0:
         yield Finding(
             "note",
@@ -168,7 +168,7 @@ def _absent(delivery: Delivery) -> Iterator[Finding]:
     if unread:
         return
     for given, what, costs in (
-        (delivery.streams, "waveforms", "gaps, noise, components and labels"),
+        (delivery.traces, "waveforms", "gaps, noise, components and labels"),
         (delivery.stations, "stations", "move-out, components and what training would use"),
         (delivery.catalogue, "picks", "arrivals, label offsets and what training would use"),
     ):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phaseno_peft.campaign.campaign import Campaign, prepare_recordings
+from phaseno_peft.campaign.around_events import ArchivePieces, SetPieces, is_large, streams_around
+from phaseno_peft.campaign.campaign import Campaign, prepare_pieces, prepare_recordings
 from phaseno_peft.campaign.catalog import Catalogue
 from phaseno_peft.campaign.catalog_files import read_catalogue
 from phaseno_peft.campaign.coordinates import local_km, scaled_coordinates
@@ -27,11 +28,15 @@ from phaseno_peft.campaign.waveform_files import (
     read_file,
     rename_channels,
 )
+from phaseno_peft.checking.raw_traces import RawTraces
 from phaseno_peft.contract import Preprocessing
 from phaseno_peft.errors import CampaignError
 
 if TYPE_CHECKING:
     from obspy import Inventory, Stream
+
+SPREAD_PIECES, PIECE_S = 48, 600.0
+"""Of a large archive without picks."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,10 @@ class Response:
 class Delivery:
     """Everything that could be read of a campaign, and what could not."""
 
-    streams: Mapping[str, Stream]
-    """Raw traces by the name of their file."""
+    traces: RawTraces
+    """What the raw traces say of themselves."""
+    arrivals: Mapping[str, Stream]
+    """Raw traces around events; of a large archive, of some."""
     stations: StationTable | None
     responses: Mapping[str, Response]
     """By NET.STA.LOC.CHA; empty where the station file holds no responses."""
@@ -86,19 +93,31 @@ def read_delivery(
     mapping = read_channels(channels)
     table = _read(stations, "stations", read_stations, findings)
     catalogue = _read(picks, "picks", read_catalogue, findings)
-    streams = {} if waveforms is None else _read_streams(waveforms, mapping, findings)
+    large = is_large(waveforms)
+    traces, streams = RawTraces(), dict[str, "Stream"]()
+    usable = list[Path]()
+    for name, file, stream in () if waveforms is None else _streams(waveforms, mapping, findings):
+        traces.add(name, stream)
+        usable += [] if file is None else [file]
+        if not large:
+            streams[name] = stream
+    records: Any = streams
+    if large:
+        records = waveforms if own else usable
+        streams = streams_around(records, () if catalogue is None else catalogue.events, mapping)
     responses = _responses(stations) if table is not None else {}
     campaign, recordings = None, tuple[Recording, ...]()
-    if streams and table is not None:
+    if traces and table is not None:
         if catalogue is not None:
             try:
                 campaign = Campaign.read(
-                    streams,
+                    records,
                     table,
                     catalogue,
                     preprocessing=preprocessing,
                     edge_limit_km=edge_limit_km,
                     skip_unknown=True,
+                    channels=mapping,
                     progress=progress,
                 )
                 recordings = campaign.recordings
@@ -107,7 +126,11 @@ def read_delivery(
                 findings.append(Finding("error", str(error), kind="cannot train"))
         if campaign is None:
             try:
-                recordings, found = prepare_recordings(streams, table, preprocessing, progress)
+                if large:
+                    pieces = _pieces(records, own, traces, mapping, preprocessing)
+                    recordings, found = prepare_pieces(pieces, table, preprocessing, progress)
+                else:
+                    recordings, found = prepare_recordings(streams, table, preprocessing, progress)
                 findings += [*table.findings, *found]
             except CampaignError as error:
                 if not any(f.text == str(error) for f in findings):
@@ -116,7 +139,7 @@ def read_delivery(
         findings += table.findings
     if campaign is None and catalogue is not None:
         findings += catalogue.findings
-    return Delivery(streams, table, responses, catalogue, campaign, recordings, tuple(findings))
+    return Delivery(traces, streams, table, responses, catalogue, campaign, recordings, tuple(findings))
 
 
 def places_km(table: StationTable) -> dict[str, np.ndarray]:
@@ -138,31 +161,49 @@ def _read(source: Any, kind: str, reader: Callable[[Any], Any], findings: list[F
         return None
 
 
-def _read_streams(waveforms: Any, channels: ChannelMap, findings: list[Finding]) -> Mapping[str, Stream]:
-    """Raw streams by file; each broken file is told."""
+def _streams(
+    waveforms: Any, channels: ChannelMap, findings: list[Finding]
+) -> Iterator[tuple[str, Path | None, Stream]]:
+    """(name, file, raw traces), one file at a time; each broken file is told."""
     from obspy import Stream
 
     if isinstance(waveforms, Stream):
-        return {"stream": waveforms}
+        waveforms = {"stream": waveforms}
     if isinstance(waveforms, Mapping):
-        return waveforms
-    streams: dict[str, Stream] = {}
-    failures: list[Finding] = []
+        yield from ((name, None, stream) for name, stream in waveforms.items())
+        return
+    names: set[str] = set()
+    is_any_broken = False
     files, in_folder = list_files(waveforms)
     for file in files:
         try:
             stream = read_file(file, in_folder=in_folder)
         except CampaignError as error:
-            failures.append(Finding("error", str(error), kind="unreadable file", file=str(file)))
+            findings.append(Finding("error", str(error), kind="unreadable file", file=str(file)))
+            is_any_broken = True
             continue
         if stream is not None:  # in a folder other files lie beside
             rename_channels(stream, channels)
-            streams[file.stem if file.stem not in streams else file.name] = stream
-    if not streams and not failures:
+            name = file.stem if file.stem not in names else file.name
+            names.add(name)
+            yield name, file, stream
+    if not names and not is_any_broken:
         text = str(nothing_readable(waveforms, files))
-        failures.append(Finding("error", text, kind="unreadable file", file=str(waveforms)))
-    findings += failures
-    return streams
+        findings.append(Finding("error", text, kind="unreadable file", file=str(waveforms)))
+
+
+def _pieces(
+    records: Any, own: Path | None, traces: RawTraces, channels: ChannelMap, preprocessing: Preprocessing
+) -> ArchivePieces | SetPieces:
+    """Pieces of a large archive where no picks say where to look: `SPREAD_PIECES`, evenly over its time."""
+    if own is not None:
+        return SetPieces(own, preprocessing.rate_hz)
+    begin, end = traces.span_ns or (0, 0)
+    length = round(1e9 * PIECE_S)
+    step = max(length, (end - begin) // SPREAD_PIECES)
+    times = tuple((start, start + length) for start in range(begin, end + 1, step))
+    where = f"in {len(times)} pieces of {PIECE_S / 60:g} minutes, since no picks say where to look"
+    return ArchivePieces(records, times, channels, preprocessing.rate_hz, where)
 
 
 def _responses(stations: Any) -> dict[str, Response]:

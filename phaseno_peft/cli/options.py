@@ -93,6 +93,15 @@ PhasenetWeightsOption = Annotated[
         help="The original PhaseNet's weights: a safetensors file, or the name of weights SeisBench knows.",
     ),
 ]
+FrozenOption = Annotated[bool, typer.Option("--frozen", help="Use the frozen backbone without an adapter.")]
+PThresholdOption = Annotated[
+    float | None, typer.Option("--p-threshold", min=0, max=1, help="Default: chosen when the adapter was trained.")
+]
+SThresholdOption = Annotated[float | None, typer.Option("--s-threshold", min=0, max=1, help="As for P.")]
+GateOption = Annotated[
+    Literal["auto", "off"],
+    typer.Option("--gate", help="auto: leave out windows in which the backbone's stem hears nothing. off: none."),
+]
 TimeScaleOption = Annotated[
     float,
     typer.Option(

@@ -15,11 +15,15 @@ from phaseno_peft.cli.console import Terminal, findings_json
 from phaseno_peft.cli.options import (
     BackboneOption,
     ChannelsOption,
+    FrozenOption,
+    GateOption,
     JsonOption,
     OverwriteOption,
+    PThresholdOption,
     QuietOption,
     SkipUnreadableOption,
     StationsOption,
+    SThresholdOption,
     check_output,
     time_of,
 )
@@ -57,21 +61,16 @@ def pick(
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="Pick with the mean of its folds' adapters, if kept; tells their spread.")
     ] = False,
-    frozen: Annotated[bool, typer.Option("--frozen", help="Use the frozen backbone without an adapter.")] = False,
-    p_threshold: Annotated[
-        float | None, typer.Option("--p-threshold", min=0, max=1, help="Default: chosen when the adapter was trained.")
-    ] = None,
-    s_threshold: Annotated[float | None, typer.Option("--s-threshold", min=0, max=1, help="As for P.")] = None,
+    frozen: FrozenOption = False,
+    p_threshold: PThresholdOption = None,
+    s_threshold: SThresholdOption = None,
     stride_s: Annotated[
         float | None, typer.Option("--stride", min=0.1, help="Seconds between windows. Default: half a window.")
     ] = None,
     merge: Annotated[
         Literal["mean", "median", "max"], typer.Option("--merge", help="How overlapping windows are combined.")
     ] = "mean",
-    gate: Annotated[
-        Literal["auto", "off"],
-        typer.Option("--gate", help="auto: leave out windows in which the backbone's stem hears nothing. off: none."),
-    ] = "auto",
+    gate: GateOption = "auto",
     format_name: Annotated[
         Literal["csv", "quakeml", "scml", "nordic", "nlloc", "hypodd", "snuffler", "phasenet", "gamma", "pyocto"]
         | None,
@@ -113,6 +112,7 @@ def pick(
     from phaseno_peft.campaign import read_stations
     from phaseno_peft.errors import PhasenoPeftError
     from phaseno_peft.events import associate, read_velocity
+    from phaseno_peft.events.engine import check_associator
     from phaseno_peft.events.files import events_folder
     from phaseno_peft.picking import Picker, load_adapter
     from phaseno_peft.picks.pick_list import format_of
@@ -132,9 +132,11 @@ def pick(
     if is_folder:
         for file in also or ():
             format_of(file)
+            check_output(file, None, "", overwrite=True)  # the same command goes on, so it may be there
     else:
         check_output(out, None, "", overwrite=overwrite)
     if events is not None:
+        check_associator()
         events_folder(events, overwrite=overwrite)
     elif velocity is not None:
         raise PhasenoPeftError("--velocity is for events. Say where they go with --events FOLDER, or leave it out.")

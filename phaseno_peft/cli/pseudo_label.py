@@ -17,6 +17,7 @@ from phaseno_peft.cli.options import (
     QuietOption,
     SkipUnreadableOption,
     StationsOption,
+    SThresholdOption,
     check_output,
 )
 
@@ -50,7 +51,7 @@ def pseudo_label(
     p_threshold: Annotated[
         float | None, typer.Option("--p-threshold", min=0, max=1, help="Default: the teacher's own.")
     ] = None,
-    s_threshold: Annotated[float | None, typer.Option("--s-threshold", min=0, max=1, help="As for P.")] = None,
+    s_threshold: SThresholdOption = None,
     phasenet_weights: PhasenetWeightsOption = None,
     channels: ChannelsOption = None,
     skip_unreadable: SkipUnreadableOption = False,

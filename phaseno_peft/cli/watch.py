@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from phaseno_peft.cli.adapters import complete_adapter
 from phaseno_peft.cli.console import Terminal
-from phaseno_peft.cli.options import BackboneOption, QuietOption, StationsOption
+from phaseno_peft.cli.options import (
+    BackboneOption,
+    FrozenOption,
+    GateOption,
+    PThresholdOption,
+    QuietOption,
+    StationsOption,
+    SThresholdOption,
+)
 
 
 def watch(
@@ -20,18 +28,13 @@ def watch(
         str | None,
         typer.Option("--adapter", help="A name, a folder, or org/repo@revision.", autocompletion=complete_adapter),
     ] = None,
-    frozen: Annotated[bool, typer.Option("--frozen", help="Use the frozen backbone without an adapter.")] = False,
-    p_threshold: Annotated[
-        float | None, typer.Option("--p-threshold", min=0, max=1, help="Default: chosen when the adapter was trained.")
-    ] = None,
-    s_threshold: Annotated[float | None, typer.Option("--s-threshold", min=0, max=1, help="As for P.")] = None,
+    frozen: FrozenOption = False,
+    p_threshold: PThresholdOption = None,
+    s_threshold: SThresholdOption = None,
     every_s: Annotated[
         float, typer.Option("--every", min=0.1, help="Seconds of record between passes over the newest window.")
     ] = 2.0,
-    gate: Annotated[
-        Literal["auto", "off"],
-        typer.Option("--gate", help="auto: leave out windows in which the backbone's stem hears nothing. off: none."),
-    ] = "auto",
+    gate: GateOption = "auto",
     selector: Annotated[str, typer.Option("--selector", help="SeedLink's selector of channels, HH? for example.")] = (
         "???"
     ),

@@ -62,7 +62,7 @@ def associate_picks(
 
     Every pick's `trace_id` is in the table. Raises `PhasenoPeftError` where PyOcto is not installed.
     """
-    pyocto, pandas = _pyocto()
+    pyocto, pandas = check_associator()
     table = stations.select({pick.trace_id for pick in picks})
     if not len(table):
         return []
@@ -188,7 +188,8 @@ def _unwrapped(longitudes_deg: Sequence[float]) -> list[float]:
     return [first + (x - first + 180.0) % 360.0 - 180.0 for x in longitudes_deg]
 
 
-def _pyocto() -> tuple[Any, Any]:
+def check_associator() -> tuple[Any, Any]:
+    """PyOcto and pandas. Raises `PhasenoPeftError` where they are not installed."""
     try:
         import pandas
         import pyocto

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,8 @@ from phaseno_peft.campaign import (
     read_waveforms,
     split_campaign,
 )
-from phaseno_peft.campaign.around_events import ArchivePieces, SetPieces, event_times, is_large
+from phaseno_peft.campaign.around_events import is_large, streams_around
 from phaseno_peft.campaign.campaign import own_metadata
-from phaseno_peft.campaign.seisbench_files import set_folder
 from phaseno_peft.campaign.splits import FOLDS
 from phaseno_peft.campaign.time_scale import suggest_time_scale
 from phaseno_peft.campaign.waveform_files import ChannelMap
@@ -33,8 +31,6 @@ from phaseno_peft.evaluation.judge import validation_windows
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.station_ids import station_fields
 
-_MOST_EVENTS = 100
-"""Of a large archive, whose records the spectra are taken of, spread over it."""
 LARGEST_TOLERANCE_S = 0.5
 """Network's time, of the larger scale; the other one is judged within as many real seconds."""
 
@@ -64,12 +60,7 @@ def read_at_best_scale(
     if isinstance(streams, Mapping):
         waveforms = streams
     elif is_large(waveforms):
-        times = event_times(catalogue.events[:: -(-len(catalogue.events) // _MOST_EVENTS)])
-        streams, reading["channels"] = {}, channels
-        folder, rate_hz = set_folder(waveforms), Preprocessing().rate_hz
-        pieces = ArchivePieces(waveforms, times, channels, rate_hz) if folder is None else SetPieces(folder, rate_hz)
-        for piece in itertools.islice(pieces, _MOST_EVENTS):
-            streams |= {f"{len(streams)} {name}": stream for name, stream in piece.items()}
+        streams, reading["channels"] = streams_around(waveforms, catalogue.events, channels), channels
     else:
         waveforms = streams = read_waveforms(waveforms, channels)
     recorded = {(t.stats.network, t.stats.station) for s in streams.values() for t in s}

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from phaseno_peft import check
+from phaseno_peft.campaign import around_events
 from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.checking import CheckResult
 from phaseno_peft.cli.app import app
@@ -129,6 +130,32 @@ def test_files_that_cannot_be_read_are_told_together_and_the_others_are_looked_a
     files = {Path(f.file).name for f in result.findings if f.kind == "unreadable file"}
     assert files == {"a.mseed", "b.mseed", "stations.csv"}
     assert result.delivery.catalogue is not None
+
+
+def test_an_archive_too_large_for_memory_is_checked_file_by_file(
+    clean: Delivered,
+    planted: tuple[CheckResult, dict[str, tuple[str, str]]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    delivered, faults = plant(clean)
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    for name, stream in delivered.waveforms.items():
+        stream.split().write(str(archive / f"{name}.mseed"), "MSEED")
+    (archive / "broken.mseed").write_bytes(b"000001D AAAAA" + bytes(500))
+    monkeypatch.setattr(around_events, "LARGE_BYTES", 0)
+    result = check(archive, delivered.stations, delivered.picks)
+    found = [f for f in alarms(result) if f.kind != "unreadable file"]
+    missed = [f for f, (kind, name) in faults.items() if not any(a.kind == kind and name in message(a) for a in found)]
+    assert missed == []
+    assert sorted(f.kind for f in found) == sorted(f.kind for f in alarms(planted[0]))
+    assert [Path(f.file).name for f in result.findings if f.kind == "unreadable file"] == ["broken.mseed"]
+    assert len(result.delivery.arrivals) <= around_events.SOME_EVENTS
+    bare = check(archive, delivered.stations)
+    assert any("since no picks say where to look" in f.text for f in bare.findings)
+    assert bare.noise is not None
+    assert {c.station_id for c in bare.coverage.channels} == {c.station_id for c in planted[0].coverage.channels}
 
 
 def test_a_page_is_not_replaced_unasked(tmp_path: Path) -> None:
