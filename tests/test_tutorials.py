@@ -59,6 +59,14 @@ def test_several_campaigns_in_one_batch(tmp_path: Path) -> None:
     assert figure_of(out, tmp_path) > 5000
 
 
+def test_archive_on_a_cluster(tmp_path: Path) -> None:
+    pytest.importorskip("distributed", reason="needs dask.distributed, the extra `cluster`")
+    out = run("archive_on_a_cluster.py", folder=tmp_path)
+    assert re.search(r"^3 tasks, 2 of them now, 15 station-minutes$", out, re.M), out
+    assert re.search(r"^[1-9]\d* picks, those of one pass: True, times at most [0-5] us apart$", out, re.M), out
+    assert figure_of(out, tmp_path) > 5000
+
+
 def test_pseudo_labels(tmp_path: Path) -> None:
     out = run("pseudo_labels.py", folder=tmp_path)
     precision = {m[0]: float(m[1]) for m in re.findall(r"^(\w+ [PS]) within 0.1 s: precision (\d\.\d+)", out, re.M)}
