@@ -34,7 +34,7 @@ def main() -> None:
 
     made = simulate_campaign("ohio-frac", "ohio", seed=5, events=4, continuous_minutes=2, continuous_events=2)
     picker = load_adapter("ohio-frac")
-    stream = obspy.read("ohio/continuous/*")
+    stream = obspy.read(str(made.continuous))
     picks = picker.classify(stream, made.stations)
     assert picks, "no pick in two minutes with two simulated events"
     said(f"our door: {len(picks)} picks by {picker.active_adapter}")
