@@ -32,7 +32,7 @@ def main() -> None:
     assert "site-packages" in str(phaseno_peft.__file__), phaseno_peft.__file__
     said(f"{version}, Python {sys.version.split()[0]}, torch {torch.__version__}")
 
-    made = simulate_campaign("ohio-frac", "ohio", seed=5, events=4, continuous_minutes=2, continuous_events=2)
+    made = simulate_campaign("ohio-frac", "ohio", seed=5, events=8, continuous_minutes=2, continuous_events=2)
     picker = load_adapter("ohio-frac")
     stream = obspy.read(str(made.continuous))
     picks = picker.classify(stream, made.stations)
