@@ -80,10 +80,10 @@ class CRLoraSettings:
     """Learn a dense difference to the decision head fc1, fc2."""
     target_modules: Targets = TARGETS
     """Paths of layers, or one of the patterns of `is_own_pattern`; the default reaches every layer of the paper."""
-    stem: Literal["none", "lora", "last"] = "none"
+    stem: Literal["none", "lora", "last", "full"] = "none"
     """What is trained on the backbone's stem. none: nothing, the paper's count. lora: low-rank updates of its
-    convolutions. last: a dense difference to its last convolution. Both also learn a dense difference to its output
-    layer and to the factors with which its logits are taken."""
+    convolutions. last: a dense difference to its last convolution; full: to all of them. Each but none also learns a
+    dense difference to its output layer and to the factors with which its logits are taken."""
     contract: dict[str, Any] | None = None
     """What the adapter promises about its data (`phaseno_peft.contract`)."""
     format_version: int = FORMAT_VERSION
@@ -158,8 +158,8 @@ def reaches(settings: CRLoraSettings, path: str) -> bool:
 def layer_kind(path: str, layer: nn.Module) -> LayerKind:
     """What is trained on the layer at `path`: pointwise = LoRA + gate, linear = LoRA, head = dense difference.
 
-    Of a stem: stem and stem_rising (transposed) = LoRA, stem_last = LoRA or a dense difference, stem_out = a dense
-    difference, with one to the factors with which its logits are taken.
+    Of a stem: stem, stem_rising (transposed) and stem_last = LoRA or a dense difference, stem_out = a dense difference,
+    with one to the factors with which its logits are taken.
     """
     if isinstance(layer, Layer):
         return "stem_rising" if isinstance(layer, RisingLayer) else "stem_last" if layer.is_last else "stem"
@@ -189,7 +189,7 @@ def trains(kind: LayerKind, settings: CRLoraSettings) -> bool:
         case "head":
             return settings.train_head
         case "stem" | "stem_rising":
-            return settings.stem == "lora"
+            return settings.stem in ("lora", "full")
         case "stem_last" | "stem_out":
             return settings.stem != "none"
     return settings.r > 0 or (kind == "pointwise" and settings.se_reduction > 0)

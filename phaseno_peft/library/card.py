@@ -33,6 +33,7 @@ _STEM = {
     "none": "",
     "lora": ", stem adapted (low-rank updates of all its convolutions)",
     "last": ", stem adapted (its last convolution and output)",
+    "full": ", stem adapted (all its convolutions)",
 }
 VERDICT, UNCERTAINTY = "Verdict", "Uncertainty of the picks"
 """Tables of a card that hold what `judging.card_tables` makes of an evaluation; the verdict stands at the top."""

@@ -137,7 +137,8 @@ def fit(
         say(f"continuing a training that was stopped after epoch {state.number}")
     sampler, shift_s, before_first = dataset.sampler(stretches, training.seed), shifts_s(pick_shift), None
     if recipe.method is not None and recipe.method.stem != "none":
-        before_first = partial(train_stem_alone, model, sampler, dataset.edge_limit_km, training, shift_s)
+        stem = recipe.method.stem
+        before_first = partial(train_stem_alone, model, sampler, dataset.edge_limit_km, training, shift_s, stem)
     earlier_s = sum(epoch.seconds for epoch in state.history)
     history, kept = train(
         model,

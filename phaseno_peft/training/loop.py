@@ -25,6 +25,7 @@ from torch import Tensor
 from phaseno_peft.campaign import Window, WindowSampler, with_moved_labels
 from phaseno_peft.campaign.augment import Augmentation, compose, limit_stations
 from phaseno_peft.contract import NO_SHIFT_S
+from phaseno_peft.cr_lora.settings import STEM
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.evaluation import Predictions, cross_entropy, score_at_thresholds_of
 from phaseno_peft.picking.inference import batches, network_input, window_probabilities
@@ -59,8 +60,7 @@ def train(
     """
     if sampler.n_events == 0:
         raise CampaignError("there is no labelled event to train on. Check that picks and waveforms overlap in time.")
-    trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    optimizer = torch.optim.AdamW(trainable.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    trainable, optimizer = _optimizer(model, settings)
     device = next(model.parameters()).device
     n_windows = settings.windows(sampler.n_events)
     augmentation = Augmentation(keeps_polarity=settings.keeps_polarity)
@@ -96,7 +96,7 @@ def train(
                 progress = (number - 1 + step / len(steps)) / state.last_epoch
                 rate = settings.learning_rate * _learning_rate_factor(state, progress, settings)
                 for group in optimizer.param_groups:
-                    group["lr"] = rate
+                    group["lr"] = rate * group["share"]
                 waveforms, graph = network_input(batch, edge_limit_km)
                 logits = model(waveforms.to(device), graph.to(device))
                 loss = masked_loss(logits, *_labels(batch, device), settings.positive_weight)
@@ -124,6 +124,21 @@ def train(
         if on_epoch:
             on_epoch(state.history[-1])
     return state.history, _restore(trainable, state, one_pick, model, settings.keep_epoch)
+
+
+def _optimizer(
+    model: torch.nn.Module, settings: TrainingSettings
+) -> tuple[dict[str, torch.nn.Parameter], torch.optim.AdamW]:
+    """Name -> parameter to train, and what trains them: an adapted stem beside an operator at a rate of its own."""
+    trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    of_stem = {name: p for name, p in trainable.items() if STEM in name}
+    others = {name: p for name, p in trainable.items() if name not in of_stem}
+    groups = [
+        {"params": list(own.values()), "share": share}
+        for own, share in ((others, 1.0), (of_stem, settings.stem_rate if others else 1.0))
+        if own
+    ]
+    return others | of_stem, torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
 
 def _is_over(state: TrainingState, settings: TrainingSettings, one_pick: float) -> bool:

@@ -117,6 +117,12 @@ ADAPTER_RECIPES = {
             "CR-LoRA, and the stem's last convolution and output",
             "CR-LoRA on a backbone with a stem",
         ),
+        cr_lora_recipe(
+            CRLoraSettings(stem="full"),
+            "cr-lora+stem-full",
+            "CR-LoRA, and every convolution of the stem",
+            "CR-LoRA on a backbone with a stem",
+        ),
     )
 }
 LATE_BLOCKS = {

@@ -23,6 +23,8 @@ class TrainingSettings:
     most_windows: int | None = None
     """At most so many windows an epoch, however many events there are."""
     learning_rate: float = 2e-3
+    stem_rate: float = 0.1
+    """Learning rate of what an adapter changes of the stem, as part of the operator's (`stem_first` comes before)."""
     weight_decay: float = 1e-3
     schedule: Literal["cosine", "plateau"] = "cosine"
     """cosine: a linear rise, then half a cosine to zero. plateau: halved whenever the validation loss stalls."""

@@ -19,8 +19,9 @@ from phaseno_peft.training.history import TrainingState
 from phaseno_peft.training.loop import train
 from phaseno_peft.training.settings import TrainingSettings
 
-EPOCHS, LEARNING_RATE = 10, 3e-3
-"""Out of fold on a campaign of real recordings 2e-3 and 5e-3 were level, and later epochs no better."""
+EPOCHS = 10
+LEARNING_RATE = {"lora": 3e-3, "last": 3e-3, "full": 1e-3}
+"""By what of the stem is adapted."""
 
 
 class StemAlone(nn.Module):
@@ -43,9 +44,10 @@ def train_stem_alone(
     edge_limit_km: float,
     settings: TrainingSettings,
     pick_shift_s: Mapping[str, float],
+    stem: str,
 ) -> None:
     """Train what an adapter changes of the stem, on the same windows and labels, for a fixed number of epochs."""
-    alone = settings.changed(epochs=EPOCHS, learning_rate=LEARNING_RATE, keep_epoch=EPOCHS)
+    alone = settings.changed(epochs=EPOCHS, learning_rate=LEARNING_RATE[stem], keep_epoch=EPOCHS)
     with only_the_stem(adapted):
         state = TrainingState(EPOCHS)
         train(StemAlone(adapted), sampler, [], edge_limit_km, alone, pick_shift_s=pick_shift_s, state=state)
