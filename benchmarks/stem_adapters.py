@@ -36,8 +36,8 @@ from phaseno_peft.comparison.compare import compare
 from phaseno_peft.cr_lora import CRLoraConfig, CRLoraSettings, attach, expected_tensors, fold, selected_adapter
 from phaseno_peft.text_tables import TextTable
 
-Setting = Literal["none", "lora", "last"]
-RECIPES = ("frozen", "cr-lora", "cr-lora+stem", "cr-lora+stem-last")
+Setting = Literal["none", "lora", "last", "full"]
+RECIPES = ("frozen", "cr-lora", "cr-lora+stem", "cr-lora+stem-last", "cr-lora+stem-full")
 STATIONS = 9
 REPEATS = 15
 

@@ -41,7 +41,7 @@ def compare(
         typer.Option(
             "--recipes",
             help="Comma-separated: frozen, rescaled, head, se-only, lora, lora-head, cr-lora, "
-            "cr-lora+stem, cr-lora+stem-last, "
+            "cr-lora+stem, cr-lora+stem-last, cr-lora+stem-full, "
             "bottleneck, full, scratch, "
             "cr-lora:<k>, unfreeze:<k>, peft:<method>, rival:<picker> (stalta, baer, ar-aic, phasenet, "
             "CLASS:WEIGHTS of SeisBench), "

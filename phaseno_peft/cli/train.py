@@ -67,7 +67,8 @@ def train_adapter(
         str,
         typer.Option(
             "--recipe",
-            help="What is trained: cr-lora, lora, lora-head, se-only, head, cr-lora+stem or cr-lora+stem-last.",
+            help="What is trained: cr-lora, lora, lora-head, se-only, head, cr-lora+stem, cr-lora+stem-last or "
+            "cr-lora+stem-full.",
         ),
     ] = "cr-lora",
     quick: Annotated[

@@ -9,8 +9,8 @@ For a pointwise convolution or a linear layer with weight W, and for the mean ov
 Where an adapter also adapts the backbone's stem (`CRLoraSettings.stem`), a convolution of k samples from c channels to
 n, W [n, c, k] (transposed ones [c, n, k]), is seen as the matrix [n, c * k]: A [r, c * k] is a convolution of the same
 kernel and stride to r channels, B [n, r] a pointwise one behind it. The stem's output layer, with stem="last" the
-convolution before it and with stem="full" every one, have a dense dW and db; the factors with which its logits are taken
-are f' = f + df.
+convolution before it and with stem="full" every one, have a dense dW and db; the factors with which its logits are
+taken are f' = f + df.
 
 Updates live in weight space: PhaseNO reads `layer.weight`, `layer.bias` and `layer.gate`, so an adapted network runs
 the same factorised arithmetic as the frozen one. This file is the method, once, in plain torch. Where the tensors live

@@ -56,7 +56,13 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         if self.schedule not in ("cosine", "plateau"):
             raise CampaignError(f"`schedule` should be 'cosine' or 'plateau' but is {self.schedule!r}.")
-        for name, least in (("epochs", 0), ("stations_per_window", 1), ("batch_stations", 1), ("plateau_epochs", 1)):
+        for name, least in (
+            ("epochs", 0),
+            ("stem_rate", 0),
+            ("stations_per_window", 1),
+            ("batch_stations", 1),
+            ("plateau_epochs", 1),
+        ):
             if getattr(self, name) < least:
                 raise CampaignError(f"`{name}` should be at least {least} but is {getattr(self, name)}.")
 

@@ -69,13 +69,19 @@ def test_a_recipe_trains_as_many_parameters_as_its_source_says(name: str, count:
 
 @pytest.mark.parametrize(
     ("name", "count"),
-    [("cr-lora", 85_426), ("cr-lora:13", 85_426), ("cr-lora+stem", 85_426 + 22_961), ("cr-lora+stem-last", 86_359)],
-)  # 22,961 and 933 are counted in tests/cr_lora/test_stem_adapters.py
+    [
+        ("cr-lora", 85_426),
+        ("cr-lora:13", 85_426),
+        ("cr-lora+stem", 85_426 + 22_961),
+        ("cr-lora+stem-last", 86_359),
+        ("cr-lora+stem-full", 85_426 + 267_821),
+    ],
+)  # 22,961, 933 and 267,821 are counted in tests/cr_lora/test_stem_adapters.py
 def test_a_recipe_on_a_backbone_with_a_stem_trains_as_many_parameters(name: str, count: int) -> None:
     assert n_trainable(find_recipe(name).model(PhaseNO(PhaseNOConfig(stem=StemConfig())), 0)) == count
 
 
-@pytest.mark.parametrize("name", ["cr-lora+stem", "cr-lora+stem-last"])
+@pytest.mark.parametrize("name", ["cr-lora+stem", "cr-lora+stem-last", "cr-lora+stem-full"])
 def test_recipes_of_a_stem_are_refused_without_one(name: str) -> None:
     for step in (find_recipe(name).check_fits, lambda backbone: find_recipe(name).model(backbone, 0)):
         with pytest.raises(AdapterError, match="has none"):

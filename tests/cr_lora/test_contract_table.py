@@ -40,6 +40,7 @@ KINDS: dict[str, dict[str, object]] = {
     "beside a stem": {},
     "stem by lora": {"se_reduction": 0, "train_head": False, "target_modules": (), "stem": "lora"},
     "stem's last": {"r": 0, "se_reduction": 0, "train_head": False, "stem": "last"},
+    "stem in full": {"r": 0, "se_reduction": 0, "train_head": False, "stem": "full"},
     "whole and stem": {"stem": "lora"},
 }
 FORMULA_OF = {
@@ -47,6 +48,7 @@ FORMULA_OF = {
     "head": "fc1",
     "stem by lora": "stem.ascents.0.up",
     "stem's last": "stem.ascents.1.same",
+    "stem in full": "stem.ascents.0.up",
     "whole and stem": "stem.descents.0.down",
 }
 """Where the formula is looked at; else at a pointwise convolution."""
@@ -164,7 +166,8 @@ def stem_formula(frozen: Layer, part: dict[str, torch.Tensor], x: torch.Tensor, 
         beside = frozen.convolve(x, a.transpose(0, 1) if isinstance(frozen, RisingLayer) else a, None)
         y = y + share * 8 / 4 * F.conv1d(beside, part["B.weight"][..., None])
     else:
-        y = y + share * frozen.convolve(x, part["delta.weight"].view_as(frozen.weight), None)
+        dense = part["delta.weight"].view(-1, x.shape[1], frozen.weight.shape[-1])  # [out, in, kernel]
+        y = y + share * frozen.convolve(x, dense.transpose(0, 1) if isinstance(frozen, RisingLayer) else dense, None)
         bias = bias + share * part["delta.bias"]
     return F.relu(F.batch_norm(y, frozen.mean, frozen.variance, frozen.scale, bias, eps=1e-3))
 

@@ -38,7 +38,7 @@ from phaseno_peft.library.store import read_config, write_adapter
 from tests.cr_lora.conftest import contract, small_phaseno
 
 STEM = StemConfig(channels=2, levels=3, kernel_samples=5, stride=3)
-LORA, LAST = CRLoraSettings(stem="lora"), CRLoraSettings(stem="last")
+LORA, LAST, FULL = (CRLoraSettings(stem=stem) for stem in ("lora", "last", "full"))
 Tensors = dict[str, torch.Tensor]
 
 
@@ -76,10 +76,18 @@ def two_threads() -> Iterator[None]:
 # The default stem's convolutions have 731 input and 616 output channels together, kernels of 7, and 8 -> 3 behind them.
 LORA_COUNT = 4 * (7 * 731 + 616) + (8 * 3 + 3) + 2
 LAST_COUNT = (7 * 16 * 8 + 8) + (8 * 3 + 3) + 2
+# All its 268,435 weights but the norms' 616 scales, which those of the convolutions can stand for, and the factors.
+FULL_COUNT = 268_435 - 616 + 2
 
 
 @pytest.mark.parametrize(
-    ("stem", "count"), [("none", 85_426), ("lora", 85_426 + LORA_COUNT), ("last", 85_426 + LAST_COUNT)]
+    ("stem", "count"),
+    [
+        ("none", 85_426),
+        ("lora", 85_426 + LORA_COUNT),
+        ("last", 85_426 + LAST_COUNT),
+        ("full", 85_426 + FULL_COUNT),
+    ],
 )
 def test_a_stem_adds_exactly_these_parameters_to_the_papers(stem: str, count: int) -> None:
     model = PhaseNO(PhaseNOConfig(stem=StemConfig()))
@@ -90,12 +98,12 @@ def test_a_stem_adds_exactly_these_parameters_to_the_papers(stem: str, count: in
 
 def test_the_operator_starts_from_the_same_numbers_whatever_is_done_to_the_stem() -> None:
     start = {}
-    for stem in ("none", "lora", "last"):
+    for stem in ("none", "lora", "last", "full"):
         model = with_stem()
         torch.manual_seed(7)
         get_peft_model(model, CRLoraConfig(stem=stem))
         start[stem] = resident_tensors(model, "default")
-    for stem in ("lora", "last"):
+    for stem in ("lora", "last", "full"):
         assert all(torch.equal(tensor, start[stem][key]) for key, tensor in start["none"].items())
 
 
@@ -116,7 +124,7 @@ def test_pieces_on_other_threads_hear_the_adapter_too(two_threads: None) -> None
 def test_adapters_with_and_without_the_stem_share_a_batch() -> None:
     """Light path and PEFT agree, and each window is what it is alone."""
     light, model, peft_model = with_stem(), with_stem(), None
-    for seed, stem in enumerate(("lora", "none", "last")):
+    for seed, stem in enumerate(("lora", "none", "last", "full")):
         tensors = adapter(CRLoraSettings(stem=stem), seed, 0.1)
         attach(light, f"with-{stem}", CRLoraSettings(stem=stem), tensors, "test")
         if peft_model is None:
@@ -125,8 +133,8 @@ def test_adapters_with_and_without_the_stem_share_a_batch() -> None:
             peft_model.add_adapter(f"with-{stem}", CRLoraConfig(stem=stem))
         for key, tensor in resident_tensors(model, f"with-{stem}").items():
             tensor.data.copy_(tensors[key])
-    names = ["with-last", "with-none", "__base__", "with-lora", "with-last"]
-    windows = [window(n, n) for n in (3, 1, 2, 4, 2)]
+    names = ["with-last", "with-none", "__base__", "with-lora", "with-last", "with-full"]
+    windows = [window(n, n) for n in (3, 1, 2, 4, 2, 3)]
     batch = torch.cat([x for x, _ in windows]), StationGraph.stack([graph for _, graph in windows])
     own = [None if name == "__base__" else name for name in names]
     assert peft_model is not None
@@ -139,6 +147,7 @@ def test_adapters_with_and_without_the_stem_share_a_batch() -> None:
             alone.append(logits(light, x))
     torch.testing.assert_close(mixed, torch.cat(alone), atol=5e-5, rtol=0)
     fold(light, "with-lora")
+    fold(light, "with-full")
     with torch.no_grad(), adapters_by_window(own):
         assert torch.equal(light(*batch), mixed)
     layer = light.get_submodule("stem.ascents.0.up")
@@ -230,7 +239,7 @@ def test_an_adapter_of_the_operator_alone_loads_beside_any_stem(tmp_path: Path) 
         load(door, with_stem(), tmp_path)
 
 
-@pytest.mark.parametrize("settings", [LORA, LAST], ids=["lora", "last"])
+@pytest.mark.parametrize("settings", [LORA, LAST, FULL], ids=["lora", "last", "full"])
 def test_a_stem_of_another_size_and_numbers_out_of_bounds_are_refused(settings: CRLoraSettings) -> None:
     other = small_phaseno(stem=StemConfig(channels=3, levels=3, kernel_samples=5, stride=3))
     with pytest.raises(AdapterError, match=r"stem\.\S+ is \[.*these settings need"):
@@ -290,14 +299,14 @@ def test_settings_of_a_stem_that_make_no_sense_are_refused(change: dict[str, obj
 # --- sums
 
 
-@pytest.mark.parametrize("stem", ["lora", "last"])
+@pytest.mark.parametrize("stem", ["lora", "last", "full"])
 def test_a_sum_is_exact_on_the_stem(stem: str) -> None:
     settings = [CRLoraSettings(r=4, stem=stem), CRLoraSettings(r=2, lora_alpha=2.0, stem=stem)]  # type: ignore[arg-type]
     parts, weights, model = [(s, adapter(s, i)) for i, s in enumerate(settings)], [0.5, -0.2], with_stem()
     for i, (own, tensors) in enumerate(parts):
         attach(model, f"part-{i}", own, tensors, "test")
     attach(model, "sum", *blend(parts, weights), "test")
-    for path in ("stem.ascents.1.same", "stem.out", *(["stem.first", "stem.ascents.0.up"] if stem == "lora" else [])):
+    for path in ("stem.ascents.1.same", "stem.out", *(["stem.first", "stem.ascents.0.up"] if stem != "last" else [])):
         layer = model.get_submodule(path)
         assert isinstance(layer, CRLoraLayer)
         delta = {n: layer.delta_weight(layer.part_of(n)) for n in ("part-0", "part-1", "sum")}  # type: ignore[arg-type]

@@ -183,8 +183,12 @@ def test_a_training_on_peaks_reverses_no_station(
     assert reversed_stations
 
 
+@pytest.mark.parametrize(
+    ("stem", "tensors_of_it", "said"),
+    [("last", 5, "its last convolution and output"), ("full", 23, "all its convolutions")],
+)
 def test_an_adapter_of_the_stem_is_trained_written_and_picked_with(
-    campaign: Campaign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stem: str, tensors_of_it: int, said: str, campaign: Campaign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = forgetting_module.forgetting_windows()[:3]
     monkeypatch.setattr(forgetting_module, "forgetting_windows", lambda: few)
@@ -197,18 +201,18 @@ def test_an_adapter_of_the_stem_is_trained_written_and_picked_with(
         campaign,
         folder=tmp_path / "adapters",
         backbone=backbone,
-        recipe="cr-lora+stem-last",
+        recipe=f"cr-lora+stem-{stem}",
         folds=0,
         training=dataclasses.replace(LEAN, epochs=1, windows_per_epoch=2),
     )
     tensors = read_adapter(trained.folder).tensors
     of_stem = {key: tensor for key, tensor in tensors.items() if ".stem." in key}
-    assert len(of_stem) == 5  # weight and bias of two layers, and the factors
+    assert len(of_stem) == tensors_of_it  # weight and bias of each layer, and the factors
     if read_evaluation(trained.folder / "evaluation.json").about["epoch_kept"]:
         assert all(bool(tensor.any()) for tensor in of_stem.values())
     picker = load_adapter(trained.folder, backbone=backbone)
     assert picker.active_adapter == "ears"
-    assert "stem adapted (its last convolution and output)" in (trained.folder / "README.md").read_text()
+    assert f"stem adapted ({said})" in (trained.folder / "README.md").read_text()
 
 
 def test_the_adapters_start_values_come_from_the_seed_and_from_nothing_else(small_backbone: Path) -> None:
