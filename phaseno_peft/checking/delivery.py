@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phaseno_peft.campaign.around_events import ArchivePieces, SetPieces, is_large, streams_around
+from phaseno_peft.campaign.around_events import SPAN_BYTES, ArchivePieces, SetPieces, is_large, streams_around
 from phaseno_peft.campaign.campaign import Campaign, prepare_pieces, prepare_recordings
 from phaseno_peft.campaign.catalog import Catalogue
 from phaseno_peft.campaign.catalog_files import read_catalogue
@@ -19,13 +20,16 @@ from phaseno_peft.campaign.recording import Recording
 from phaseno_peft.campaign.seisbench_files import set_folder
 from phaseno_peft.campaign.station_files import FORMATS, read_stations
 from phaseno_peft.campaign.stations import StationTable
+from phaseno_peft.campaign.stretch import Times
 from phaseno_peft.campaign.unpack import obspy_format, obspy_path
 from phaseno_peft.campaign.waveform_files import (
     ChannelMap,
     list_files,
+    miniseed_spans,
     nothing_readable,
     read_channels,
     read_file,
+    read_span,
     rename_channels,
 )
 from phaseno_peft.checking.raw_traces import RawTraces
@@ -37,6 +41,8 @@ if TYPE_CHECKING:
 
 SPREAD_PIECES, PIECE_S = 48, 600.0
 """Of a large archive without picks."""
+_NO_RECORD = "Not a SEED record"
+"""In what obspy warns of where a MiniSEED file is damaged."""
 
 
 @dataclass(frozen=True)
@@ -96,15 +102,17 @@ def read_delivery(
     large = is_large(waveforms)
     traces, streams = RawTraces(), dict[str, "Stream"]()
     usable = list[Path]()
-    for name, file, stream in () if waveforms is None else _streams(waveforms, mapping, findings):
+    for name, file, stream in () if waveforms is None else _streams(waveforms, mapping, findings, in_parts=large):
         traces.add(name, stream)
-        usable += [] if file is None else [file]
+        if file is not None and file not in usable[-1:]:
+            usable.append(file)
         if not large:
-            streams[name] = stream
+            streams[name] = streams[name] + stream if name in streams else stream
     records: Any = streams
     if large:
         records = waveforms if own else usable
-        streams = streams_around(records, () if catalogue is None else catalogue.events, mapping)
+        events = () if catalogue is None or not traces else catalogue.events
+        streams = streams_around(records, events, mapping)
     responses = _responses(stations) if table is not None else {}
     campaign, recordings = None, tuple[Recording, ...]()
     if traces and table is not None:
@@ -162,9 +170,9 @@ def _read(source: Any, kind: str, reader: Callable[[Any], Any], findings: list[F
 
 
 def _streams(
-    waveforms: Any, channels: ChannelMap, findings: list[Finding]
+    waveforms: Any, channels: ChannelMap, findings: list[Finding], *, in_parts: bool
 ) -> Iterator[tuple[str, Path | None, Stream]]:
-    """(name, file, raw traces), one file at a time; each broken file is told."""
+    """(name, file, raw traces), one file at a time, big ones in parts if asked for; each broken file is told."""
     from obspy import Stream
 
     if isinstance(waveforms, Stream):
@@ -176,17 +184,27 @@ def _streams(
     is_any_broken = False
     files, in_folder = list_files(waveforms)
     for file in files:
-        try:
-            stream = read_file(file, in_folder=in_folder)
-        except CampaignError as error:
-            findings.append(Finding("error", str(error), kind="unreadable file", file=str(file)))
-            is_any_broken = True
-            continue
-        if stream is not None:  # in a folder other files lie beside
-            rename_channels(stream, channels)
-            name = file.stem if file.stem not in names else file.name
-            names.add(name)
-            yield name, file, stream
+        name = file.stem if file.stem not in names else file.name
+        spans: Sequence[tuple[int, int] | None] = (miniseed_spans(file, SPAN_BYTES) if in_parts else []) or [None]
+        damage = ""
+        for span in spans:
+            try:
+                with warnings.catch_warnings(record=True) as said:
+                    warnings.simplefilter("always")
+                    stream = read_span(file, span) if span else read_file(file, in_folder=in_folder)
+            except CampaignError as error:
+                findings.append(Finding("error", str(error), kind="unreadable file", file=str(file)))
+                is_any_broken = True
+                break
+            damage = damage or next((str(w.message) for w in said if _NO_RECORD in str(w.message)), "")
+            if stream is not None:  # in a folder other files lie beside
+                rename_channels(stream, channels)
+                names.add(name)
+                yield name, file, stream
+        if damage:
+            text = f"{file}: parts of it are no MiniSEED records and are passed over ({damage.splitlines()[0]})."
+            step = "Fetch it again; what is missing counts as a gap."
+            findings.append(Finding("warning", text, "damaged file", str(file), file.name, "", step))
     if not names and not is_any_broken:
         text = str(nothing_readable(waveforms, files))
         findings.append(Finding("error", text, kind="unreadable file", file=str(waveforms)))
@@ -198,12 +216,25 @@ def _pieces(
     """Pieces of a large archive where no picks say where to look: `SPREAD_PIECES`, evenly over its time."""
     if own is not None:
         return SetPieces(own, preprocessing.rate_hz)
-    begin, end = traces.span_ns or (0, 0)
-    length = round(1e9 * PIECE_S)
-    step = max(length, (end - begin) // SPREAD_PIECES)
-    times = tuple((start, start + length) for start in range(begin, end + 1, step))
-    where = f"in {len(times)} pieces of {PIECE_S / 60:g} minutes, since no picks say where to look"
+    times = spread_over(traces.recorded_ns, SPREAD_PIECES, round(1e9 * PIECE_S))
+    where = f"in {len(times)} pieces of up to {PIECE_S / 60:g} minutes, since no picks say where to look"
     return ArchivePieces(records, times, channels, preprocessing.rate_hz, where)
+
+
+def spread_over(recorded_ns: Times, n: int, length_ns: int) -> Times:
+    """Pieces of at most this length, apart, spread evenly over what was recorded."""
+    total = sum(end - begin for begin, end in recorded_ns)
+    step = -(-total // n)
+    pieces: list[tuple[int, int]] = []
+    passed = due = 0
+    for begin, end in recorded_ns:
+        while due < passed + end - begin:
+            start = begin + due - passed
+            stop = min(start + length_ns, end)
+            pieces.append((start, stop))
+            due += max(step, stop - start)
+        passed += end - begin
+    return tuple(pieces)
 
 
 def _responses(stations: Any) -> dict[str, Response]:

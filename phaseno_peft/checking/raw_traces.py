@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from phaseno_peft.campaign.noise_times import joined_times
+from phaseno_peft.campaign.stretch import Times
+
 if TYPE_CHECKING:
     from obspy import Stream, Trace
 
@@ -37,8 +40,8 @@ class RawTraces:
     files: dict[tuple[str, float], str] = field(default_factory=dict)
     """(NET.STA.LOC.CH, rate) -> the first file that has it."""
     twins: list[Twins] = field(default_factory=list)
-    span_ns: tuple[int, int] | None = None
-    """First and last sample."""
+    recorded_ns: Times = ()
+    """(begin, end) of what was recorded at any station, in order and apart."""
     _first: dict[bytes, tuple[str, str, int]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
@@ -46,13 +49,12 @@ class RawTraces:
 
     def add(self, name: str, stream: Stream) -> None:
         """Look at the traces of one file."""
+        spans = [(t.stats.starttime.ns, t.stats.endtime.ns + round(1e9 * t.stats.delta)) for t in stream]
+        self.recorded_ns = joined_times([*self.recorded_ns, *spans])
         for trace in stream:
             rate = float(trace.stats.sampling_rate)
             self.rates.setdefault(trace.id, Counter())[rate] += len(trace)
             self.files.setdefault((trace.id[:-1], rate), name)
-            begin, end = trace.stats.starttime.ns, trace.stats.endtime.ns
-            first, last = self.span_ns or (begin, end)
-            self.span_ns = min(first, begin), max(last, end)
             self.twins += self._twin(name, trace)
 
     def _twin(self, name: str, trace: Trace) -> Iterator[Twins]:

@@ -124,6 +124,9 @@ def judge(
             f"{campaign.catalogue.source}: none of its usable picks lies in a record that is to be judged ({events}). "
             "Give picks for these records, or records for these picks."
         )
+    n_judged = len({label.event_id for window in windows for label in window.labels})
+    if n_judged < n_events:
+        events += f"; {n_judged} of them have a usable label to be judged by"
     say(f"scoring {len(windows)} windows: {events}")
     predictions: dict[str, Predictions] = {}
 
@@ -146,7 +149,7 @@ def judge(
         scores,
         events,
         predictions,
-        n_events,
+        n_judged,
         is_own,
         may_flatter=not is_own
         and not made.pick_times_sha256

@@ -299,9 +299,12 @@ def _outcomes(
             if here[label].usable:
                 rows.append(_row("missed", station, here[label].event_id, here[label], None))
         own_extents = sorted((*extents[event_id], event_id) for event_id in {p.event_id for p in here if p.usable})
+        firsts = [first for first, _, _ in own_extents]
+        longest = max((last - first for first, last, _ in own_extents), default=0)
         for pick in matching.unmatched_picks:
             at = found[pick].time.ns
-            event_id = next((event for first, last, event in own_extents if first <= at <= last), "")
+            near = own_extents[bisect.bisect_left(firsts, at - longest) : bisect.bisect_right(firsts, at)]
+            event_id = next((event for _, last, event in near if at <= last), "")
             outcome = "false" if every_arrival or event_id else "not judged"
             rows.append(_row(outcome, station, event_id, None, found[pick]))
     return rows

@@ -79,7 +79,14 @@ def gather_evidence(
         trained_on_all=judgement.trained_on_all,
         forgetting=forgetting,
         offset_change_s=None if judgement.is_own else _offset_change_s(contract, campaign),
+        n_groups=_n_groups(judgement.predictions[ADAPTER].windows, own),
     )
+
+
+def _n_groups(windows: Sequence[Window], own: Scores) -> int:
+    """Groups of windows that share an event, of those with labels."""
+    groups = own.window_groups or tuple(range(len(windows)))
+    return len({group for group, window in zip(groups, windows, strict=True) if window.labels})
 
 
 def label_source(contract: Contract, campaign: Campaign, judgement: Judgement) -> str:

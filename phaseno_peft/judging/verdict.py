@@ -78,6 +78,19 @@ class Evidence:
     """Phase -> F1 within 0.5 s lost on records unlike the campaign's; None where it was not measured."""
     offset_change_s: Mapping[str, float] | None = None
     """Phase -> label offset measured here minus the contract's, network's time; None on the adapter's own campaign."""
+    n_groups: int | None = None
+    """Groups of test events that share no window: events of a swarm are no independent witnesses. None: all are."""
+
+    @property
+    def witnesses(self) -> int:
+        """Independent ones."""
+        return self.n_events if self.n_groups is None else self.n_groups
+
+    @property
+    def tested_on(self) -> str:
+        """The test events in words."""
+        together = f" in {self.n_groups} groups that share windows" if self.witnesses < self.n_events else ""
+        return f"{self.n_events} test events{together}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +136,8 @@ def _too_little(e: Evidence) -> Iterator[str]:
         )
     if e.label_source == "simulated":
         yield "the labels are simulated, so that the scores say nothing of real records."
-    if e.n_events < FEWEST_EVENTS:
-        yield f"there are {e.n_events} test events, and fewer than {FEWEST_EVENTS} decide nothing."
+    if e.witnesses < FEWEST_EVENTS:
+        yield f"there are {e.tested_on}, and fewer than {FEWEST_EVENTS} decide nothing."
     labels = sum(e.n_labels.values())
     if labels < FEWEST_LABELS:
         yield f"there are {labels} labels, and fewer than {FEWEST_LABELS} decide nothing."
@@ -166,8 +179,8 @@ def cautions(e: Evidence) -> Iterator[str]:
                 f"the {phase} picks here follow another convention than the adapter's: they lie "
                 f"{1000 * abs(change_s):.0f} ms {'earlier' if change_s > 0 else 'later'} against the onsets."
             )
-    if e.n_events < MANY_EVENTS:
-        yield f"there are only {e.n_events} test events: one event more can move the scores (F1 changes by {e.gain})."
+    if e.witnesses < MANY_EVENTS:
+        yield f"there are only {e.tested_on}: one event more can move the scores (F1 changes by {e.gain})."
     if e.label_source == "automatic":
         yield "the labels are automatic: the scores tell agreement with a program, not with an analyst."
     if e.noise_hours == 0:

@@ -6,6 +6,7 @@ import csv
 import io
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from phaseno_peft.campaign.raw_spans import raw_spans
 from phaseno_peft.campaign.sources import Source
@@ -16,6 +17,11 @@ from phaseno_peft.files import write_file, write_folder
 from phaseno_peft.labelling.suggested_labels import SuggestedLabels
 from phaseno_peft.picks.event_files import write_events
 
+if TYPE_CHECKING:
+    from obspy import Stream
+
+CODE_LENGTHS = (2, 5, 2, 3)
+"""What MiniSEED has room for: network, station, location, channel."""
 PROVISIONAL = "to-correct"
 """File names of the provisional picks; a campaign's folder calls its picks `picks`."""
 TABLE_HEADER = ("rank", "file", "start", "end", "gain", "use", "event", "picks", "stations", "why")
@@ -51,6 +57,7 @@ def write_suggestions(
             source, spans, found.preprocessing.rate_hz, channels=channels, skip_unreadable=skip_unreadable
         )
         for each, stream in zip(found.suggestions, streams, strict=True):
+            _check_codes(stream)
             stream.write(str(part / "waveforms" / f"{each.name}.mseed"), format="MSEED")
         for ending, name in ((".xml", "quakeml"), (".markers", "snuffler")):
             write_events(part / f"{PROVISIONAL}{ending}", catalog, name)
@@ -62,6 +69,17 @@ def write_suggestions(
             else:
                 shutil.copyfile(stations, copy)
     return Path(folder)
+
+
+def _check_codes(stream: Stream) -> None:
+    """Raise `PhasenoPeftError` for codes that MiniSEED would cut, so that two sensors became one."""
+    for trace in stream:
+        codes = (trace.stats.network, trace.stats.station, trace.stats.location, trace.stats.channel)
+        if any(len(code) > room for code, room in zip(codes, CODE_LENGTHS, strict=True)):
+            raise PhasenoPeftError(
+                f"{trace.id}: MiniSEED has room for network, station, location and channel codes of 2, 5, 2 and 3 "
+                "characters. Give the station a shorter code in records and station file, and suggest again."
+            )
 
 
 def check_replaceable(folder: str | Path) -> None:

@@ -270,7 +270,7 @@ def _candidates(
 
 
 def _record_around(middle: UTCDateTime, length_s: float, spans: Sequence[Span]) -> Span:
-    """A piece of so long around a time, inside the run that holds it where the run is that long."""
-    begin, end = next((span for span in spans if span[0] <= middle <= span[1]), (middle, middle))
+    """A piece of so long around a time, inside the run that holds it, or the nearest, where the run is that long."""
+    begin, end = min(spans, key=lambda span: max(span[0] - middle, middle - span[1], 0.0), default=(middle, middle))
     start = max(begin, min(middle - length_s / 2, end - length_s))
     return start, min(end, start + length_s)

@@ -80,9 +80,10 @@ def train(
         _resume(state, trainable, optimizer)
 
     while not _is_over(state, settings, one_pick):
+        number, begun, losses = state.number + 1, time.monotonic(), []
         if state.number == 0 and before_first:
             before_first()
-        number, started, losses = state.number + 1, time.monotonic(), []
+        started = time.monotonic()
         rng = np.random.default_rng([settings.seed, 1, number])
         windows = [
             compose(rng, limit_stations(rng, window, settings.stations_per_window), noise, augmentation)
@@ -112,11 +113,11 @@ def train(
                     on_step(step + 1, len(steps))
 
         verdict = judged(model, validation, edge_limit_km, settings)
-        seconds = time.monotonic() - started
+        seconds = time.monotonic() - begun
         state.add(Epoch(number, float(np.mean(losses)), *verdict, rate, seconds), trainable)
         if settings.max_minutes is not None:  # the rest of the schedule is squeezed into the epochs that fit
             left_s = settings.max_minutes * 60 - sum(epoch.seconds for epoch in state.history)
-            state.last_epoch = max(number, min(state.last_epoch, number + int(left_s / seconds)))
+            state.last_epoch = max(number, min(state.last_epoch, number + int(left_s / (time.monotonic() - started))))
         if keep:
             state.parameters = {name: p.detach() for name, p in trainable.items()}
             state.moments = {name: optimizer.state[p] for name, p in trainable.items() if p in optimizer.state}

@@ -84,7 +84,9 @@ def provenance(
         split=how,
         split_sha256=split.sha256(),
         stations=sorted({station for r in campaign.recordings for station in r.station_ids}),
-        pick_times_sha256=pick_times_sha256([*used, *(split.validation if dataset.other is None else ())]),
+        pick_times_sha256=pick_times_sha256(
+            [*used, *dataset.unlabelled, *(split.validation if dataset.other is None else ())]
+        ),
     )
 
 

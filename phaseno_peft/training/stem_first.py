@@ -20,6 +20,8 @@ from phaseno_peft.training.loop import train
 from phaseno_peft.training.settings import TrainingSettings
 
 EPOCHS = 10
+PART_OF_TIME = 0.3
+"""Of a limit in minutes."""
 LEARNING_RATE = {"lora": 3e-3, "last": 3e-3, "full": 1e-3}
 """By what of the stem is adapted."""
 
@@ -47,7 +49,12 @@ def train_stem_alone(
     stem: str,
 ) -> None:
     """Train what an adapter changes of the stem, on the same windows and labels, for a fixed number of epochs."""
-    alone = settings.changed(epochs=EPOCHS, learning_rate=LEARNING_RATE[stem], keep_epoch=EPOCHS)
+    alone = settings.changed(
+        epochs=EPOCHS,
+        learning_rate=LEARNING_RATE[stem],
+        keep_epoch=EPOCHS,
+        max_minutes=None if settings.max_minutes is None else PART_OF_TIME * settings.max_minutes,
+    )
     with only_the_stem(adapted):
         state = TrainingState(EPOCHS)
         train(StemAlone(adapted), sampler, [], edge_limit_km, alone, pick_shift_s=pick_shift_s, state=state)

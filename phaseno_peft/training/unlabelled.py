@@ -108,7 +108,8 @@ def train_in_rounds(
     events = about[n_kept - 1]["events"] if n_kept else 0
     how = (
         f"{events} pseudo-labelled events of records that nobody picked trained too ({n_kept} of {len(about)} rounds "
-        "kept); none of them is judged on."
+        "kept); none of them is judged on, none lies near a labelled event. Whether a round is kept was chosen on the "
+        "predictions that are judged."
         if n_kept
         else "Records that nobody picked were offered to training, and made it no better on labelled events: not used."
     )
@@ -155,10 +156,20 @@ def pseudo_labelled(
     k = contract.preprocessing.time_scale
     rule = Coincidence().for_time_scale(k)
     most = max(1, round(MOST_PER_EVENT * len(training_events(campaign.stretches()))))
+    apart_s = (RECORD_WINDOWS / 2 + 1) * contract.preprocessing.window_s  # no record of both, in any window
+    labelled = [
+        (min(p.time for p in e.picks) - apart_s, max(p.time for p in e.picks) + apart_s)
+        for e in campaign.catalogue.events
+        if e.picks
+    ]
 
     def stretches(picks: Sequence[int]) -> tuple[Stretch, ...]:
         own = [weak[i] for i in picks]
-        events = agreed_events(own, committee.thresholds, campaign.stations, rule, k, unlabelled.associator)
+        events = [
+            event
+            for event in agreed_events(own, committee.thresholds, campaign.stations, rule, k, unlabelled.associator)
+            if not any(begin <= pick.time <= end for pick in event.picks for begin, end in labelled)
+        ]
         chosen = np.sort(np.random.default_rng([seed, 4]).permutation(len(events))[:most])
         taken = set(chosen.tolist())
         others = [pick for i, event in enumerate(events) if i not in taken for pick in event.picks]

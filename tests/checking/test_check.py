@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ from phaseno_peft import check
 from phaseno_peft.campaign import around_events
 from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.checking import CheckResult
+from phaseno_peft.checking.delivery import spread_over
 from phaseno_peft.cli.app import app
 from phaseno_peft.errors import PhasenoPeftError
 from tests.campaign.test_time_scale import delivery as small_and_fast
@@ -156,6 +158,65 @@ def test_an_archive_too_large_for_memory_is_checked_file_by_file(
     assert any("since no picks say where to look" in f.text for f in bare.findings)
     assert bare.noise is not None
     assert {c.station_id for c in bare.coverage.channels} == {c.station_id for c in planted[0].coverage.channels}
+
+
+def test_files_of_one_name_in_many_folders_are_all_looked_at(clean: Delivered, tmp_path: Path) -> None:
+    names = sorted(clean.waveforms)[:8]
+    for i, name in enumerate(names):
+        folder = tmp_path / "days" / f"day{i}"
+        folder.mkdir(parents=True)
+        clean.waveforms[name].write(str(folder / "record.mseed"), "MSEED")
+    result = check(tmp_path / "days", clean.stations, clean.picks)
+    assert len(result.delivery.recordings) == len(names)
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
+def test_a_file_with_a_hole_of_zeros_is_told(
+    large: bool, clean: Delivered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    for name in sorted(clean.waveforms)[:8]:
+        clean.waveforms[name].write(str(tmp_path / f"{name}.mseed"), "MSEED", reclen=512)
+    damaged = sorted(tmp_path.iterdir())[3]
+    content = bytearray(damaged.read_bytes())
+    content[51200:71680] = bytes(20480)
+    damaged.write_bytes(content)
+    if large:
+        monkeypatch.setattr(around_events, "LARGE_BYTES", 0)
+    result = check(tmp_path, clean.stations, clean.picks)
+    told = [f for f in result.findings if f.kind == "damaged file"]
+    assert [Path(f.file).name for f in told] == [damaged.name]
+    assert told[0].severity == "warning"
+    if not large:
+        assert not [w for w in recwarn if "SEED" in str(w.message)]
+
+
+def test_a_large_folder_of_files_that_cannot_be_read_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "waveforms").mkdir()
+    (tmp_path / "waveforms" / "a.mseed").write_bytes(b"000001D AAAAA" + bytes(500))
+    (tmp_path / "picks.csv").write_text("trace_id,phase,time\nXX.AAA.,P,2020-01-01T00:00:00\n")
+    monkeypatch.setattr(around_events, "LARGE_BYTES", 0)
+    result = check(tmp_path / "waveforms", None, tmp_path / "picks.csv")
+    assert [Path(f.file).name for f in result.findings if f.kind == "unreadable file"] == ["a.mseed"]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "n_pieces", "covered"),
+    [
+        (((0, 10_000),), 5, 500),  # a long record: five pieces of a hundred
+        (((0, 100), (1000, 1060), (5000, 5060)), 3, 220),  # little: all of it
+        (tuple((1000 * i, 1000 * i + 60) for i in range(100)), 5, 5 * 60),  # triggered files: every k-th
+        ((), 0, 0),
+        (((0, 1),), 1, 1),
+    ],
+)
+def test_pieces_are_spread_over_what_was_recorded(
+    recorded: tuple[tuple[int, int], ...], n_pieces: int, covered: int
+) -> None:
+    pieces = spread_over(recorded, 5, 100)
+    assert len(pieces) == n_pieces
+    assert sum(b - a for a, b in pieces) == covered
+    assert all(any(a <= begin < end <= b for a, b in recorded) for begin, end in pieces)
+    assert all(one[1] <= other[0] for one, other in itertools.pairwise(pieces))
 
 
 def test_a_page_is_not_replaced_unasked(tmp_path: Path) -> None:

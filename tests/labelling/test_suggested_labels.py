@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from obspy import UTCDateTime, read
+from obspy import Stream, Trace, UTCDateTime, read
 
 from phaseno_peft.campaign import Campaign, read_catalogue
 from phaseno_peft.errors import CampaignError, PhasenoPeftError
 from phaseno_peft.labelling import SuggestedLabels, Suggestion, suggest_labels, write_suggestions
 from phaseno_peft.labelling.doubt import Reading, certainty, readings
-from phaseno_peft.labelling.suggested_labels import likeness, take
+from phaseno_peft.labelling.suggested_files import _check_codes
+from phaseno_peft.labelling.suggested_labels import _record_around, likeness, take
 from phaseno_peft.picking import Picker, PickList, load_adapter
 from phaseno_peft.picks import Pick
 from phaseno_peft.training import train_adapter
@@ -66,6 +67,20 @@ def test_of_a_family_of_doublets_one_is_taken_before_another_place() -> None:
     assert take([*family, other], 2)[1].start == other.start
     loud = event(1000, (0.0, 1.0, 2.0, 3.0), use=0.9, noise=2.0)
     assert take([family[0], family[1], loud], 2)[1].noise == 2.0  # of two alike the one in other noise
+
+
+def test_a_middle_in_a_hole_of_all_stations_gives_a_record_beside_it() -> None:
+    runs = [(T0, T0 + 100), (T0 + 130, T0 + 300)]
+    assert _record_around(T0 + 110, 60.0, runs) == (T0 + 40, T0 + 100)
+    assert _record_around(T0 + 125, 60.0, runs) == (T0 + 130, T0 + 190)
+    assert _record_around(T0 + 200, 60.0, runs) == (T0 + 170, T0 + 230)
+
+
+def test_codes_that_miniseed_would_cut_are_refused() -> None:
+    header = {"network": "XX", "station": "GEOPH001", "channel": "HHZ"}
+    with pytest.raises(PhasenoPeftError, match=r"XX\.GEOPH001\.\.HHZ: MiniSEED has room for .* shorter code"):
+        _check_codes(Stream([Trace(np.zeros(10, np.int32), header)]))
+    _check_codes(Stream([Trace(np.zeros(10, np.int32), header | {"station": "GEO01"})]))
 
 
 def test_what_lies_in_a_record_that_is_taken_is_labelled_with_it() -> None:

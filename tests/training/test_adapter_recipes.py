@@ -10,7 +10,7 @@ from phaseno_peft.training import ADAPTER_RECIPES, find_recipe
 
 
 def test_every_recipe_of_training_makes_an_adapter_and_can_be_compared() -> None:
-    assert len(ADAPTER_RECIPES) == 7
+    assert len(ADAPTER_RECIPES) == 8
     for name, recipe in ADAPTER_RECIPES.items():
         assert recipe.method is not None
         assert recipe.makes == "adapter"
