@@ -89,8 +89,9 @@ class Evidence:
     @property
     def tested_on(self) -> str:
         """The test events in words."""
-        together = f" in {self.n_groups} groups that share windows" if self.witnesses < self.n_events else ""
-        return f"{self.n_events} test events{together}"
+        if self.witnesses == self.n_events:
+            return f"{self.n_events} test events"
+        return f"{self.n_events} test events in {self.n_groups} group{'s' * (self.n_groups != 1)} that share windows"
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def test_a_clear_gain_on_many_events_without_anything_against_it_is_deployed() -
         ({"trained_on_all": True}, "not enough evidence", "was trained on these events. Judge it on others"),
         ({"label_source": "simulated"}, "not enough evidence", "labels are simulated"),
         ({"n_events": FEWEST_EVENTS - 1}, "not enough evidence", "there are 4 test events"),
-        ({"n_groups": 1}, "not enough evidence", "there are 40 test events in 1 groups that share windows, and fewer"),
+        ({"n_groups": 1}, "not enough evidence", "there are 40 test events in 1 group that share windows, and fewer"),
         ({"n_groups": 19}, "deploy with care", "there are only 40 test events in 19 groups that share windows"),
         ({"n_labels": {"P": FEWEST_LABELS - 1, "S": 0}}, "not enough evidence", "there are 19 labels"),
         ({"gain": Interval(-0.1, -0.2, -0.01)}, "do not deploy", "better without it: F1 changes by -0.100"),
