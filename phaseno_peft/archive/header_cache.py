@@ -20,7 +20,7 @@ from phaseno_peft.campaign.file_headers import FileHeaders, Header, Place, read_
 from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.campaign.sources import PART_BYTES
 from phaseno_peft.campaign.waveform_files import ChannelMap, list_files, nothing_readable, read_channels
-from phaseno_peft.errors import CampaignError
+from phaseno_peft.errors import CampaignError, PhasenoPeftError
 from phaseno_peft.files import write_file
 from phaseno_peft.paths import cache_folder
 
@@ -126,7 +126,10 @@ class HeaderCache:
     def tidy(self) -> None:
         """Drop lines that others have replaced, where they are many."""
         if self._is_writable and self._n_read > _MOST_STALE * len(self._lines):
-            write_file(self._path, "".join(f"{line}\n" for line in self._lines.values()))
+            try:
+                write_file(self._path, "".join(f"{line}\n" for line in self._lines.values()))
+            except PhasenoPeftError as error:
+                log.warning("%s", error)
 
 
 def headers_to_json(headers: FileHeaders) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from phaseno_peft.picks import Pick, PickList
 MANIFEST = "_manifest.jsonl"
 """Readers of Parquet folders pass over names that begin so."""
 VERSION = 1
+_LISTS = ("findings", "unreadable", "replaces", "station_ids")
 _COLUMNS = ("station", "phase", "time", "probability", "uncertainty_s", "spread_s")
 
 
@@ -52,6 +53,8 @@ class Finished:
     """Keys of tasks whose picks these take the place of."""
     at: float = 0.0
     """When it was finished, seconds since 1970."""
+    station_ids: tuple[str, ...] = ()
+    """Whose picks these are."""
 
 
 class PicksFolder:
@@ -110,6 +113,7 @@ class PicksFolder:
             "stations": len(task.group.station_ids),
             "replaces": replaced,
             "at": round(time.time(), 3),
+            "station_ids": task.group.station_ids,
         }
         if isinstance(result, str):
             entry = Finished(**common, failed=result)
@@ -175,10 +179,15 @@ class PicksFolder:
                         f"{path}: its version is {raw.get('version')!r}, this phaseno-peft reads {VERSION}. Use the "
                         "phaseno-peft that wrote it, or another folder."
                     )
-                self.settings = dict(raw["settings"])
+                self.settings = dict(raw.get("settings") or {})
             else:
-                lists = {name: tuple(raw[name]) for name in ("findings", "unreadable", "replaces")}
-                self._enter(Finished(**{**raw, **lists}))
+                try:
+                    lists = {name: tuple(raw.get(name, ())) for name in _LISTS}
+                    self._enter(Finished(**{**raw, **lists}))
+                except TypeError as error:
+                    raise PhasenoPeftError(
+                        f"{path}: line {number} is damaged. Restore the file from a copy, or give another folder."
+                    ) from error
             self._n_bytes += len(line)
 
     def _append(self, raw: Mapping[str, Any]) -> None:

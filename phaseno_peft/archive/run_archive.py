@@ -16,11 +16,13 @@ from phaseno_peft.archive.plan import BLOCK_HOURS, GROUP_STATIONS, ArchivePlan, 
 from phaseno_peft.archive.task import ArchivePicker, TaskResult, attempt
 from phaseno_peft.campaign import StationTable, read_stations
 from phaseno_peft.campaign.findings import Finding
+from phaseno_peft.campaign.plan import few
 from phaseno_peft.campaign.run import OnFindings
 from phaseno_peft.campaign.waveform_files import ChannelMap
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.picking import Picker, PickList
 from phaseno_peft.picking.annotations import Merge
+from phaseno_peft.picking.inference import window_starts
 from phaseno_peft.picking.quiet_windows import Gate
 
 if TYPE_CHECKING:
@@ -117,6 +119,7 @@ def pick_archive(
         retry=retry,
         progress=indexing,
     )
+    window_starts(picker.preprocessing.window_samples, picker.preprocessing, stride_s)  # refuses what no task could do
     with picks_folder.writing(by.settings):
         contract = picker.contract()
         plan = plan_archive(
@@ -134,6 +137,7 @@ def pick_archive(
         )
         damaged = unreadable(files)
         tell([*plan.findings, *(Finding("warning", f"left out: {why}") for why in damaged)])
+        tell(_replaced_for_good(plan, picks_folder))
         waiting = [task for task in plan.tasks if _is_wanted(picks_folder.finished.get(task.key), retry=retry)]
         with _done(waiting, by, cluster) as results:
             _collect(results, waiting, plan, picks_folder, progress)
@@ -149,6 +153,26 @@ def _log_warnings(findings: Sequence[Finding]) -> None:
     for finding in findings:
         if finding.severity != "note":
             log.warning("%s", finding.text)
+
+
+def _replaced_for_good(plan: ArchivePlan, folder: PicksFolder) -> list[Finding]:
+    """A warning where blocks are picked anew without stations whose picks lie there."""
+    planned = {task.key for task in plan.tasks}
+    gone: dict[str, int] = {}
+    for entry in folder.finished.values():
+        anew = [task for task in plan.tasks if task.begin_ns <= entry.begin_ns < task.end_ns]
+        if entry.key in planned or not anew:
+            continue
+        for station_id in set(entry.station_ids).difference(*(task.group.station_ids for task in anew)):
+            gone[station_id] = gone.get(station_id, 0) + 1
+    if not gone:
+        return []
+    text = (
+        f"{folder.folder}: holds picks of {len(gone)} stations that have no record or no place any more "
+        f"({few(sorted(gone))}). Where their blocks are picked anew now, these picks go. To keep them, stop, and give "
+        "another folder."
+    )
+    return [Finding("warning", text)]
 
 
 def _is_wanted(entry: Finished | None, *, retry: bool) -> bool:

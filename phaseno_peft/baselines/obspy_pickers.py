@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +15,6 @@ from numpy.typing import NDArray
 from phaseno_peft.baselines.rival import E, N, StationByStation, Z, living_components
 from phaseno_peft.campaign.labels import triangles
 from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES
-
-if TYPE_CHECKING:
-    pass
 
 HALF_RATIO = 4.0
 """A ratio of amplitudes at which a pick is worth 0.5."""

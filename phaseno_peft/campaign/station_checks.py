@@ -41,6 +41,11 @@ class StationCheck:
     findings: tuple[Finding, ...]
 
 
+def believable_m(elevation_m: float) -> float:
+    """An elevation, or 0 for one that no place on Earth has (NaN among them), which a check tells."""
+    return elevation_m if DEEPEST_M <= elevation_m <= HIGHEST_M else 0.0
+
+
 def check_degrees(station: Station, source: str) -> None:
     """Raise `CampaignError` where latitude and longitude are not on the globe."""
     latitude, longitude = station.latitude_deg, station.longitude_deg

@@ -13,9 +13,8 @@ from phaseno_peft.campaign.depths import depth_shifts_m
 from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.campaign.station import Direction, Station
 from phaseno_peft.campaign.station_checks import (
-    DEEPEST_M,
-    HIGHEST_M,
     KM_PER_DEGREE,
+    believable_m,
     check_degrees,
     check_stations,
     distance_km,
@@ -270,7 +269,7 @@ def _with_depths(epochs: dict[str, list[Station]]) -> dict[str, list[Station]]:
         (
             ((s.longitude_deg - first.longitude_deg + 180.0) % 360.0 - 180.0) * along_m,
             (s.latitude_deg - first.latitude_deg) * degree_m,
-            s.elevation_m if DEEPEST_M <= s.elevation_m <= HIGHEST_M else 0.0,
+            believable_m(s.elevation_m),
         )
         for s in latest
     ]

@@ -101,16 +101,16 @@ def read_delivery(
     catalogue = _read(picks, "picks", read_catalogue, findings)
     large = is_large(waveforms)
     traces, streams = RawTraces(), dict[str, "Stream"]()
-    usable = list[Path]()
+    usable = list[Path | None]()
     for name, file, stream in () if waveforms is None else _streams(waveforms, mapping, findings, in_parts=large):
         traces.add(name, stream)
-        if file is not None and file not in usable[-1:]:
-            usable.append(file)
+        usable.append(file)
         if not large:
             streams[name] = streams[name] + stream if name in streams else stream
     records: Any = streams
     if large:
-        records = waveforms if own else usable
+        broken = {f.file for f in findings if f.kind == "unreadable file"}  # some in their middle
+        records = waveforms if own else [f for f in dict.fromkeys(usable) if f is not None and str(f) not in broken]
         events = () if catalogue is None or not traces else catalogue.events
         streams = streams_around(records, events, mapping)
     responses = _responses(stations) if table is not None else {}

@@ -40,18 +40,21 @@ class RawTraces:
     files: dict[tuple[str, float], str] = field(default_factory=dict)
     """(NET.STA.LOC.CH, rate) -> the first file that has it."""
     twins: list[Twins] = field(default_factory=list)
-    recorded_ns: Times = ()
-    """(begin, end) of what was recorded at any station, in order and apart."""
+    _spans: list[tuple[int, int]] = field(default_factory=list)
     _first: dict[bytes, tuple[str, str, int]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.rates)
 
+    @property
+    def recorded_ns(self) -> Times:
+        """(begin, end) of what was recorded at any station, in order and apart."""
+        return joined_times(self._spans)
+
     def add(self, name: str, stream: Stream) -> None:
         """Look at the traces of one file."""
-        spans = [(t.stats.starttime.ns, t.stats.endtime.ns + round(1e9 * t.stats.delta)) for t in stream]
-        self.recorded_ns = joined_times([*self.recorded_ns, *spans])
         for trace in stream:
+            self._spans.append((trace.stats.starttime.ns, trace.stats.endtime.ns + round(1e9 * trace.stats.delta)))
             rate = float(trace.stats.sampling_rate)
             self.rates.setdefault(trace.id, Counter())[rate] += len(trace)
             self.files.setdefault((trace.id[:-1], rate), name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -62,22 +63,26 @@ def watch(
     terminal = Terminal(quiet=quiet)
     if (adapter is None) == (not frozen):
         raise PhasenoPeftError("say which picks you want: --adapter NAME, or --frozen for the backbone alone.")
-    done = follow(
-        url,
-        stations,
-        adapter,
-        backbone=backbone,
-        p_threshold=p_threshold,
-        s_threshold=s_threshold,
-        every_s=every_s,
-        gate=gate,
-        selector=selector,
-        out=out,
-        webhook=webhook,
-        minutes=minutes,
-        outputs=[JsonLines(sys.stdout)],
-        warn=terminal.warn,
-        say=terminal.say,
-    )
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:  # SIGTERM ends as Ctrl-C does: what is held is written
+        done = follow(
+            url,
+            stations,
+            adapter,
+            backbone=backbone,
+            p_threshold=p_threshold,
+            s_threshold=s_threshold,
+            every_s=every_s,
+            gate=gate,
+            selector=selector,
+            out=out,
+            webhook=webhook,
+            minutes=minutes,
+            outputs=[JsonLines(sys.stdout)],
+            warn=terminal.warn,
+            say=terminal.say,
+        )
+    finally:
+        signal.signal(signal.SIGTERM, before)
     told = ", ".join(f"{n} {status}" for status, n in sorted(done.reports.items())) or "no picks"
     terminal.say(f"{done.n_packets} packets, {done.n_passes} passes; {told}; {done.lost_s:.0f} s of record lost")

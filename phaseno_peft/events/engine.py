@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ import numpy as np
 from obspy import UTCDateTime
 
 from phaseno_peft.campaign import StationTable
-from phaseno_peft.campaign.station_checks import KM_PER_DEGREE
+from phaseno_peft.campaign.station_checks import KM_PER_DEGREE, believable_m
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.events.event import AssociatedEvent
 from phaseno_peft.events.location import locate_again, travel_times
@@ -26,6 +27,10 @@ INSTALL = "pip install 'phaseno-peft[associate]'"
 LOCATION_NODE_KM = (0.05, 0.5)
 """Limits of the size at which PyOcto stops to halve space in location; association stops where the tolerance decides,
 location at a tenth of that. Finer association costs much and finds nothing more."""
+SAME_S = 0.5
+"""Picks of one station and phase this near are one."""
+SLICE_S = 600.0
+"""Stray picks are counted in slices of this length."""
 SHORTEST_OVERLAP_S = 20.0
 """PyOcto works on slices of time that overlap by the longest travel time, at least by this."""
 
@@ -63,13 +68,14 @@ def associate_picks(
     Every pick's `trace_id` is in the table. Raises `PhasenoPeftError` where PyOcto is not installed.
     """
     pyocto, pandas = check_associator()
+    picks = _best_of_near(picks)
     table = stations.select({pick.trace_id for pick in picks})
     if not len(table):
         return []
     latitudes, longitudes = [s.latitude_deg for s in table], _unwrapped([s.longitude_deg for s in table])
     along = math.cos(math.radians(sum(latitudes) / len(latitudes)))
     reach_deg = rule.reach_km / KM_PER_DEGREE
-    height_km = max(s.elevation_m for s in table) / 1000.0
+    height_km = max(believable_m(s.elevation_m) for s in table) / 1000.0
     aperture_km = KM_PER_DEGREE * math.hypot(
         max(latitudes) - min(latitudes), along * (max(longitudes) - min(longitudes))
     )
@@ -101,7 +107,7 @@ def associate_picks(
                     "id": [s.station_id for s in table],
                     "latitude": latitudes,
                     "longitude": longitudes,
-                    "elevation": [s.elevation_m for s in table],
+                    "elevation": [believable_m(s.elevation_m) for s in table],
                 }
             )
         )
@@ -133,7 +139,55 @@ def associate_picks(
     return [
         locate_again(event, table, times, 0.0 if isinstance(velocity, Layers) else -height_km, rule.deepest_km)
         for event in _each_pick_once(sorted(made, key=lambda event: event.picks[0].time.ns))
+        if _fits(event, rule)
     ]
+
+
+def chance_picks(picks: Sequence[Pick], tolerance_s: float) -> tuple[float, UTCDateTime | None]:
+    """(picks that a place and time matches by chance in the ten minutes with the most, begin of these).
+
+    Of uniform picks a station and phase has one within the tolerance with the probability 1 - exp(-2 tolerance rate);
+    a station that picks without end counts once for each phase. From about a sixth of the picks that make an event on,
+    some events are chance; PyOcto's time grows with them.
+    """
+    counts: dict[int, Counter[tuple[str, str]]] = {}
+    for pick in picks:
+        counts.setdefault(int(pick.time.ns // (SLICE_S * 1e9)), Counter())[pick.trace_id, pick.phase] += 1
+    most = {
+        number: sum(-math.expm1(-2.0 * tolerance_s * n / SLICE_S) for n in own.values())
+        for number, own in counts.items()
+    }
+    if not most:
+        return 0.0, None
+    worst = max(most, key=lambda number: most[number])
+    return most[worst], UTCDateTime(ns=round(worst * SLICE_S * 1e9))
+
+
+def _best_of_near(picks: Sequence[Pick]) -> list[Pick]:
+    """In time order, of picks of one station and phase within `SAME_S` the most probable: the others are copies, which
+    cost PyOcto much and make no event."""
+    kept: list[Pick] = []
+    last: dict[tuple[str, str], int] = {}
+    for pick in sorted(picks, key=lambda p: (p.time.ns, p.trace_id, p.phase)):
+        key = (pick.trace_id, pick.phase)
+        at = last.get(key)
+        if at is None or pick.time - kept[at].time > SAME_S:
+            last[key] = len(kept)
+            kept.append(pick)
+        elif pick.probability > kept[at].probability:
+            kept[at] = pick
+    return kept
+
+
+def _fits(event: AssociatedEvent, rule: AssociationRule) -> bool:
+    """Whether an event, without picks that went to another, still has what the rule asks for."""
+    of_phase = {phase: {p.trace_id for p in event.picks if p.phase == phase} for phase in ("P", "S")}
+    return (
+        len(event.picks) >= rule.fewest_picks
+        and len(of_phase["P"]) >= rule.fewest_p
+        and len(of_phase["S"]) >= rule.fewest_s
+        and len(of_phase["P"] & of_phase["S"]) >= rule.fewest_p_and_s
+    )
 
 
 def _each_pick_once(events: Sequence[AssociatedEvent]) -> list[AssociatedEvent]:

@@ -12,7 +12,7 @@ from phaseno_peft.campaign import Catalogue, Finding, StationTable, read_catalog
 from phaseno_peft.campaign.catalog import CatalogueEvent, LabelledPick
 from phaseno_peft.errors import CampaignError, PhasenoPeftError
 from phaseno_peft.events.association import Association
-from phaseno_peft.events.engine import AssociationRule, associate_picks
+from phaseno_peft.events.engine import AssociationRule, associate_picks, chance_picks
 from phaseno_peft.events.event import AssociatedEvent
 from phaseno_peft.events.files import events_folder, write_association
 from phaseno_peft.events.velocity import HalfSpace, Velocity, fit_half_space, half_space_of, read_velocity
@@ -64,16 +64,36 @@ def associate(
     if catalogue is not None:
         model = fit_half_space(catalogue, table)
     known, findings = _known(read_picks(picks), table, skip_unknown=skip_unknown)
-    table = table.select({pick.trace_id for pick in known}) if known else table
+    findings = [*table.findings, *findings]
+    if known:
+        table = table.select({pick.trace_id for pick in known}).at(known[0].time, known[-1].time)
+        findings += table.findings_of(table.station_ids)
+        placed = set(table.station_ids)
+        known = PickList([p for p in known if p.trace_id in placed], creator=known.creator, findings=known.findings)
     if model is None:
         model, told = _own_half_space(known, table, rule, say)
         findings += told
+    findings += _chance(known, model, rule)
     say(f"associating {len(known)} picks of {len(table)} stations in {model}")
     events = associate_picks(known, table, model, rule)
     made = Association(tuple(events), known, table, model, rule, tuple(findings))
     if target is not None:
         write_association(made, target, overwrite=overwrite)
     return made
+
+
+def _chance(picks: Sequence[Pick], model: Velocity, rule: AssociationRule) -> list[Finding]:
+    """A warning where stray picks are so many that events are made of them."""
+    tolerance_s = model.tolerance_s if rule.tolerance_s is None else rule.tolerance_s
+    expected, begin = chance_picks(picks, tolerance_s)
+    if 6.0 * expected < rule.fewest_picks:
+        return []
+    text = (
+        f"in the ten minutes from {begin} any place and time has {expected:.1f} picks by chance within {tolerance_s:g} "
+        f"s, and {rule.fewest_picks} make an event: some events may be chance, and the association takes long. Raise "
+        "the thresholds, give a velocity model, so that the tolerance can be smaller, or ask for more picks."
+    )
+    return [Finding("warning", text)]
 
 
 def read_picks(picks: PickList | Catalogue | str | Path) -> PickList:

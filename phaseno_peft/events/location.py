@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseno_peft.campaign import StationTable
-from phaseno_peft.campaign.station_checks import KM_PER_DEGREE
+from phaseno_peft.campaign.station_checks import KM_PER_DEGREE, believable_m
 from phaseno_peft.events.event import AssociatedEvent
 from phaseno_peft.events.velocity import HalfSpace, Velocity
 
@@ -61,7 +61,7 @@ def locate_again(
     along = KM_PER_DEGREE * math.cos(math.radians(event.latitude_deg))
     east = np.array([((s.longitude_deg - event.longitude_deg + 180.0) % 360.0 - 180.0) * along for s in own])
     north = np.array([(s.latitude_deg - event.latitude_deg) * KM_PER_DEGREE for s in own])
-    height = np.array([s.elevation_m for s in own]) / 1000.0
+    height = np.array([believable_m(s.elevation_m) for s in own]) / 1000.0
     is_s = np.array([pick.phase == "S" for pick in event.picks])
     observed = np.array([pick.time - event.origin_time for pick in event.picks])
     weights = np.where(is_s, 0.6, 1.0)  # S is picked and predicted worse, about by Vp/Vs

@@ -37,6 +37,8 @@ GRADIENT_STEP_KM = 1.0
 """Layers with a gradient are cut into layers of this thickness at most."""
 TABLE_NODES = 40_000
 """Of a table of travel times, interpolated between: 0.2 km for a network of 50 km."""
+HIGHEST_KM, EARTH_KM = -10.0, 6371.0
+"""No layer begins above or below."""
 DEEPEST_KM = 200.0
 """What lies below is not read: the first waves of local events do not come there."""
 ADVICE = (
@@ -136,9 +138,13 @@ def read_velocity(path: str | Path) -> Layers:
     if any(line.split()[0].upper() == "LAYER" for _, line in lines):
         nodes = _nonlinloc(file.name, lines)
     elif file.suffix.lower() in (".tvel", ".nd"):
-        nodes = _taup(file.name, lines, skipped=2 if file.suffix.lower() == ".tvel" else 0)
+        headers = 2 if file.suffix.lower() == ".tvel" else 0
+        nodes = _taup(file.name, [line for line in lines if line[0] > headers])
     else:
         nodes = _table(file.name, text)
+    for top, *_ in nodes:
+        if not HIGHEST_KM <= top <= EARTH_KM:  # NaN too
+            raise PhasenoPeftError(f"{file.name}: a layer begins at {top:g} km. Give depths in km, not m. {ADVICE}")
     rows = _as_layers([node for node in nodes if node[0] < DEEPEST_KM])
     tops, vp, vs = ([row[k] for row in rows] for k in range(3))
     return Layers(tuple(tops), tuple(vp), tuple(vs), source=file.name)
@@ -168,10 +174,10 @@ def _nonlinloc(name: str, lines: Iterable[tuple[int, str]]) -> list[_Node]:
     return nodes
 
 
-def _taup(name: str, lines: Sequence[tuple[int, str]], skipped: int) -> list[_Node]:
+def _taup(name: str, lines: Sequence[tuple[int, str]]) -> list[_Node]:
     """Depths with the velocities there, linear between; two of one depth are a discontinuity."""
     points: list[tuple[float, float, float]] = []
-    for number, line in lines[skipped:]:
+    for number, line in lines:
         words = line.split()
         if len(words) < 3:
             if words[0].lower() in ("mantle", "moho", "outer-core", "inner-core", "cmb", "icb", "iocb"):
@@ -197,9 +203,12 @@ def _table(name: str, text: str) -> list[_Node]:
     if missing:
         raise PhasenoPeftError(f"{name}: line 1 lacks the column {missing[0]!r}. {ADVICE}")
     nodes: list[_Node] = []
-    for row in rows:
-        top, vp, vs = (_number(name, rows.line_num, (row[column] or "").strip()) for column in names)
-        nodes.append((top, vp, vs, 0.0, 0.0))
+    try:
+        for row in rows:
+            top, vp, vs = (_number(name, rows.line_num, (row[column] or "").strip()) for column in names)
+            nodes.append((top, vp, vs, 0.0, 0.0))
+    except csv.Error as error:
+        raise PhasenoPeftError(f"{name}: line {rows.line_num + 1}: {error}. {ADVICE}") from error
     return nodes
 
 

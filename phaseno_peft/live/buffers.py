@@ -10,7 +10,7 @@ import numpy as np
 from obspy import Stream, Trace, UTCDateTime
 
 from phaseno_peft.campaign import StationTable
-from phaseno_peft.campaign.plan import seed_id_of
+from phaseno_peft.campaign.plan import few, seed_id_of
 
 OUT_OF_STEP_S = 60.0
 """A packet so far from the network's time has a wrong clock, or is too late to be of use."""
@@ -52,10 +52,18 @@ class Buffers:
     """
 
     def __init__(
-        self, stations: StationTable, length_s: float, warn: Callable[[str], None], say: Callable[[str], None]
+        self,
+        stations: StationTable,
+        length_s: float,
+        warn: Callable[[str], None],
+        say: Callable[[str], None],
+        slowest_hz: float = 0.0,
     ) -> None:
         self._table, self._length_ns = stations, round(length_s * 1e9)
-        self._warn, self._say = warn, say
+        self._warn, self._say, self._slowest_hz = warn, say, slowest_hz
+        self._waits_since_s: float | None = None
+        """When it began to look round."""
+        self._is_told_missing = False
         self._channels: dict[str, list[_Packet]] = {}
         self._unlisted: set[str] = set()
         self.stations: dict[str, StationState] = {}
@@ -74,10 +82,10 @@ class Buffers:
                 self._unlisted.add(seed_id)
                 self._warn(f"{seed_id} is left out: {self._table.why_not(seed_id.rsplit('.', 1)[0])}.")
             return
-        if not len(trace.data) or not trace.stats.sampling_rate > 0:
-            return
-        self.n_packets += 1
         rate_hz = float(trace.stats.sampling_rate)
+        if not len(trace.data) or not rate_hz > 0 or not rate_hz >= self._slowest_hz:
+            return  # a channel of the recorder's health is no sign of life
+        self.n_packets += 1
         start_ns = int(trace.stats.starttime.ns)
         end_ns = start_ns + round(len(trace.data) * 1e9 / rate_hz)
         name = station.station_id
@@ -107,7 +115,16 @@ class Buffers:
             packets.pop(0)
 
     def look_round(self, now_s: float) -> None:
-        """Say which stations have fallen silent."""
+        """Say which stations have fallen silent, and once which never sent."""
+        if self._waits_since_s is None:
+            self._waits_since_s = now_s
+        elif not self._is_told_missing and now_s - self._waits_since_s > SILENT_S:
+            self._is_told_missing = True
+            if missing := [i.rstrip(".") for i in self._table.station_ids if i not in self.stations]:
+                self._warn(
+                    f"no packet came in {SILENT_S:.0f} s of {few(missing)} ({len(missing)} of {len(self._table)} "
+                    "stations): does the server have them, and the selector their channels?"
+                )
         for name, state in self.stations.items():
             if not state.is_silent and now_s - state.heard_s > SILENT_S:
                 state.is_silent = True

@@ -96,9 +96,8 @@ class ParquetParts:
             import pyarrow.parquet
         except ImportError as error:
             raise PhasenoPeftError(
-                f"{folder}: Parquet needs pyarrow ({error}). Install it: pip install 'phaseno-peft[archive]', "
-                "or give a file that ends "
-                "in .jsonl or .csv."
+                f"{folder}: Parquet needs pyarrow ({error}). Install it: pip install 'phaseno-peft[archive]', or give "
+                "a file that ends in .jsonl or .csv."
             ) from error
         self._arrow, self._parquet = pyarrow, pyarrow.parquet
         folder.mkdir(exist_ok=True)
@@ -110,6 +109,10 @@ class ParquetParts:
     def write(self, reports: Sequence[Report]) -> None:
         """See `Output`."""
         self._rows += [report.row() for report in reports]
+        self.tick()
+
+    def tick(self) -> None:
+        """Write a part if one is due, also where no pick comes any more."""
         if len(self._rows) >= PART_ROWS or self._clock() - self._since >= PART_S:
             self._flush()
 
@@ -134,6 +137,16 @@ class ParquetParts:
         self._rows = []
 
 
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: urllib would turn a POST into a GET without its body."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """None: the answer is an error, which is told."""
+
+
+_OPENER = urllib.request.build_opener(_Stay)
+
+
 class Webhook:
     """Each pass with reports as one POST of a JSON list, from a thread of its own: a slow server holds nothing up."""
 
@@ -145,11 +158,14 @@ class Webhook:
             host = None
         if not host or parts.scheme not in ("http", "https") or re.search(r"[\s\x00-\x1f]", url):
             raise PhasenoPeftError("the webhook is no address. Give one such as https://host/path.")
+        if parts.username is not None or parts.password is not None:
+            raise PhasenoPeftError("the webhook's address holds a user, which is not sent. Give a token in its path.")
         self._url, self._warn = url, warn
         self._shown = f"{parts.scheme}://{host}"
         """Without path and user, which may be a secret."""
         self._waiting: queue.Queue[bytes | None] = queue.Queue(MOST_WAITING)
         self._is_failing = False
+        self._n_dropped = 0
         self._thread = threading.Thread(target=self._post_all, name="webhook", daemon=True)
         self._thread.start()
 
@@ -162,15 +178,19 @@ class Webhook:
                 return
             except queue.Full:
                 self._waiting.get_nowait()
-                self._warn(f"{self._shown} does not keep up: the oldest of {MOST_WAITING} waiting posts is dropped.")
+                self._n_dropped += 1
+                if self._n_dropped == 1:
+                    self._warn(f"{self._shown} does not keep up: the oldest of {MOST_WAITING} posts are dropped.")
 
     def close(self) -> None:
         """See `Output`: what is waiting is posted, for some seconds at most."""
         try:
             self._waiting.put(None, timeout=POST_TIMEOUT_S)
+            self._thread.join(POST_TIMEOUT_S)
         except queue.Full:  # the server does not answer, and nobody waits for it longer
-            return
-        self._thread.join(POST_TIMEOUT_S)
+            pass
+        if n := self._n_dropped + self._waiting.qsize() - self._thread.is_alive():  # its end waits there too
+            self._warn(f"{self._shown}: {n} posts were not sent.")
 
     def _post_all(self) -> None:
         while (body := self._waiting.get()) is not None:
@@ -178,7 +198,7 @@ class Webhook:
             for _ in range(POST_TRIES):
                 request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})
                 try:
-                    with urllib.request.urlopen(request, timeout=POST_TIMEOUT_S):
+                    with _OPENER.open(request, timeout=POST_TIMEOUT_S):
                         problem = ""
                         break
                 except (OSError, ValueError, http.client.HTTPException) as error:  # urllib's own errors are OSErrors
@@ -199,6 +219,17 @@ def open_output(path: Path, clock: Callable[[], float]) -> Output:
         if path.exists() and not path.is_dir():
             raise PhasenoPeftError(f"{path}: is a file; Parquet grows in a folder of parts. Give another name.")
         return ParquetParts(path, clock)
-    if ending == ".csv":
-        return CsvLines(path)
-    return JsonLines(path.open("a", encoding="utf-8"), closes=True)
+    try:
+        _end_last_line(path)
+        return CsvLines(path) if ending == ".csv" else JsonLines(path.open("a", encoding="utf-8"), closes=True)
+    except OSError as error:
+        raise PhasenoPeftError(f"{path}: cannot be appended to ({error.strerror}). Give another name.") from error
+
+
+def _end_last_line(path: Path) -> None:
+    """So that what is appended does not continue half a line that a kill left."""
+    if path.is_file() and path.stat().st_size:
+        with path.open("r+b") as file:
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")

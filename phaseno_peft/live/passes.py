@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseno_peft.campaign.findings import Finding
+from phaseno_peft.campaign.plan import slowest_hz
 from phaseno_peft.campaign.run import Run
 from phaseno_peft.campaign.stations import StationTable
 from phaseno_peft.campaign.waveforms import prepare
@@ -86,10 +87,16 @@ class LivePasses:
         self.horizon_ns = self.window_ns + -(-(self.window_ns + round(SLACK_S * 1e9)) // self.every_ns) * self.every_ns
         self.length_s = (self.horizon_ns * 1e-9) + LEAD_S + 2 * every_s
         """How much the buffers have to hold."""
+        self.slowest_hz = slowest_hz(preprocessing)
+        """Channels below are none that is picked."""
         self._memory: dict[tuple[int, tuple[str, ...]], _Judged] = {}
         self._told: set[str] = set()
         self.n_windows = 0
         """Windows that were judged."""
+
+    def forget(self) -> None:
+        """Forget all windows, where the network's time jumped."""
+        self._memory.clear()
 
     def run(self, buffers: Buffers, end_ns: int, wanted: Sequence[int] | None = None) -> Pass | None:
         """Judge the windows of the horizon that ends at a time, a multiple of `every_ns`; None where it is too short.

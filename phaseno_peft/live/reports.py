@@ -15,6 +15,8 @@ SAME_S = 0.5
 """Picks of one station and phase this near are one pick, seen by two passes."""
 MOVED_S, CHANGED = 0.03, 0.15
 """A pick that moves or changes its probability by more is told again."""
+KEPT_NS = 120_000_000_000
+"""Ids of picks older than this before the record that is judged cannot be asked for again."""
 EDGE_S = 0.5
 """Nearer than this to the end of the record a peak may still be rising."""
 
@@ -65,6 +67,8 @@ class ReportedPicks:
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], list[_Known]] = {}
+        self._given: dict[str, int] = {}
+        """Id -> time of its pick, of all that were given away and may still be thought of."""
 
     def update(
         self,
@@ -93,6 +97,10 @@ class ReportedPicks:
 
         for key in sorted({*self._known, *found}):
             before = [k for k in self._known.get(key, []) if k.pick.time.ns >= complete_ns - round(SAME_S * 1e9)]
+            for known in self._known.get(key, []):
+                if known.status == "preliminary" and known not in before:  # its record was lost on the way
+                    known.status = "withdrawn"
+                    tell(known, None)
             now = found.get(key, [])
             kept: list[_Known] = []
             pairs = _pairs([k.pick for k in before], now)
@@ -105,8 +113,8 @@ class ReportedPicks:
                 moved = abs(pick.time - known.pick.time) > MOVED_S
                 if moved or abs(pick.probability - known.pick.probability) > CHANGED:
                     replaced = known.id
-                    known.pick, known.revision = pick, known.revision + 1
-                    known.id = _name(pick, known.revision)
+                    known.pick = pick
+                    known.id, known.revision = self._new_id(pick, known.revision + 1)
                     known.status = "final" if is_final else "preliminary"
                     tell(known, replaced)
                 elif is_final:
@@ -123,15 +131,24 @@ class ReportedPicks:
             for number, pick in enumerate(now):
                 if number not in pairs.values():
                     status: Status = "final" if pick.time.ns < certain_ns else "preliminary"
-                    new_one = _Known(pick, _name(pick, 0), 0, status)
+                    new_one = _Known(pick, *self._new_id(pick, 0), status)
                     kept.append(new_one)
                     tell(new_one, None)
             self._known[key] = kept
+        self._given = {i: t for i, t in self._given.items() if t >= complete_ns - KEPT_NS}
         return sorted(reports, key=lambda r: (r.pick.time.ns, r.pick.trace_id, r.pick.phase))
 
     def forget(self) -> None:
         """Forget everything, where the network's time jumped."""
         self._known.clear()
+        self._given.clear()
+
+    def _new_id(self, pick: Pick, revision: int) -> tuple[str, int]:
+        """An id that was not given yet, and its revision."""
+        while (name := _name(pick, revision)) in self._given:
+            revision += 1
+        self._given[name] = pick.time.ns
+        return name, revision
 
 
 def _pairs(before: list[Pick], now: list[Pick]) -> dict[int, int]:

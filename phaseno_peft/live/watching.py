@@ -7,17 +7,19 @@ import queue
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from obspy import UTCDateTime
 
 from phaseno_peft.backbone import EMBEDDED
 from phaseno_peft.campaign import StationTable, read_stations
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.live.buffers import Buffers
-from phaseno_peft.live.outputs import Output, Webhook, open_output
+from phaseno_peft.live.outputs import Output, ParquetParts, Webhook, open_output
 from phaseno_peft.live.passes import LivePasses, Pass
 from phaseno_peft.live.reports import Report, ReportedPicks
 from phaseno_peft.live.seedlink import SeedLinkFeed
@@ -33,6 +35,8 @@ PATIENCE_S = 1.5
 """A pass waits so long (wall clock) for the slower stations, after the fastest one has reached its end."""
 STATUS_S = 60.0
 """Between two lines about the state of the feed."""
+NEWEST = 10_000
+"""Latencies of so many picks are kept."""
 TURN_S = 0.05
 """The loop looks round at least this often."""
 
@@ -52,9 +56,9 @@ class Summary:
     """Packets of stations out of step."""
     lost_s: float = 0.0
     """Seconds of record that were not picked because the machine was too slow."""
-    latencies_s: list[float] = field(default_factory=list)
-    """Of each first report of a pick."""
-    since_last_sample_s: list[float] = field(default_factory=list)
+    latencies_s: deque[float] = field(default_factory=lambda: deque(maxlen=NEWEST))
+    """Of the first report of each of the newest `NEWEST` picks."""
+    since_last_sample_s: deque[float] = field(default_factory=lambda: deque(maxlen=NEWEST))
     """As above, from the newest sample of its pass."""
 
     def quantile_s(self, part: float) -> float:
@@ -76,7 +80,8 @@ class LiveNetwork:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._passes, self._outputs, self._warn, self._say, self._clock = passes, outputs, warn, say, clock
-        self.buffers = Buffers(stations, passes.length_s, warn, say)
+        self.buffers = Buffers(stations, passes.length_s, warn, say, passes.slowest_hz)
+        self._n_listed = len(stations)
         self._reported = ReportedPicks()
         self._reached: deque[tuple[int, float]] = deque()
         """(time of a pass's end, when the fastest station reached it)."""
@@ -85,6 +90,9 @@ class LiveNetwork:
         """Up to here picks have been told as final."""
         self._n_restarts = 0
         self._is_behind = False
+        self._has_waited = True
+        """Whether `advance` found nothing to do since the last pass: only a pass that follows another at once is late,
+        not one that packets longer than `every_s` brought on."""
         self.summary = Summary()
 
     def add(self, trace: Trace, received_s: float) -> None:
@@ -93,6 +101,7 @@ class LiveNetwork:
         if self.buffers.n_restarts > self._n_restarts:
             self._n_restarts = self.buffers.n_restarts
             self._reported.forget()
+            self._passes.forget()
             self._reached.clear()
             self._ended_ns = self._certain_ns = None
 
@@ -100,16 +109,30 @@ class LiveNetwork:
         """Make the pass that is due, if one is, write its reports and return them."""
         end_ns = self._due()
         if end_ns is None:
+            self._has_waited = True
             return []
+        has_waited, self._has_waited = self._has_waited, False
         every_ns = self._passes.every_ns
         before_ns, self._ended_ns = self._ended_ns, end_ns
         skipped = 0 if before_ns is None else (end_ns - before_ns) // every_ns - 1
-        if skipped > 0:
+        is_lost = before_ns is not None and end_ns - self._passes.horizon_ns > before_ns
+        if skipped > 0 and (is_lost or not has_waited):
             return self._catch_up(end_ns, before_ns or end_ns, skipped)
         if self._is_behind:
             self._is_behind = False
             self._say("keeping up again.")
         return self._report(self._passes.run(self.buffers, end_ns))
+
+    @property
+    def half_window_ns(self) -> int:
+        """Of record, after which a pass should come."""
+        return self._passes.window_ns // 2
+
+    def tick(self) -> None:
+        """Let outputs that hold something back write it where it is time."""
+        for output in self._outputs:
+            if isinstance(output, ParquetParts):
+                output.tick()
 
     def finish(self) -> list[Report]:
         """A last pass over all that is there, at the end of a watch."""
@@ -124,7 +147,8 @@ class LiveNetwork:
         lost_s = (end_ns - self._passes.horizon_ns - before_ns) * 1e-9
         if lost_s > 0:
             self.summary.lost_s += lost_s
-            self._warn(f"too slow: {lost_s:.0f} s of record before {end_ns * 1e-9 - lost_s:.0f} were not picked.")
+            lost = f"{UTCDateTime(ns=before_ns)} to {UTCDateTime(ns=end_ns - self._passes.horizon_ns)}"
+            self._warn(f"too slow, or a backlog: {lost_s:.0f} s of record, {lost}, were not picked.")
         elif not self._is_behind:
             self._warn(
                 f"too slow: {skipped} passes are skipped; the newest window is picked first, others only where samples "
@@ -192,7 +216,7 @@ class LiveNetwork:
         """A line about the feed."""
         states, s = self.buffers.stations.values(), self.summary
         sending = sum(state.is_in_step and not state.is_silent for state in states)
-        text = f"{sending} of {len(states)} stations send; {s.n_passes} passes, {s.n_windows} windows"
+        text = f"{sending} of {self._n_listed} listed stations send; {s.n_passes} passes, {s.n_windows} windows"
         if s.latencies_s:
             text += f"; latency {s.quantile_s(0.5):.1f} s (95 %: {s.quantile_s(0.95):.1f} s)"
         return text + (f"; {s.lost_s:.0f} s lost" if s.lost_s else "")
@@ -235,7 +259,7 @@ def watch(
     else:
         picker = Picker.load(backbone or EMBEDDED) if adapter is None else load_adapter(adapter, backbone=backbone)
     opened: list[Output] = []
-    with picker.held():
+    with picker.held(), ExitStack() as closing:
         passes = LivePasses(
             picker,
             table,
@@ -245,25 +269,23 @@ def watch(
             gate=gate,
             say=warn,
         )
+        if out is not None:
+            opened.append(open_output(Path(out), time.monotonic))
+            closing.callback(opened[-1].close)
+        if webhook is not None:
+            opened.append(Webhook(webhook, warn))
+            closing.callback(opened[-1].close)
+        feed = SeedLinkFeed(url, table, selector=selector, warn=warn)
+        live = LiveNetwork(passes, table, [*outputs, *opened], warn=warn, say=say)
+        feed.start()
+        say(f"{url}: {len(table)} stations, a pass every {every_s:g} s of record")
         try:
-            if out is not None:
-                opened.append(open_output(Path(out), time.monotonic))
-            if webhook is not None:
-                opened.append(Webhook(webhook, warn))
-            feed = SeedLinkFeed(url, table, selector=selector, warn=warn)
-            live = LiveNetwork(passes, table, [*outputs, *opened], warn=warn, say=say)
-            feed.start()
-            say(f"{url}: {len(table)} stations, a pass every {every_s:g} s of record")
-            try:
-                _follow(feed, live, say, minutes, stopped)
-            except KeyboardInterrupt:
-                say("stopped")
-            finally:
-                feed.stop()
-            live.finish()
+            _follow(feed, live, say, minutes, stopped)
+        except KeyboardInterrupt:
+            say("stopped")
         finally:
-            for output in opened:
-                output.close()
+            feed.stop()
+        live.finish()
     buffers, summary = live.buffers, live.summary
     summary.n_packets, summary.n_late = buffers.n_packets, buffers.n_late
     summary.n_repeated, summary.n_refused = buffers.n_repeated, buffers.n_refused
@@ -284,12 +306,14 @@ def _follow(
             return
         try:
             live.add(*feed.packets.get(timeout=TURN_S))
-            while True:
+            begin_ns = live.buffers.time_ns or 0
+            while (live.buffers.time_ns or 0) - begin_ns <= live.half_window_ns:  # of a backlog no more at once
                 live.add(*feed.packets.get_nowait())
         except queue.Empty:
             pass
         live.buffers.look_round(now_s)
         live.advance()
+        live.tick()
         if now_s - told_s >= STATUS_S:
             told_s = now_s
             say(live.status())

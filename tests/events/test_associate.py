@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 from phaseno_peft.campaign import StationTable, read_catalogue
 from phaseno_peft.cli.app import app
 from phaseno_peft.errors import CampaignError, PhasenoPeftError
-from phaseno_peft.events import AssociationRule, HalfSpace, Layers, associate
+from phaseno_peft.events import AssociationRule, HalfSpace, Layers, associate, engine, from_picks
+from phaseno_peft.events.engine import chance_picks
 from phaseno_peft.picks import Pick, PickList
 from tests.cli.test_commands import run
 from tests.events.arrivals import CODES, KM, PLACES, T0, VP, VS, events, pick, table
@@ -60,7 +61,9 @@ def test_events_are_found_where_they_were_and_stray_picks_are_left(velocity: Hal
         assert found.rms_s < 0.15
     assert sorted(off_km)[4] < 0.5
     assert max(off_km) < 1.5
-    assert bool(made.findings) == (velocity is None)
+    at_sea, *others = made.findings  # what the table itself is warned of comes first
+    assert "where there is only sea" in at_sea.text
+    assert bool(others) == (velocity is None)
 
 
 def test_the_order_of_picks_and_stations_does_not_matter() -> None:
@@ -88,6 +91,54 @@ def test_an_event_below_the_rule_is_not_made() -> None:
         AssociationRule(fewest_picks=1)
 
 
+def test_picks_that_stand_twice_make_the_same_events_in_no_more_time() -> None:
+    once = all_picks(3)
+    twice = PickList([*once, *(replace(p, time=p.time + 0.2, probability=0.5) for p in once)], creator="two runs")
+    made, expected = associate(twice, table(), velocity=TRUE), associate(once, table(), velocity=TRUE)
+    assert [names(e.picks) for e in made.events] == [names(e.picks) for e in expected.events]
+    assert made.counts["alone"] == expected.counts["alone"] + len(once)
+
+
+def test_a_station_that_moved_is_told_and_stands_where_it_stood_at_the_time() -> None:
+    a, *others = table()
+    june = T0 + 30 * 86400
+    moved = [replace(a, end=june), replace(a, latitude_deg=a.latitude_deg + 0.07, start=june), *others]
+    made = associate(all_picks(2), StationTable(moved, source="table"), velocity=TRUE)
+    assert [len(event.picks) for event in made.events] == [16, 16]
+    across = PickList([*all_picks(2), pick("A", "P", 40 * 86400.0)], creator="by hand")
+    told = associate(across, StationTable(moved, source="table"), velocity=TRUE).findings
+    assert any("XX.A." in f.text for f in told)
+
+
+def test_an_elevation_that_is_nowhere_is_told_and_not_used() -> None:
+    first, *others = table()
+    for wrong in (99999.0, float("nan")):
+        made = associate(
+            all_picks(2), StationTable([replace(first, elevation_m=wrong), *others], source="table"), velocity=TRUE
+        )
+        assert [len(event.picks) for event in made.events] == [16, 16]
+        assert all((event.depth_m or 0.0) > 1000 for event in made.events)
+        assert any("which no place on Earth has" in f.text for f in made.findings)
+
+
+def test_stray_picks_that_make_events_by_chance_are_told() -> None:
+    rng = np.random.default_rng(0)
+    stray = [pick(c, p, float(t)) for c in CODES for p in "PS" for t in rng.uniform(0, 600, 30)]
+    assert chance_picks(stray, 0.3)[0] == pytest.approx(16 * 0.03, rel=0.2)
+    assert chance_picks([pick("A", "P", 0.2 * k) for k in range(3000)], 0.5)[0] <= 1.0  # one station counts once
+    told = from_picks._chance(stray, replace(TRUE, tolerance_s=1.0), AssociationRule())
+    assert "1.5 picks by chance within 1 s" in told[0].text
+    assert from_picks._chance(all_picks(2), TRUE, AssociationRule()) == []
+
+
+def test_an_event_that_lost_picks_to_another_still_has_what_the_rule_asks() -> None:
+    event, rule = events(1)[0], AssociationRule()
+    assert engine._fits(event, rule)
+    assert not engine._fits(replace(event, picks=event.picks[:4]), rule)
+    only_p = tuple(p for p in event.picks if p.phase == "P")
+    assert not engine._fits(replace(event, picks=only_p), rule)
+
+
 def test_picks_with_another_location_code_are_the_stations_and_unknown_ones_are_refused() -> None:
     picks = all_picks(2)
     renamed = PickList([replace(p, trace_id=f"{p.trace_id}00") for p in picks])
@@ -97,7 +148,7 @@ def test_picks_with_another_location_code_are_the_stations_and_unknown_ones_are_
         associate(picks, table(CODES.replace("H", "")), velocity=TRUE)
     made = associate(picks, table(CODES.replace("H", "")), velocity=TRUE, skip_unknown=True)
     assert len(made.events) == 2
-    assert "They are left out." in made.findings[0].text
+    assert "They are left out." in made.findings[1].text
 
 
 def test_a_table_without_stations_and_two_models_are_refused() -> None:

@@ -35,6 +35,7 @@ def written(folder: Path, name: str, text: str) -> Path:
         ("layers.csv", CSV, [0.0, 2.0], [3.0, 5.0]),
         ("layers.in", NONLINLOC, [0.0, 2.0, 3.0, 4.0], [3.0, 5.25, 5.75, 6.0]),
         ("layers.tvel", TVEL, [0.0, 2.0, 40.0], [3.0, 5.0, 8.0]),
+        ("hash.tvel", TVEL.replace(TVEL.splitlines()[0], "# one", 1), [0.0, 2.0, 40.0], [3.0, 5.0, 8.0]),
         ("layers.nd", "0 3 1.6 2.5\n2 3 1.6 2.5\nmantle\n2 5 2.9 2.7\n", [0.0, 2.0], [3.0, 5.0]),
     ],
 )
@@ -56,6 +57,14 @@ def test_files_of_layers_are_read(tmp_path: Path, name: str, text: str, tops: li
         ("a.csv", "depth_km,vp_km_s,vs_km_s\n0,fast,1.5\n", "line 2: 'fast' is no number"),
         ("a.csv", "depth_km,vp_km_s,vs_km_s\n", "holds no layer"),
         ("a.csv", "depth,vp,vs\n0,3,1.5\n", "line 1 lacks the column 'depth_km'"),
+        (
+            "a.csv",
+            "depth_km,vp_km_s,vs_km_s\n0,4.5,2.5\n2000,5.8,3.3\n10000,6.2,3.6\n",
+            "begins at 10000 km. Give depths in km",
+        ),
+        ("a.csv", "depth_km,vp_km_s,vs_km_s\n0,4.5,2.5\nnan,5.8,3.3\n", "begins at nan km"),
+        ("a.csv", f"depth_km,vp_km_s,vs_km_s\n0,4.5,{'2' * 200_000}\n", "line 2: field larger"),
+        ("a.in", "LAYER -inf 5.0 0.1 3.0 0.1 2.5 0\nLAYER 2 6 0 3.5 0 2.6 0\n", "begins at -inf km"),
         ("a.in", "LAYER 0.0 5.0\n", "line 1: LAYER needs depth, Vp, VpGrad, Vs and VsGrad"),
         ("a.tvel", "one\ntwo\n0.0 5.0\n", "line 3: needs depth, Vp and Vs"),
     ],

@@ -154,7 +154,49 @@ def test_a_pause_of_the_machine_loses_record_and_says_how_much(picker: Picker) -
     network = Network(picker, table())
     network.feed(packets(noise(200.0)), advance=lambda p: p.stats.endtime - T0 < 60 or p.stats.endtime - T0 > 195)
     assert network.live.summary.lost_s > 0
-    assert any("s of record before" in text and "were not picked" in text for text in network.told)
+    assert any("s of record, 2024-05-01T00:0" in text and "were not picked" in text for text in network.told)
+
+
+def test_packets_longer_than_the_step_are_not_a_slow_machine(picker: Picker) -> None:
+    """One station whose packets are longer than the time between two passes: each pass is due with a packet only."""
+    network = Network(picker, table("A"), every_s=2.0)
+    network.feed([p for p in packets(noise(100.0, "A")) for _ in range(2)])  # looked at again between packets
+    assert not any("too slow" in text for text in network.told)
+    whole = picker.classify(
+        noise(100.0, "A"), table("A"), P_threshold=THRESHOLD, S_threshold=0.9, stride_s=2.0, gate="off"
+    )
+    expected = sorted((p.trace_id, p.phase, p.time - T0) for p in whole if p.time - T0 < 65.0)
+    found = [f for f in network.final() if f[2] < 65.0]
+    assert len(expected) > 3
+    assert [f[:2] for f in found] == [e[:2] for e in expected]
+    assert np.abs(np.array([f[2] for f in found]) - np.array([e[2] for e in expected])).max() < 0.03
+
+
+def test_channels_of_the_recorders_health_are_no_sign_of_life_and_missing_stations_are_named(picker: Picker) -> None:
+    network = Network(picker, table("ABC"))
+    health = noise(100.0, "A").select(channel="HHZ")
+    for trace in health:
+        trace.data, trace.stats.sampling_rate, trace.stats.channel = trace.data[:100], 1.0, "LCQ"
+    own = [p for p in packets(noise(100.0, "AB")) if p.stats.station == "B" or p.stats.starttime - T0 < 40]
+    slow = [trace.slice(T0 + at, T0 + at + 3) for trace in health for at in range(0, 96, 4)]
+    network.feed(sorted([*own, *slow], key=lambda p: p.stats.endtime))
+    assert any("XX.A is silent" in text for text in network.told)
+    assert any("no packet came in 30 s of XX.C (1 of 3 stations)" in text for text in network.told)
+    assert "of 3 listed stations send" in network.live.status()
+
+
+def test_what_was_judged_before_a_jump_of_time_is_forgotten(picker: Picker) -> None:
+    """A clock that runs ahead and is set right: the same times come again, with other samples."""
+    network = Network(picker, table("A"))
+    network.feed(packets(noise(100.0, "A", start=T0 + 300, seed=2)))
+    for trace in packets(noise(440.0, "A")):
+        network.now_s = 400.0 + (trace.stats.endtime - T0)
+        network.live.add(trace, network.now_s)
+        network.reports += network.live.advance()
+    alone = Network(picker, table("A"))
+    alone.feed(packets(noise(440.0, "A")))
+    inside = [[f for f in n.final() if 310 < f[2] < 390] for n in (network, alone)]
+    assert [f for f in inside[0] if f in inside[1]] == inside[1]
 
 
 @pytest.mark.parametrize("every_s", [0.0, 0.015, 20.0])

@@ -62,6 +62,71 @@ def test_lines_are_appended_to_files(tmp_path: Path) -> None:
     assert json.loads(out.getvalue().splitlines()[0])["station"] == "XX.A."
 
 
+def test_half_a_line_of_a_kill_stays_a_line_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"id": "XX')
+    output = open_output(tmp_path / "a.jsonl", lambda: 0.0)
+    output.write(told(ReportedPicks(), [pick(40.0)], 50.0))
+    output.close()
+    assert [len(line) > 20 for line in (tmp_path / "a.jsonl").read_text().splitlines()] == [False, True]
+
+
+def test_an_id_that_was_given_is_not_given_again() -> None:
+    reported, seen = ReportedPicks(), []
+    for end_s, picks in ((50.0, [pick(40.0)]), (52.0, []), (54.0, [pick(40.0)]), (56.0, []), (58.0, [pick(40.0)])):
+        seen += [(r.status, r.id[-1]) for r in told(reported, picks, end_s)]
+    assert seen == [
+        ("preliminary", "0"), ("withdrawn", "0"), ("preliminary", "1"), ("withdrawn", "1"), ("preliminary", "2")
+    ]  # fmt: skip
+
+
+def test_a_preliminary_pick_whose_record_was_lost_is_withdrawn() -> None:
+    reported = ReportedPicks()
+    told(reported, [pick(40.0)], 50.0)
+    assert [(r.status, r.pick.time - T0) for r in told(reported, [], 150.0)] == [("withdrawn", 40.0)]
+    assert told(reported, [], 152.0) == []
+
+
+def test_parquet_is_written_in_time_also_where_no_pick_comes(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="needs pyarrow")
+    now = [0.0]
+    output = open_output(tmp_path / "picks.parquet", lambda: now[0])
+    output.write(told(ReportedPicks(), [pick(40.0)], 50.0))
+    assert not list((tmp_path / "picks.parquet").iterdir())
+    now[0] = 31.0
+    output.tick()  # type: ignore[attr-defined]
+    assert len(list((tmp_path / "picks.parquet").iterdir())) == 1
+
+
+def test_a_redirect_is_told_and_not_followed() -> None:
+    methods: list[str] = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            methods.append("POST")
+            self.send_response(302)
+            self.send_header("Location", "/other")
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            methods.append("GET")
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Elsewhere)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    said: list[str] = []
+    hook = Webhook(f"http://127.0.0.1:{server.server_port}/picks", said.append)
+    hook.write(told(ReportedPicks(), [pick(40.0)], 50.0))
+    hook.close()
+    server.shutdown()
+    server.server_close()
+    assert set(methods) == {"POST"}
+    assert "could not be posted" in said[0]
+
+
 def test_parquet_grows_by_parts(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow")
     reports = told(ReportedPicks(), [pick(40.0), pick(41.0)], 50.0)
@@ -83,6 +148,12 @@ def test_what_cannot_be_written_is_refused_before_anything_runs(
     for address in ("ftp://x", "http://", "http://[", "http://host:abc/", "https://host/a b"):
         with pytest.raises(PhasenoPeftError, match="the webhook is no address"):
             Webhook(address, print)
+    with pytest.raises(PhasenoPeftError, match="holds a user") as refused:
+        Webhook("https://user:s3cret@host/hook", print)
+    assert "s3cret" not in str(refused.value)
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(PhasenoPeftError, match="cannot be appended to"):
+        open_output(tmp_path / "folder.csv", lambda: 0.0)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(PhasenoPeftError, match=r"needs pyarrow.*phaseno-peft\[archive\]"):
         open_output(tmp_path / "a.parquet", lambda: 0.0)

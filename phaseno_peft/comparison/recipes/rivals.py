@@ -21,7 +21,8 @@ from phaseno_peft.training.settings import TrainingSettings
 PREFIX = "rival:"
 FINE_TUNED = "phasenet-finetuned"
 FINE_TUNING = TrainingSettings(learning_rate=1e-3)
-"""As an adapter's but for the rate, which was not searched for."""
+"""As an adapter's but for the rate. Of 3e-4, 1e-3 and 3e-3 none is the best on both campaigns of recordings
+(`benchmarks/recipes/stem-first.md`)."""
 
 
 class SingleStationNetwork(nn.Module):
