@@ -30,6 +30,8 @@ FIT_FOR_CODES = "ENZ12345UVWRTXY"
 _MAX_SAMPLES_PER_BYTE, _FREE_SAMPLES = 8, 100_000_000
 """More samples than so many a byte of the file, beyond the free ones, are a lie of its header."""
 _LONGEST_WORD = 1000
+_REFERENCE_BYTES = 16
+"""Of a text of variable length: its own length, the place of its heap and its number there."""
 _GIVE_THE_SET = "Give the folder of a set in SeisBench's format, with metadata.csv and waveforms.hdf5."
 
 
@@ -367,12 +369,29 @@ def _start(row: Row, where: str) -> Any:
         ) from error
 
 
+def _longest_text(word: Any, path: Path) -> int:
+    """Letters of the longest text of variable length in a data set, which HDF5 makes room for before it looks for them.
+
+    In the file stand, for each, 4 bytes of length and 12 that say where its letters are. Raises `ValueError` where that
+    is not in one piece.
+    """
+    if word.dtype.kind != "O" or not word.size:
+        return 0
+    offset = word.id.get_offset()
+    if offset is None:
+        raise ValueError("its words are in chunks or compact; write them as h5py does by itself")
+    with path.open("rb") as raw:
+        raw.seek(offset)
+        references = raw.read(_REFERENCE_BYTES * word.size)
+    return max(int.from_bytes(references[i : i + 4], "little") for i in range(0, len(references), _REFERENCE_BYTES))
+
+
 def _words(path: Path, file: Any) -> dict[str, Any]:
     try:
         found = {}
         for key, word in file.get("data_format", {}).items():
-            if _inside(file, word).size > _LONGEST_WORD:
-                raise ValueError(f"{key} has {word.size} values")
+            if _inside(file, word).size > _LONGEST_WORD or _longest_text(word, path) > _LONGEST_WORD:
+                raise ValueError(f"{key} has more than {_LONGEST_WORD} values or letters")
             found[key] = word[()]
     except (OSError, RuntimeError, AttributeError, TypeError, ValueError) as error:
         raise CampaignError(f"{path}: its data_format cannot be read ({error}). Fetch the set again.") from error

@@ -263,7 +263,7 @@ def _read_plain(path: Path, shown: str, *, headers_only: bool) -> Any:
                 "Convert the waveforms to MiniSEED, or move the list out of the folder."
             )
         return None
-    if name in ("GSE1", "GSE2") and (damage := _gse_damage(path)):
+    if (look := _DAMAGE.get(name)) is not None and (damage := look(path)):
         raise CampaignError(f"{shown}: damaged, {damage}. Fetch it again, or leave it out.")
     source = obspy_path(path)
     if name != "MSEED":  # MiniSEED counts its samples record by record
@@ -314,3 +314,30 @@ def _gse_damage(path: Path) -> str | None:
                 in_trace = False
             has_samples = has_samples or line.startswith((b"DAT1", b"DAT2"))
     return "its last trace has no checksum (CHK1, CHK2)" if in_trace else None
+
+
+def _rg16_damage(path: Path) -> str | None:
+    """What would make obspy walk on behind the end of the file: more records announced than the file holds.
+
+    A record is a block of 20 bytes, its extension headers of 32 and its samples of 4 bytes.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+
+        def number(position: int, length: int) -> int:
+            file.seek(position)
+            return int.from_bytes(file.read(length), "big")
+
+        n_sets = 10 * (number(28, 1) >> 4) + (number(28, 1) & 15)
+        channels = {number(64 + 32 * i + 30, 1) or number(64 + 32 * i + 1, 1) for i in range(n_sets)}
+        announced = number(64 + 32 * n_sets + 32 + 16, 4) * len(channels)
+        block = 32 * (2 + n_sets + number(37, 2) + number(39, 3))
+        for found in range(announced):
+            if block + 20 > size:
+                return f"its header announces {announced} records, but it ends after {found}"
+            block += 20 + 32 * number(block + 9, 1) + 4 * number(block + 27, 3)
+    return f"its last record ends {block - size} bytes behind its end" if block > size else None
+
+
+_DAMAGE = {"GSE1": _gse_damage, "GSE2": _gse_damage, "RG16": _rg16_damage}
+"""Format -> what is wrong with a file that obspy must not be given."""

@@ -331,3 +331,15 @@ def test_a_set_whose_samples_lie_in_another_file_or_nowhere_is_refused(tmp_path:
     said = "another file, which could be any file of yours" if "huge" not in kind else r"announces|values"
     with pytest.raises(CampaignError, match=said):
         read_waveforms(folder)
+
+
+def test_a_word_whose_length_is_damaged_is_refused_before_room_is_made_for_it(tmp_path) -> None:
+    """HDF5 would make room for 3 GB first, and look for the letters afterwards."""
+    folder = write_set(tmp_path / "set")
+    with h5py.File(folder / "waveforms.hdf5") as file:
+        offset = file["data_format/component_order"].id.get_offset()
+    content = bytearray((folder / "waveforms.hdf5").read_bytes())
+    content[offset : offset + 4] = (3 << 30).to_bytes(4, "little")
+    (folder / "waveforms.hdf5").write_bytes(content)
+    with pytest.raises(CampaignError, match="component_order has more than 1000 values or letters"):
+        read_waveforms(folder)

@@ -247,3 +247,21 @@ def test_long_lines_of_uncompressed_gse2_are_read(tmp_path) -> None:
         + rest[rest.index(b"CHK2") :]
     )
     np.testing.assert_array_equal(next(iter(read_waveforms(path).values()))[0].data, samples)
+
+
+@pytest.mark.parametrize("announced", [2**24 + 10, 11])
+def test_an_rg16_header_with_more_records_than_the_file_holds_is_refused(announced, tmp_path) -> None:
+    path = tmp_path / "node.fcnt"
+    sets, rest, samples = 2, 3, 4
+    header = bytearray(32 * (2 + sets + rest))
+    header[0:4] = b"\x00\x01\x80\x58"  # its format code, 8058, in decimal digits
+    header[16], header[22], header[28], header[38] = 0x20, 16, sets, rest  # maker, 1 kHz, sets, extended headers
+    header[42:44] = (262).to_bytes(2, "big")
+    header[64 + 30], header[96 + 30] = 2, 3  # channels
+    header[32 * (3 + sets) + 16 : 32 * (3 + sets) + 20] = announced.to_bytes(4, "big")  # time slices
+    record = bytearray(20 + 32 * 3 + 4 * samples)
+    record[9] = 3
+    record[27:30] = samples.to_bytes(3, "big")
+    path.write_bytes(bytes(header) + bytes(record) * 20)  # ten slices of two channels
+    with pytest.raises(CampaignError, match=rf"its header announces {2 * announced} records, but it ends after 20"):
+        read_waveforms(path)

@@ -102,7 +102,7 @@ def test_picks_that_stand_twice_make_the_same_events_in_no_more_time() -> None:
 def test_a_station_that_moved_is_told_and_stands_where_it_stood_at_the_time() -> None:
     a, *others = table()
     june = T0 + 30 * 86400
-    moved = [replace(a, end=june), replace(a, latitude_deg=a.latitude_deg + 0.07, start=june), *others]
+    moved = [replace(a, end_ns=june.ns), replace(a, latitude_deg=a.latitude_deg + 0.07, start_ns=june.ns), *others]
     made = associate(all_picks(2), StationTable(moved, source="table"), velocity=TRUE)
     assert [len(event.picks) for event in made.events] == [16, 16]
     across = PickList([*all_picks(2), pick("A", "P", 40 * 86400.0)], creator="by hand")
