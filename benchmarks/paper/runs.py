@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.paper.data import PaperData
 from phaseno_peft.backbone import EMBEDDED, fingerprint, load_backbone
-from phaseno_peft.campaign import Window, with_moved_labels
+from phaseno_peft.campaign import Window, fixed_windows, with_moved_labels
 from phaseno_peft.comparison.recipes import find_recipe
 from phaseno_peft.evaluation import Predictions, Scores, choose_thresholds, score
 from phaseno_peft.files import write_file
@@ -75,7 +75,11 @@ def run_recipe(
     say(f"{name}, seed {seed}")
     shift_s, counts = {"P": 0.0, "S": 0.0}, (0, 0, 0, 0.0)
     edge_limit_km = data.dataset.edge_limit_km
-    if recipe.probabilities is not None:
+    if recipe.tune is not None:
+        campaign = data.dataset.campaign
+        train = fixed_windows(data.dataset.split.train, campaign.frame, campaign.preprocessing, seed)
+        probabilities_of = recipe.tune(train)
+    elif recipe.probabilities is not None:
         probabilities_of = recipe.probabilities
     else:
         checkpoint = folder / "checkpoints" / f"{key}.safetensors"

@@ -45,7 +45,7 @@ def compare(
             "bottleneck, full, scratch, "
             "cr-lora:<k>, unfreeze:<k>, peft:<method>, rival:<picker> (stalta, baer, ar-aic, phasenet, "
             "CLASS:WEIGHTS of SeisBench), "
-            "rival:phasenet-finetuned.",
+            "rival:stalta-tuned, rival:phasenet-finetuned, rival:CLASS-finetuned:WEIGHTS.",
         ),
     ] = "frozen,head,se-only,lora,cr-lora,full,scratch",
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Trainings of each recipe, with as many seeds.")] = 1,

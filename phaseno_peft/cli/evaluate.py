@@ -54,6 +54,13 @@ def evaluate(
         bool,
         typer.Option("--confidential", help="Leave stations, times, exact place and records out of the report."),
     ] = False,
+    few_shot: Annotated[
+        Path | None,
+        typer.Option(
+            "--few-shot",
+            help="Folder that `compare --labels` wrote for the same campaign: its curve goes into the report.",
+        ),
+    ] = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -87,6 +94,7 @@ def evaluate(
             report=report,
             overwrite=overwrite,
             confidential=confidential,
+            few_shot=few_shot,
             on_stage=terminal.say,
             on_findings=terminal.tell,
             progress=update,

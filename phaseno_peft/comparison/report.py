@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from phaseno_peft.comparison.results import MEASURES, Comparison, Row
-from phaseno_peft.figures.style import FROZEN_COLOUR, OTHER_COLOURS, legend_outside, new_figure, plain, save, style
+from phaseno_peft.figures.few_shot import COLOURS, FewShotPoint, few_shot_figure
+from phaseno_peft.figures.style import FROZEN_COLOUR, legend_outside, new_figure, plain, save, style
 from phaseno_peft.files import write_file
 from phaseno_peft.text_tables import TextTable
 from phaseno_peft.training.forgetting import FORGETTING_WINDOWS
 
 COLUMNS = ("recipe", "events", "trainable", "seeds", *MEASURES)
 ON_SCREEN = tuple(column for column in COLUMNS if column not in ("test P F1", "test S F1"))
-COLOURS = ("#009E73", "#0072B2", "#D55E00", *OTHER_COLOURS)
 
 
 def write_tables(comparison: Comparison, folder: Path) -> None:
@@ -126,34 +126,12 @@ def f1_against_parameters(comparison: Comparison, path: Path) -> Path:
 
 
 def f1_against_labels(comparison: Comparison, path: Path) -> Path:
-    """Draw the few-shot curve: test F1 against the number of labelled events; dashed is the frozen backbone."""
-    rows = comparison.rows()
-    recipes = list(dict.fromkeys(row.recipe for row in rows))
-    with style():
-        figure = new_figure(6.4, 4.0)
-        axes = figure.subplots()
-        for colour, recipe in zip(_colours(len(recipes)), recipes, strict=True):
-            own = sorted((row for row in rows if row.recipe == recipe), key=lambda row: row.n_events)
-            if own[0].n_events == 0:
-                axes.axhline(own[0].mean["test F1"], color=FROZEN_COLOUR, linestyle="--", linewidth=1.2, label=recipe)
-                continue
-            axes.errorbar(
-                [row.n_events for row in own],
-                [row.mean["test F1"] for row in own],
-                yerr=[_spread(row, "test F1") for row in own],
-                marker="o",
-                color=colour,
-                capsize=3,
-                label=recipe,
-            )
-        axes.set_xlim(left=0)
-        axes.set_ylim(0.0, 1.02)
-        axes.set_xlabel("labelled training events")
-        axes.set_ylabel("test F1 at 0.5 s, mean of P and S")
-        plain(axes, grid=True)
-        handles, labels = axes.get_legend_handles_labels()
-        legend_outside(figure, handles, labels, columns=4)
-        return save(figure, path)
+    """Draw the few-shot curve: test F1 against the number of labelled events; dashed is what was not trained."""
+    lines: dict[str, list[FewShotPoint]] = {}
+    for row in comparison.rows():
+        point = FewShotPoint(row.n_events, row.mean["test F1"], _spread(row, "test F1"))
+        lines.setdefault(row.recipe, []).append(point)
+    return save(few_shot_figure(lines, "test F1 at 0.5 s, mean of P and S"), path)
 
 
 def _title(comparison: Comparison) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phaseno_peft.campaign import Folds
+from phaseno_peft.campaign import Folds, Window, fixed_windows
 from phaseno_peft.contract import NO_SHIFT_S
 from phaseno_peft.evaluation import Scores
 from phaseno_peft.training.checkpoint import FOLDER
@@ -30,7 +31,7 @@ from phaseno_peft.training.forgetting import forgetting_windows, judge_forgettin
 from phaseno_peft.training.out_of_fold import fit_folds, judge_folds
 from phaseno_peft.training.outcome import Task
 from phaseno_peft.training.provenance import score_without_offset
-from phaseno_peft.training.recipes import Recipe
+from phaseno_peft.training.recipes import Probabilities, Recipe
 from phaseno_peft.training.settings import TrainingSettings
 
 
@@ -109,7 +110,7 @@ def train_and_judge(
     setup: ComparisonSetup, planned: PlannedRun, training: TrainingSettings, callbacks: TrainingCallbacks
 ) -> Judged:
     """Train what the recipe trains, and judge it: on the dataset's three sides, or each fold by the others' model."""
-    if planned.recipe.probabilities is not None:
+    if planned.recipe.probabilities is not None or planned.recipe.tune is not None:
         return _as_it_comes(setup, planned.recipe)
     if setup.folds is not None:
         return _in_folds(setup, setup.folds, planned, training, callbacks)
@@ -155,13 +156,22 @@ def _in_folds(
 
 
 def _as_it_comes(setup: ComparisonSetup, recipe: Recipe) -> Judged:
-    probabilities_of = recipe.probabilities
-    assert probabilities_of is not None
-    home = score_forgetting(probabilities_of(forgetting_windows()))
+    """A picker without training; its few settings, where it is tuned, chosen on each side's training windows."""
+
+    def of(dataset: CampaignDataset) -> Callable[[Sequence[Window]], Probabilities]:
+        if recipe.tune is None:
+            assert recipe.probabilities is not None
+            return recipe.probabilities
+        frame, preprocessing = dataset.campaign.frame, dataset.campaign.preprocessing
+        return recipe.tune(fixed_windows(dataset.split.train, frame, preprocessing, dataset.seed))
+
     if setup.folds is None:
-        dataset = setup.dataset
-        scores = judge_probabilities(dataset, probabilities_of(dataset.validation), probabilities_of(dataset.test))
+        dataset, said_of = setup.dataset, of(setup.dataset)
+        scores = judge_probabilities(dataset, said_of(dataset.validation), said_of(dataset.test))
+        home = score_forgetting(said_of(forgetting_windows()))
         return Judged(scores, score_without_offset(dataset, scores), home)
     parts = [setup.dataset.of_fold(setup.folds, i) for i in range(len(setup.folds.parts))]
-    said = [probabilities_of(part.validation) for part in parts]
+    ways = [of(part) for part in parts]
+    said = [said_of(part.validation) for said_of, part in zip(ways, parts, strict=True)]
+    home = score_forgetting(ways[0](forgetting_windows()))
     return Judged(*judge_folds(parts, said, [NO_SHIFT_S] * len(parts))[:2], home)

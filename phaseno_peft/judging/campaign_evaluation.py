@@ -15,6 +15,7 @@ from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.evaluation.judge import judge
 from phaseno_peft.evaluation.report import Evaluation
 from phaseno_peft.judging.evidence import stored_forgetting, weigh
+from phaseno_peft.judging.few_shot import read_few_shot
 from phaseno_peft.judging.page import report_folder, write_report
 from phaseno_peft.judging.tables import verdict_row
 from phaseno_peft.picking.picker import load_adapter
@@ -37,6 +38,7 @@ def evaluate(
     report: str | Path | None = None,
     overwrite: bool = False,
     confidential: bool = False,
+    few_shot: str | Path | None = None,
     on_stage: Callable[[str], None] | None = None,
     on_findings: Callable[[Sequence[Finding]], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -48,7 +50,8 @@ def evaluate(
     was trained on only the held-out test events are used, on another one all events; `about["events"]` says which.
     `about["verdict"]` says what the scores mean by the rules of `judging.verdict`. `report` is a folder for one
     self-contained HTML page with its tables and figures beside it; a report that is there is replaced with `overwrite`
-    only. A `confidential` one leaves stations, times, exact place, single picks and records out. Raises
+    only. A `confidential` one leaves stations, times, exact place, single picks and records out. `few_shot` is a folder
+    that `compare` wrote for the same campaign and backbone: its F1 against labelled events goes into the report. Raises
     `AdapterError`, `CampaignError` also where no label lies in a record, and `PhasenoPeftError` for weights of a
     rival that is not asked for and a report that cannot be written.
     """
@@ -56,6 +59,8 @@ def evaluate(
         raise PhasenoPeftError(
             "`confidential` is about the report. Give `report` a folder (--report), or leave it out."
         )
+    if few_shot is not None and report is None:
+        raise PhasenoPeftError("`few_shot` is about the report. Give `report` a folder (--report), or leave it out.")
     if report is not None:
         report_folder(report, overwrite=overwrite)  # refuse before any work is done
     if rivals is None and phasenet_weights is not None:
@@ -63,6 +68,7 @@ def evaluate(
     others = load_rivals(rivals, phasenet_weights) if rivals is not None else []
     picker = load_adapter(adapter, backbone=backbone)
     contract = picker.adapter_contract
+    curve = None if few_shot is None else read_few_shot(few_shot, contract)
     campaign = Campaign.read(
         waveforms,
         stations,
@@ -85,6 +91,7 @@ def evaluate(
     if report is not None:
         if on_stage is not None:
             on_stage("writing the report")
+        weighed = dataclasses.replace(weighed, few_shot=curve)
         page = write_report(weighed, report, overwrite=overwrite, confidential=confidential)
     about = {
         "adapter": picker.active_adapter,

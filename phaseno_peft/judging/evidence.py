@@ -12,6 +12,7 @@ from phaseno_peft.campaign import Campaign, Window, measure_label_offset
 from phaseno_peft.contract import NO_SHIFT_S, PHASES, Contract
 from phaseno_peft.evaluation import Scores, f1_gain, mean_f1_gain
 from phaseno_peft.evaluation.judge import Judgement
+from phaseno_peft.judging.few_shot import FewShot
 from phaseno_peft.judging.judged_picks import JudgedPick, epicentral_distances_km, judged_picks
 from phaseno_peft.judging.verdict import FEWEST_OFFSET_PICKS, Evidence, Interval, Verdict, decide
 from phaseno_peft.library import adapter_folder
@@ -33,6 +34,8 @@ class Judged:
     verdict: Verdict
     distances_km: Mapping[tuple[str, str], float]
     """(event id, station id) -> epicentral distance."""
+    few_shot: FewShot | None = None
+    """Trainings with fewer labels, for the report."""
 
     def picks_of(self, model: str) -> list[JudgedPick]:
         """Labels and picks of a model, as `judged_picks`, within 0.5 s of the network's time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +15,8 @@ from phaseno_peft.files import write_file, write_folder
 from phaseno_peft.judging.card_tables import COVERAGE_COLUMNS, coverage_cells
 from phaseno_peft.judging.curves import QUANTITIES, AllCurves, all_curves
 from phaseno_peft.judging.evidence import ADAPTER, FROZEN, Judged
+from phaseno_peft.judging.few_shot import COLUMNS as COLUMNS_OF_FEW_SHOT
+from phaseno_peft.judging.few_shot import FewShot
 from phaseno_peft.judging.judged_picks import JudgedPick, pick_rows
 from phaseno_peft.judging.records import Record, choose_records, lanes, standing_out
 from phaseno_peft.judging.tables import all_picks, score_rows, verdict_row, window_rows, write_table
@@ -105,6 +108,9 @@ def _write_tables(
         write_table(folder, "coverage", [each.row() for each in found])
     if lines := reliability(judged.judgement.scores, curves.counts):
         write_table(folder, "reliability", [row for line in lines for row in line.rows("probability", "right_picks")])
+    if judged.few_shot is not None:
+        names = [re.sub("[^0-9A-Za-z]+", "_", column) for column in COLUMNS_OF_FEW_SHOT]
+        write_table(folder, "few_shot", [dict(zip(names, row, strict=True)) for row in judged.few_shot.cells()])
     write_table(folder, "average_precision", [average.row() for average in curves.averages])
     for name, (x_name, y_name, lines) in curves.named().items():
         write_table(folder, name, [row for line in lines for row in line.rows(x_name, y_name)])
@@ -200,6 +206,8 @@ def _sections(
     yield Section("Residuals", (), [_picture(residuals(*pair), figures, "residuals", text)])
     yield _uncertainty_section(judged, curves, found, figures)
     yield _curve_section(judged, curves, figures)
+    if judged.few_shot is not None:
+        yield _few_shot_section(judged.few_shot, figures)
     yield _record_section(judged, rows, records, figures)
     yield _wrong_picks(judged, rows[ADAPTER], records)
     table = Table(("field", "value"), [(r["field"], r["value"]) for r in contract_rows(judged.contract)], "", ())
@@ -286,6 +294,20 @@ def _curve_section(judged: Judged, curves: AllCurves, figures: Path) -> Section:
     columns = ("phase", "model", "average precision [95 %]", "adapter minus it [95 %]")
     caption = "Average precision over thresholds from 0.05 to 0.99, within 0.5 s."
     return Section("Curves", (), pictures, [Table(columns, cells, caption, (2, 3))])
+
+
+def _few_shot_section(few_shot: FewShot, figures: Path) -> Section:
+    """F1 against labelled events, of trainings by themselves."""
+    from phaseno_peft.figures.few_shot import few_shot_figure
+
+    caption = (
+        "F1 within 0.5 s, mean of P and S, against the labelled events that a training had; dashed: what was not "
+        "trained. Bars: standard deviation over seeds."
+    )
+    figure = few_shot_figure(few_shot.lines(), "F1 within 0.5 s, mean of P and S")
+    text = f"{few_shot.split} Each point is a training by itself; none of them is the adapter judged above."
+    table = Table(COLUMNS_OF_FEW_SHOT, few_shot.cells(), "", range(1, len(COLUMNS_OF_FEW_SHOT)))
+    return Section("Few labels", [text], [_picture(figure, figures, "few_shot", caption)], [table])
 
 
 def _record_section(

@@ -51,6 +51,8 @@ class Recipe:
     """False of what is only judged."""
     probabilities: Callable[[Sequence[Window]], Probabilities] | None = None
     """Of a picker that is taken as it comes: windows -> [window][station, 2 (P, S), sample]. It has no `model`."""
+    tune: Callable[[Sequence[Window]], Callable[[Sequence[Window]], Probabilities]] | None = None
+    """Of a picker whose few settings are chosen on the training windows: these -> `probabilities`."""
 
     def check_fits(self, backbone: PhaseNO) -> None:
         """Raise `AdapterError` if the recipe adapts a stem and the backbone has none."""

@@ -12,7 +12,7 @@ import pytest
 from phaseno_peft.baselines import load_rivals
 from phaseno_peft.baselines.phasenet import PhaseNet
 from phaseno_peft.baselines.seisbench_models import SeisBenchModel
-from phaseno_peft.baselines.sta_lta import StaLta
+from phaseno_peft.baselines.sta_lta import TRIED, StaLta, tuned_sta_lta
 from phaseno_peft.campaign import Campaign, normalise
 from phaseno_peft.campaign.windows import Window
 from phaseno_peft.errors import PhasenoPeftError
@@ -73,6 +73,34 @@ def test_stalta_needs_one_quiet_second_before_p_and_no_more(p: int) -> None:
 def test_stalta_is_silent_on_noise_and_on_a_dead_station() -> None:
     noise = [np.random.default_rng(seed).standard_normal((3, T)) for seed in range(5)]
     assert picks(window_of(*noise, np.zeros((3, T)))) == []
+
+
+def test_polarisation_counts_a_ratio_by_the_part_of_the_energy_where_the_phase_has_it() -> None:
+    x = records(1)
+    turned = x[[2, 1, 0]]  # vertical and east changed places: P on a horizontal, S on the vertical
+    heights = {}
+    for name, waveforms in (("right", x), ("turned", turned)):
+        for polarised in (False, True):
+            curves = StaLta(polarised=polarised).probabilities([window_of(waveforms)])[0][0]
+            heights[name, polarised] = curves[:, [P, S]].max() if name == "turned" else curves.max(-1)
+    plain, weighed = heights["right", False], heights["right", True]
+    assert (weighed < plain).all()
+    assert (weighed > 0.5 * plain).all()  # most of the energy is where it should be
+    assert heights["turned", True] < 0.8 * heights["turned", False]
+
+
+def test_tuned_settings_are_the_best_of_those_that_were_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    deaf = dataclasses.replace(StaLta(), name="deaf", on_ratio=1e9)
+    good = dataclasses.replace(StaLta(), name="good")
+    monkeypatch.setattr("phaseno_peft.baselines.sta_lta.TRIED", (deaf, good, dataclasses.replace(good, name="as good")))
+    made = window({(0, "P"): [P], (0, "S"): [S]}, stations=1)
+    windows = [dataclasses.replace(window_of(records(seed)), labels=made.labels) for seed in range(3)]
+    assert tuned_sta_lta(windows).name == "good"
+    assert len({dataclasses.astuple(rival)[2:] for rival in map(_hashable, TRIED)}) == len(TRIED) == 12
+
+
+def _hashable(rival: StaLta) -> StaLta:
+    return dataclasses.replace(rival, lta_s=tuple(rival.lta_s.items()), thresholds=())  # type: ignore[arg-type]
 
 
 def test_stalta_takes_no_gap_for_an_arrival_and_a_vertical_alone_for_a_vertical() -> None:

@@ -271,8 +271,11 @@ def test_in_folds_every_event_is_judged_and_pickers_are_fine_tuned_alike(
             callbacks=TrainingCallbacks(said.append),
         )
 
-    found = run(["frozen", "se-only", "rival:stalta", "rival:phasenet", "rival:phasenet-finetuned"])
-    frozen, stalta, phasenet, adapter, tuned = found.runs  # what trains nothing first
+    found = run(
+        ["frozen", "se-only", "rival:stalta", "rival:stalta-tuned", "rival:phasenet", "rival:phasenet-finetuned"]
+    )
+    frozen, stalta, best_stalta, phasenet, adapter, tuned = found.runs  # what trains nothing first
+    assert best_stalta.test.n_windows == stalta.test.n_windows
     assert "into 2 folds" in found.split
     assert any("quiet stretches: the frozen backbone sees nothing in" in line for line in said)
     for each in found.runs:

@@ -10,8 +10,9 @@ import torch
 
 from phaseno_peft.backbone import PhaseNO, PhaseNOConfig, StationGraph, StemConfig, load_backbone
 from phaseno_peft.comparison.recipes import RECIPES, find_recipe
+from phaseno_peft.comparison.recipes.seisbench_logits import SeisBenchLogits
 from phaseno_peft.comparison.recipes.stock_peft import METHODS, POINTWISE_AND_LINEAR
-from phaseno_peft.errors import AdapterError
+from phaseno_peft.errors import AdapterError, PhasenoPeftError
 from phaseno_peft.training.recipes import BLOCKS, n_trainable
 from tests.cr_lora.conftest import SMALL, small_phaseno
 
@@ -229,3 +230,39 @@ def test_the_rescaling_ensemble_hears_an_arrival_where_it_is_at_every_speed() ->
             assert said.shape == (2, 2, 3000)
             assert abs(int(said[0, 0].argmax()) - at) <= 1.5
             assert said[0, 0].max() > 3
+
+
+@pytest.mark.parametrize("kind", ["EQTransformer", "PhaseNet"])
+def test_a_picker_of_seisbench_is_trained_whole_in_phasenos_place(kind: str) -> None:
+    models = pytest.importorskip("seisbench.models", reason="needs seisbench, the extra `rivals`")
+    torch.manual_seed(0)
+    made = SeisBenchLogits(models.EQTransformer() if kind == "EQTransformer" else models.PhaseNet(phases="NPS"), kind)
+    waveforms = torch.randn(2, 3, 3000)
+    waveforms[1, :2] = waveforms[1, 2]  # a vertical alone
+    graph = StationGraph.from_coordinates(torch.zeros(2, 2))
+    made.train()
+    assert not any(m.training for m in made.modules() if isinstance(m, torch.nn.BatchNorm1d))
+    found = made(waveforms, graph)
+    assert found.shape == (2, 2, 3000)
+    found.square().mean().backward()
+    silent = {n for n, p in made.named_parameters() if p.grad is None or not p.grad.any()}
+    assert all("_d" in name or "bias" in name for name in silent), silent  # EQTransformer's detection is not asked for
+    made.eval()
+    with torch.no_grad():
+        alone = waveforms.clone()
+        alone[1, :2] = 0.0
+        torch.testing.assert_close(made(waveforms, graph), made(alone, graph))
+        if kind == "PhaseNet":  # its classes exclude each other: the logit of their probability
+            order = ["ENZ".index(c) for c in made.model.component_order]
+            x = torch.nn.functional.pad(made.model.annotate_batch_pre(alone[:, order].clone(), {}), (0, 1))
+            torch.testing.assert_close(
+                torch.sigmoid(made(waveforms, graph)), made.model(x)[:, 1:, :3000], atol=1e-5, rtol=1e-4
+            )
+
+
+def test_a_picker_of_seisbench_that_cannot_be_trained_here_is_refused() -> None:
+    models = pytest.importorskip("seisbench.models", reason="needs seisbench, the extra `rivals`")
+    with pytest.raises(PhasenoPeftError, match="has the labels"):
+        SeisBenchLogits(models.PhaseNet(phases="NPS", sampling_rate=50), "PhaseNet:slow")
+    with pytest.raises(PhasenoPeftError, match="SeisBench has no model 'PhaseNought'"):
+        find_recipe("rival:PhaseNought-finetuned:original")

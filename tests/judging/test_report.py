@@ -14,6 +14,8 @@ import pytest
 from obspy import read_events
 
 from phaseno_peft import evaluate
+from phaseno_peft.comparison.report import write_tables
+from phaseno_peft.comparison.results import Comparison, Run
 from phaseno_peft.errors import CampaignError, PhasenoPeftError
 from phaseno_peft.evaluation import Evaluation
 from tests.judging.browser import browser, open_page
@@ -27,8 +29,12 @@ def judged(
     return folder, of(adapter_home / "adapters" / "tiny-ohio", campaign_folder, folder)
 
 
+def files_of(campaign: Path) -> tuple[Path, Path, Path]:
+    return campaign / "waveforms", campaign / "stations.xml", campaign / "picks.xml"
+
+
 def of(adapter: Path, campaign: Path, report: Path | None, **options: object) -> Evaluation:
-    files = campaign / "waveforms", campaign / "stations.xml", campaign / "picks.xml"
+    files = files_of(campaign)
     backbone = json.loads((adapter / "adapter_config.json").read_text())["base_model_name_or_path"]
     assert backbone == "small-backbone"
     return evaluate(adapter, *files, backbone=BACKBONE[0], report=report, **options)  # type: ignore[arg-type]  # by name
@@ -215,6 +221,53 @@ def test_a_confidential_report_names_nothing_of_the_campaign(
     assert made.about["verdict"]["verdict"] == judged[1].about["verdict"]["verdict"]
     with pytest.raises(PhasenoPeftError, match="`confidential` is about the report"):
         of(adapter_home / "adapters" / "tiny-ohio", campaign_folder, None, confidential=True)
+
+
+def test_trainings_with_fewer_labels_are_shown_if_they_are_of_the_same_campaign_and_backbone(
+    adapter_home: Path, campaign_folder: Path, tmp_path: Path
+) -> None:
+    adapter = adapter_home / "adapters" / "tiny-ohio"
+    contract = json.loads((adapter / "adapter_config.json").read_text())["contract"]
+    scores = evaluate(adapter, *files_of(campaign_folder), backbone=BACKBONE[0]).scores["frozen"]
+    runs = [
+        Run(recipe, "some", seed, n, trainable, 1, 1, 60.0, scores, scores, scores, scores)
+        for recipe, trainable, events in (("frozen", 0, (0,)), ("cr-lora", 100, (3, 10)))
+        for n in events
+        for seed in (0, 1)
+    ]
+    name, digest = contract["provenance"]["campaign"], contract["backbone_fingerprint"]
+
+    def written(folder: Path, comparison: Comparison) -> Path:
+        write_tables(comparison, folder)
+        return folder
+
+    right = written(tmp_path / "right", Comparison(name, "Parted so.", "small", digest, runs))
+    of(adapter, campaign_folder, tmp_path / "report", few_shot=right)
+    found = rows_of(tmp_path / "report", "few_shot")
+    assert [(r["recipe"], r["labelled_events"], r["seeds"]) for r in found] == [
+        ("frozen", "0", "2"),
+        ("cr-lora", "3", "2"),
+        ("cr-lora", "10", "2"),
+    ]
+    html = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert "Few labels" in html
+    assert "Parted so. Each point is a training by itself" in html
+    assert (tmp_path / "report" / "figures" / "few_shot.svg").is_file()
+    other = written(tmp_path / "other", Comparison(name, "", "another", "0" * 64, runs))
+    elsewhere = written(tmp_path / "elsewhere", Comparison("bc", "", "small", digest, runs))
+    (tmp_path / "empty").mkdir()
+    for folder, message in (
+        (other, "compares on the backbone 'another'"),
+        (elsewhere, "compares on the campaign 'bc'"),
+        (tmp_path / "empty", "holds no comparison.json"),
+    ):
+        with pytest.raises(PhasenoPeftError, match=message):
+            of(adapter, campaign_folder, tmp_path / "again", few_shot=folder)
+    (right / "comparison.json").write_text("{}")
+    with pytest.raises(PhasenoPeftError, match=r"comparison\.json: cannot be read"):
+        of(adapter, campaign_folder, tmp_path / "again", few_shot=right)
+    with pytest.raises(PhasenoPeftError, match="`few_shot` is about the report"):
+        of(adapter, campaign_folder, None, few_shot=right)
 
 
 def test_picks_that_are_all_unusable_are_refused(adapter_home: Path, campaign_folder: Path, tmp_path: Path) -> None:

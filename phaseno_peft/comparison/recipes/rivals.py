@@ -1,7 +1,8 @@
-"""Other pickers as recipes: as they come, and PhaseNet with all its weights fine-tuned on the same labels.
+"""Other pickers as recipes: as they come, tuned, or with all their weights fine-tuned on the same labels.
 
-A fine-tuned PhaseNet sees the windows, labels, augmentation, loss, schedule and choice of the epoch that an adapter
-sees; the constant shift of the labels from its own picks is taken off first, as it is from the frozen backbone's.
+A fine-tuned PhaseNet, or another picker of SeisBench, sees the windows, labels, augmentation, loss, schedule and choice
+of the epoch that an adapter sees; the constant shift of the labels from its own picks is taken off first, as it is from
+the frozen backbone's.
 """
 
 from __future__ import annotations
@@ -14,12 +15,17 @@ from phaseno_peft.backbone import PhaseNO, Stem
 from phaseno_peft.backbone.graph import StationGraph
 from phaseno_peft.baselines import load_rival
 from phaseno_peft.baselines.phasenet import read_phasenet, weights_digest
+from phaseno_peft.baselines.seisbench_models import SeisBenchModel
+from phaseno_peft.baselines.sta_lta import TRIED, tuned_sta_lta
+from phaseno_peft.comparison.recipes.seisbench_logits import SeisBenchLogits
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.training.recipes import Recipe
 from phaseno_peft.training.settings import TrainingSettings
 
 PREFIX = "rival:"
-FINE_TUNED = "phasenet-finetuned"
+SUFFIX = "-finetuned"
+FINE_TUNED = f"phasenet{SUFFIX}"
+TUNED = "stalta-tuned"
 FINE_TUNING = TrainingSettings(learning_rate=1e-3)
 """As an adapter's but for the rate. Of 3e-4, 1e-3 and 3e-3 none is the best on both campaigns of recordings
 (`benchmarks/recipes/stem-first.md`)."""
@@ -38,12 +44,28 @@ class SingleStationNetwork(nn.Module):
 
 
 def rival_recipe(name: str, phasenet_weights: str | Path | None) -> Recipe:
-    """The recipe of `rival:phasenet-finetuned`, or of any other picker as it comes (`baselines.load_rival`).
+    """The recipe of another picker: as it comes (`baselines.load_rival`), `rival:stalta-tuned`, or fine-tuned.
+
+    Fine-tuned are `rival:phasenet-finetuned` and `rival:CLASS-finetuned:WEIGHTS` of SeisBench.
 
     Raises `AdapterError` where the first has no file of weights to start from, and `PhasenoPeftError` for pickers that
     are not there.
     """
     which = name.removeprefix(PREFIX)
+    kind, _, of_seisbench = which.partition(":")
+    if kind.endswith(SUFFIX) and of_seisbench:
+        return _fine_tuned_of_seisbench(name, kind.removesuffix(SUFFIX), of_seisbench)
+    if which == TUNED:
+        nothing = f"nothing; the best of {len(TRIED)} settings on the training windows"
+        return Recipe(
+            name,
+            nothing,
+            "",
+            _no_model,
+            makes="picker",
+            is_trained=False,
+            tune=lambda w: tuned_sta_lta(w).probabilities,
+        )
     if which != FINE_TUNED:
         rival = load_rival(which, phasenet_weights if which == "phasenet" else None)
         nothing = f"nothing; {rival.name} as it comes, thresholds are chosen on validation"
@@ -62,6 +84,25 @@ def rival_recipe(name: str, phasenet_weights: str | Path | None) -> Recipe:
         FINE_TUNING,
         makes="picker",
         origin=weights_digest(weights),
+    )
+
+
+def _fine_tuned_of_seisbench(name: str, kind: str, weights: str) -> Recipe:
+    """Any picker of SeisBench with all its weights; a file's digest is part of what a run depends on."""
+    SeisBenchLogits(SeisBenchModel.load(kind, weights, name).model, name)  # refuses what cannot be trained, now
+
+    def build(backbone: PhaseNO) -> nn.Module:
+        model = SeisBenchModel.load(kind, weights, name).model
+        return SeisBenchLogits(model, name).requires_grad_(True).to(next(backbone.parameters()).device)
+
+    return Recipe(
+        name,
+        f"every weight of {kind} ({Path(weights).name})",
+        "SeisBench's, fine-tuned alike",
+        build,
+        FINE_TUNING,
+        makes="picker",
+        origin=weights_digest(Path(weights)) if Path(weights).is_file() else weights,
     )
 
 

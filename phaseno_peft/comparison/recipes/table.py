@@ -13,7 +13,7 @@ from torch import nn
 from phaseno_peft.backbone import PhaseNO
 from phaseno_peft.comparison.recipes.bottleneck import BottleneckModel
 from phaseno_peft.comparison.recipes.rescaled import RescalingEnsemble
-from phaseno_peft.comparison.recipes.rivals import FINE_TUNED, PREFIX, rival_recipe
+from phaseno_peft.comparison.recipes.rivals import FINE_TUNED, PREFIX, SUFFIX, TUNED, rival_recipe
 from phaseno_peft.comparison.recipes.stock_peft import LINEAR, METHODS, adapt_with_stock_peft, method_name
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.training.recipes import ADAPTER_RECIPES, BLOCKS, LATE_BLOCKS, Recipe, last_blocks
@@ -83,7 +83,7 @@ FAMILIES = {
     "unfreeze:<k>": f"the last k of {len(BLOCKS)} blocks, 1 to {len(BLOCKS)}",
     "peft:<method>": f"a stock method of PEFT: {', '.join(METHODS)}",
     f"{PREFIX}<picker>": f"another picker as it comes (stalta, baer, ar-aic, phasenet, CLASS:WEIGHTS of "
-    f"SeisBench), or {FINE_TUNED}",
+    f"SeisBench), {TUNED}, {FINE_TUNED} or CLASS{SUFFIX}:WEIGHTS",
 }
 
 
