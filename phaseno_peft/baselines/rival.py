@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from phaseno_peft.contract import NETWORK_RATE_HZ
+
 if TYPE_CHECKING:
     from phaseno_peft.campaign.windows import InputWindow
 
@@ -52,3 +54,16 @@ def living_components(waveforms: NDArray[np.floating]) -> list[int]:
     if len(living) == 3 and all(np.array_equal(waveforms[c], waveforms[Z]) for c in (E, N)):
         return [Z]
     return living
+
+
+def longer(n_samples: int, before: int, after: int) -> NDArray[np.intp]:
+    """[sample] which of a window's samples stand where it is so many longer at both ends.
+
+    There the first and the last second are gone through to and fro, for pickers whose windows are longer than ours.
+    With zeros the window's begin becomes an arrival: EQTransformer then finds hardly a P.
+    """
+    second = min(round(NETWORK_RATE_HZ), n_samples)
+    there_and_back = np.concatenate([np.arange(second), np.arange(second)[::-1]]).astype(np.intp)
+    lead = np.resize(there_and_back, before)[::-1]
+    tail = n_samples - 1 - np.resize(there_and_back, after)
+    return np.concatenate([lead, np.arange(n_samples, dtype=np.intp), tail])

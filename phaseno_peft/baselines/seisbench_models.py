@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phaseno_peft.baselines.rival import Probabilities, living_components
+from phaseno_peft.baselines.rival import Probabilities, living_components, longer
 from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES
 from phaseno_peft.errors import PhasenoPeftError
 
@@ -54,7 +54,7 @@ class SeisBenchModel:
         return cls(loaded.eval(), name)
 
     def probabilities(self, windows: Sequence[InputWindow]) -> Probabilities:
-        """See `Rival`. Windows shorter than the model's are padded with zeros on both sides."""
+        """See `Rival`. Windows shorter than the model's are made `longer` on both sides."""
         return [self._window(window) for window in windows]
 
     def _window(self, window: InputWindow) -> NDArray[np.float32]:
@@ -63,12 +63,13 @@ class SeisBenchModel:
         n_stations, _, n = window.waveforms.shape
         wanted = int(np.ceil(self.model.in_samples * NETWORK_RATE_HZ / self.model.sampling_rate)) + 1
         before = max(0, -(-(wanted - n) // 2))
+        rows = longer(n, before, before)
         start = UTCDateTime(0)
         stream = Stream()
         for i, waveforms in enumerate(window.waveforms):
             for component in living_components(waveforms):
                 header = {"network": "XX", "station": f"{i:05d}", "channel": f"HH{'ENZ'[component]}"}
-                padded = np.pad(waveforms[component].astype(np.float64), before)
+                padded = waveforms[component].astype(np.float64)[rows]
                 stream += Trace(padded, {**header, "sampling_rate": NETWORK_RATE_HZ, "starttime": start})
         curves = np.zeros((n_stations, len(PHASES), n), np.float32)
         times = (before + np.arange(n)) / NETWORK_RATE_HZ

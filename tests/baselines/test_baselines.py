@@ -11,6 +11,7 @@ import pytest
 
 from phaseno_peft.baselines import load_rivals
 from phaseno_peft.baselines.phasenet import PhaseNet
+from phaseno_peft.baselines.rival import longer
 from phaseno_peft.baselines.seisbench_models import SeisBenchModel
 from phaseno_peft.baselines.sta_lta import TRIED, StaLta, tuned_sta_lta
 from phaseno_peft.campaign import Campaign, normalise
@@ -223,6 +224,18 @@ def test_other_weights_and_other_lengths_are_refused(phasenet: PhaseNet, shared:
         phasenet.probabilities([window()])
     with pytest.raises(PhasenoPeftError, match="SeisBench has no model 'PhaseNought'"):
         load_rivals("PhaseNought:original")
+
+
+def test_a_window_is_made_longer_by_its_first_and_last_second_to_and_fro() -> None:
+    x = np.arange(300)
+    made = longer(300, 250, 130)
+    np.testing.assert_array_equal(made[250:550], x)
+    np.testing.assert_array_equal(made[150:250], x[:100][::-1])
+    np.testing.assert_array_equal(made[50:150], x[:100])
+    np.testing.assert_array_equal(made[:50], x[:50][::-1])
+    np.testing.assert_array_equal(made[550:650], x[-100:][::-1])
+    np.testing.assert_array_equal(made[650:], x[-100:-70])
+    np.testing.assert_array_equal(longer(40, 0, 90)[40:], [*range(39, -1, -1), *range(40), *range(39, 29, -1)])
 
 
 def test_seisbench_annotates_a_window_itself(shared: Path) -> None:

@@ -254,7 +254,8 @@ def test_a_picker_of_seisbench_is_trained_whole_in_phasenos_place(kind: str) -> 
         torch.testing.assert_close(made(waveforms, graph), made(alone, graph))
         if kind == "PhaseNet":  # its classes exclude each other: the logit of their probability
             order = ["ENZ".index(c) for c in made.model.component_order]
-            x = torch.nn.functional.pad(made.model.annotate_batch_pre(alone[:, order].clone(), {}), (0, 1))
+            x = made.model.annotate_batch_pre(alone[:, order].clone(), {})
+            x = torch.cat([x, x[..., -1:]], -1)
             torch.testing.assert_close(
                 torch.sigmoid(made(waveforms, graph)), made.model(x)[:, 1:, :3000], atol=1e-5, rtol=1e-4
             )

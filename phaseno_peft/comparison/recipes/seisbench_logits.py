@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from phaseno_peft.backbone.graph import StationGraph
+from phaseno_peft.baselines.rival import longer
 from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES, Preprocessing
 from phaseno_peft.errors import PhasenoPeftError
 
@@ -16,8 +16,9 @@ from phaseno_peft.errors import PhasenoPeftError
 class SeisBenchLogits(nn.Module):
     """A picker of SeisBench in PhaseNO's place, to be trained: it is called alike, and the graph is nothing to it.
 
-    It gets the windows as the backbone does, E, N and Z in its own order and normalised by its own rule, zeros around
-    them where its windows are longer. The statistics of its norms stay as they were trained: batches are small.
+    It gets the windows as the backbone does, E, N and Z in its own order and normalised by its own rule, made
+    `baselines.rival.longer` where its windows are. The statistics of its norms stay as they were trained: batches are
+    small.
     Raises `PhasenoPeftError` for a model without P and S, of another rate, or with windows shorter than PhaseNO's.
     """
 
@@ -51,8 +52,8 @@ class SeisBenchLogits(nn.Module):
         x = torch.where(is_one[:, None, None], alone, waveforms)[:, self._order]
         before = (self.model.in_samples - n) // 2
         x = self.model.annotate_batch_pre(x.clone(), {})
-        x = functional.pad(x, (before, self.model.in_samples - n - before))
-        said = self.model(x, logits=True)
+        rows = torch.from_numpy(longer(n, before, self.model.in_samples - n - before)).to(x.device)
+        said = self.model(x[..., rows], logits=True)
         if isinstance(said, tuple):  # a curve for each label by itself
             logits = torch.stack([said[column] for column in self._columns], 1)
         else:  # classes that exclude each other
