@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +15,6 @@ from numpy.typing import NDArray
 from phaseno_peft.baselines.rival import E, N, StationByStation, Z, living_components
 from phaseno_peft.campaign.labels import triangles
 from phaseno_peft.contract import NETWORK_RATE_HZ, PHASES
-
-if TYPE_CHECKING:
-    from phaseno_peft.campaign import Window
 
 SAME_ARRIVAL_S = 0.5
 """A trigger on the vertical this near to an S is that S."""
@@ -132,33 +128,6 @@ class StaLta(StationByStation):
         return first + edge + int(np.argmin(inner)) + 0.5
 
 
-def tuned_sta_lta(windows: Sequence[Window]) -> StaLta:
-    """The settings with the best mean F1 on these windows, over P and S within 0.5 and 0.1 s, of every one of `TRIED`.
-
-    Each with the thresholds that are best for it on them.
-    """
-    from phaseno_peft.evaluation import choose_thresholds, score
-
-    def worth(rival: StaLta) -> float:
-        said = rival.probabilities(windows)
-        scores = score(windows, said, choose_thresholds(windows, said))
-        return float(np.mean([scores.phase(phase, tolerance).f1 for phase in PHASES for tolerance in (0.5, 0.1)]))
-
-    return max(TRIED, key=worth)  # the first of equals: the default settings come first
-
-
-TRIED = tuple(
-    StaLta(
-        name="STA/LTA + AIC + polarisation, tuned",
-        sta_s=sta_s,
-        lta_s={"P": 5.0 * longer, "S": 2.0 * longer},
-        polarised=polarised,
-    )
-    for polarised in (False, True)
-    for longer in (1.0, 0.5, 2.0)
-    for sta_s in (0.3, 0.1)
-)
-"""Twelve: averages half, once and twice as long, short ones of two lengths, with polarisation and without."""
 POLARISATION_S = 0.4
 """Behind an onset, over which energies are compared."""
 

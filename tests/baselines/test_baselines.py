@@ -13,9 +13,10 @@ from phaseno_peft.baselines import load_rivals
 from phaseno_peft.baselines.phasenet import PhaseNet
 from phaseno_peft.baselines.rival import longer
 from phaseno_peft.baselines.seisbench_models import SeisBenchModel
-from phaseno_peft.baselines.sta_lta import TRIED, StaLta, tuned_sta_lta
+from phaseno_peft.baselines.sta_lta import StaLta
 from phaseno_peft.campaign import Campaign, normalise
 from phaseno_peft.campaign.windows import Window
+from phaseno_peft.comparison.recipes.tuned_sta_lta import TRIED, tuned_sta_lta
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.evaluation import choose_thresholds, pick_window, score
 from phaseno_peft.evaluation.judge import judge, validation_windows
@@ -93,7 +94,9 @@ def test_polarisation_counts_a_ratio_by_the_part_of_the_energy_where_the_phase_h
 def test_tuned_settings_are_the_best_of_those_that_were_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     deaf = dataclasses.replace(StaLta(), name="deaf", on_ratio=1e9)
     good = dataclasses.replace(StaLta(), name="good")
-    monkeypatch.setattr("phaseno_peft.baselines.sta_lta.TRIED", (deaf, good, dataclasses.replace(good, name="as good")))
+    monkeypatch.setattr(
+        "phaseno_peft.comparison.recipes.tuned_sta_lta.TRIED", (deaf, good, dataclasses.replace(good, name="as good"))
+    )
     made = window({(0, "P"): [P], (0, "S"): [S]}, stations=1)
     windows = [dataclasses.replace(window_of(records(seed)), labels=made.labels) for seed in range(3)]
     assert tuned_sta_lta(windows).name == "good"

@@ -16,8 +16,8 @@ from phaseno_peft.backbone.graph import StationGraph
 from phaseno_peft.baselines import load_rival
 from phaseno_peft.baselines.phasenet import read_phasenet, weights_digest
 from phaseno_peft.baselines.seisbench_models import SeisBenchModel
-from phaseno_peft.baselines.sta_lta import TRIED, tuned_sta_lta
 from phaseno_peft.comparison.recipes.seisbench_logits import SeisBenchLogits
+from phaseno_peft.comparison.recipes.tuned_sta_lta import TRIED, tuned_sta_lta
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.training.recipes import Recipe
 from phaseno_peft.training.settings import TrainingSettings
