@@ -64,7 +64,7 @@ def main() -> None:
 
 def tables(found: Comparison) -> list[str]:
     """Markdown of one campaign: scores with intervals, and CR-LoRA minus each other picker."""
-    groups = _groups(found)
+    groups = found.groups()
     labels = " and ".join(f"{found.runs[0].test.n_labels(phase)} {phase}" for phase in ("P", "S"))
     rows = []
     for (recipe, n_events), runs in groups.items():
@@ -73,13 +73,6 @@ def tables(found: Comparison) -> list[str]:
         rows.append(_row(f"{name}, offset removed", runs, [run.without_offset for run in runs]))
     lines = [f"## {found.name}", "", f"{labels} labels. {found.split}", "", TextTable(HEADER, rows).markdown()]
     return [*lines, *_gains(groups), ""]
-
-
-def _groups(found: Comparison) -> dict[tuple[str, int], list[Run]]:
-    groups: dict[tuple[str, int], list[Run]] = {}
-    for run in found.runs:
-        groups.setdefault((run.recipe, run.n_events), []).append(run)
-    return groups
 
 
 def _row(name: str, runs: Sequence[Run], scores: Sequence[Scores]) -> list[str]:

@@ -11,13 +11,13 @@ from typing import Any
 
 from benchmarks.paper.data import PaperData
 from phaseno_peft.backbone import EMBEDDED, fingerprint, load_backbone
+from phaseno_peft.baselines.rival import Probabilities
 from phaseno_peft.campaign import Window, fixed_windows, with_moved_labels
 from phaseno_peft.comparison.recipes import find_recipe
 from phaseno_peft.evaluation import Predictions, Scores, choose_thresholds, score
 from phaseno_peft.files import write_file
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.training.fit import TrainingCallbacks, fit, training_identity
-from phaseno_peft.training.recipes import Probabilities
 
 TABLE_RECIPES = ("frozen", "cr-lora", "rival:stalta")
 FIGURE_RECIPES = ("unfreeze:2", "unfreeze:6", "full", "scratch")

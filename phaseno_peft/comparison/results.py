@@ -83,12 +83,16 @@ class Comparison:
     fingerprint: str
     runs: list[Run]
 
-    def rows(self) -> list[Row]:
-        """One row a recipe and number of labels, in the order of the first runs."""
-        groups: dict[tuple[str, int], list[Run]] = {}
+    def groups(self) -> dict[tuple[str, int], list[Run]]:
+        """(recipe, labelled events) -> runs, in the order of the first runs."""
+        found: dict[tuple[str, int], list[Run]] = {}
         for run in self.runs:
-            groups.setdefault((run.recipe, run.n_events), []).append(run)
-        return [_row(group) for group in groups.values()]
+            found.setdefault((run.recipe, run.n_events), []).append(run)
+        return found
+
+    def rows(self) -> list[Row]:
+        """One row a recipe and number of labels."""
+        return [_row(group) for group in self.groups().values()]
 
     def most_labels(self) -> list[Row]:
         """The rows with all the labels there were, and the frozen backbone: the paper's figure 4."""

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from phaseno_peft.baselines.rival import Probabilities
 from phaseno_peft.campaign import Folds, Window, fixed_windows
 from phaseno_peft.contract import NO_SHIFT_S
 from phaseno_peft.evaluation import Scores
@@ -31,7 +32,7 @@ from phaseno_peft.training.forgetting import forgetting_windows, judge_forgettin
 from phaseno_peft.training.out_of_fold import fit_folds, judge_folds
 from phaseno_peft.training.outcome import Task
 from phaseno_peft.training.provenance import score_without_offset
-from phaseno_peft.training.recipes import Probabilities, Recipe
+from phaseno_peft.training.recipes import Recipe
 from phaseno_peft.training.settings import TrainingSettings
 
 

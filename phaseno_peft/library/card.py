@@ -86,18 +86,6 @@ class Card:
         )
 
 
-def write_card(
-    name: str,
-    settings: CRLoraSettings,
-    contract: Contract,
-    tables: Mapping[str, str],
-    figures: Mapping[str, str],
-    notes: Sequence[str],
-) -> Card:
-    """The card of an adapter that is about to be written, for `write_adapter`."""
-    return Card(name, settings, contract, tables, figures, notes)
-
-
 def _facts(settings: CRLoraSettings, contract: Contract) -> dict[str, object]:
     """What the template says of an adapter's contract."""
     made, preprocessing, frame = contract.provenance, contract.preprocessing, contract.frame

@@ -28,7 +28,7 @@ from phaseno_peft.evaluation import Evaluation, Scores, comparison_markdown, wri
 from phaseno_peft.files import lock, remove_folder, write_file
 from phaseno_peft.judging.card_tables import card_tables
 from phaseno_peft.library import check_name, library_folder, read_contract, write_adapter
-from phaseno_peft.library.card import write_card
+from phaseno_peft.library.card import Card
 from phaseno_peft.library.folds import write_folds
 from phaseno_peft.library.sharing import SCORE_FIGURES, discreet_card, discreet_contract, discreet_evaluation
 from phaseno_peft.library.store import EVALUATION, refuse_existing
@@ -376,7 +376,7 @@ def _write(
     ]
     if trained.quick:
         sentences.append(QUICK_GAVE_UP)
-    card = write_card(
+    card = Card(
         trained.name,
         method,
         trained.contract,

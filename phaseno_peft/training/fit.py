@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from phaseno_peft.backbone import EMBEDDED, fingerprint, load_backbone
+from phaseno_peft.baselines.rival import Probabilities
 from phaseno_peft.campaign import Stretch, Window, with_moved_labels
 from phaseno_peft.contract import NO_SHIFT_S, BackboneDefaults
 from phaseno_peft.errors import AdapterError
@@ -32,7 +33,6 @@ from phaseno_peft.training.settings import TrainingSettings
 from phaseno_peft.training.stem_first import train_stem_alone
 
 log = logging.getLogger(__name__)
-Probabilities = list[NDArray[np.float32]]
 
 
 @dataclass(frozen=True)

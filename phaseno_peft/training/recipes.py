@@ -12,12 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from phaseno_peft.backbone import PhaseNO
+from phaseno_peft.baselines.rival import Probabilities
 from phaseno_peft.campaign import Window
 from phaseno_peft.cr_lora import CRLoraSettings, check_stem
 from phaseno_peft.cr_lora.settings import TARGETS
@@ -25,7 +24,6 @@ from phaseno_peft.errors import AdapterError
 from phaseno_peft.training.loop import seeded
 from phaseno_peft.training.settings import TrainingSettings
 
-Probabilities = list[NDArray[np.float32]]
 BLOCKS = ("fc", "fno7", "fno6", "gno5", "fno5", "gno4", "fno4", "gno3", "fno2", "gno1", "fno1", "gno0", "fno0", "fc0")
 """From the output to the input (`fc`: the head fc1, fc2): `cr-lora:<k>` adapts, `unfreeze:<k>` trains the first k."""
 
