@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,14 @@ def read_archive_headers(
     begin_ns: int | None = None,
     end_ns: int | None = None,
     retry: bool = False,
+    suspect: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> list[FileHeaders]:
     """The headers of every file of an archive, an SDS tree or any folder of files; those of damaged ones say why.
 
     Files whose SDS names say that they lie more than a day outside of begin and end (nanoseconds since 1970) are not
-    looked at. retry: read files again that could not be read before. Raises `CampaignError` for an archive that is not
+    looked at. retry: read files again that could not be read before, or that one of the sentences in `suspect` names.
+    Raises `CampaignError` for an archive that is not
     there, or holds no waveforms or none of the time.
     """
     folder = Path(archive)
@@ -67,7 +69,7 @@ def read_archive_headers(
     found: list[FileHeaders] = []
     for number, file in enumerate(wanted):
         known = cache.get(file)
-        if known is None or (retry and known.error):
+        if known is None or (retry and (known.error or any(f"{file}" in text for text in suspect))):
             known = read_headers(file, rate_hz, mapping, PART_BYTES, in_folder=in_folder)
             cache.put(known)
         found.append(known)

@@ -150,11 +150,11 @@ def plan_archive(
             for h in f.headers
             if h.seed_id in station_of and h.start_ns < block[1] and h.end_ns >= block[0]
         }
+        then = table.at(UTCDateTime(ns=block[0]), UTCDateTime(ns=block[1]))
         for number in sorted(alive):
             own = _of_group(near, groups[number], station_of, wide)
-            tasks.append(
-                _task(block, groups[number], own, runs, [table[i] for i in groups[number].all_ids], settings_digest)
-            )
+            places = [then[i] if i in then else table[i] for i in groups[number].all_ids]
+            tasks.append(_task(block, groups[number], own, runs, places, settings_digest))
     return ArchivePlan(tuple(tasks), tuple(s.station_id for s in stations), tuple(findings))
 
 

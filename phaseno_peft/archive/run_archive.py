@@ -117,6 +117,7 @@ def pick_archive(
         begin_ns=begin_ns,
         end_ns=end_ns,
         retry=retry,
+        suspect=[text for entry in picks_folder.finished.values() for text in entry.unreadable],
         progress=indexing,
     )
     window_starts(picker.preprocessing.window_samples, picker.preprocessing, stride_s)  # refuses what no task could do

@@ -33,6 +33,9 @@ from phaseno_peft.campaign.waveforms import prepare, traces_with_valid_headers
 from phaseno_peft.contract import EDGE_LIMIT_KM, Frame, Preprocessing
 from phaseno_peft.errors import CampaignError
 
+_MOST_SHIFTED = 2000
+"""Picks that are tried in other time zones."""
+
 LONGEST_JOINED_S = 7200.0
 """Files that touch are one recording, unless it would become longer than this. Files that overlap are joined too,"""
 SPILL_S = 60.0
@@ -383,5 +386,15 @@ def _nothing_in_common(campaign: Campaign) -> str:
     return (
         f"no pick of {campaign.catalogue.source} lies in the time of any waveform: the picks run from "
         f"{picks[0].time} to {picks[-1].time}, the waveforms from {first} to {last}. "
-        "Give the files that belong together."
+        f"{_in_another_zone(campaign) or 'Give the files that belong together.'}"
     )
+
+
+def _in_another_zone(campaign: Campaign) -> str:
+    """A sentence where most picks would lie in the records if they were some whole hours later or earlier."""
+    picks = campaign.catalogue.picks[:_MOST_SHIFTED]
+    for hours in sorted(range(-14, 15), key=abs)[1:]:
+        shifted = [dataclasses.replace(pick, time=pick.time + 3600.0 * hours) for pick in picks]
+        if 2 * len(picks_in_record_time(shifted, campaign.recordings)) > len(picks):
+            return f"{hours:+d} hours later most of them would lie there: are they in local time? Give them in UTC."
+    return ""

@@ -67,6 +67,8 @@ def read_catalogue(path: Any) -> Catalogue:
     if not any(e.picks for e in events):
         n = tally.n_picks
         seen = f"{n} picks, none of them P or S with a time and a station" if n else "no picks"
+        if tally.ignored:
+            seen += f" (their phases are called {', '.join(map(repr, sorted(tally.ignored)[:5]))})"
         raise CampaignError(f"{source}: {len(events)} events and {seen}. Give a catalogue that holds the pick times.")
     return Catalogue(tuple(sorted(events, key=_event_time)), source, (*findings, *tally.findings(source)))
 
@@ -131,6 +133,8 @@ def _what_it_is(path: Path) -> str:
     """The end of a sentence about a plain file that is no catalogue; empty where it is not known either."""
     with path.open("rb") as file:
         head = file.read(512)
+    if not head:
+        return "is empty."
     if tables_of(path.name, path, head) is not None:
         return "holds a table, but none of picks: its columns should name station, phase and time."
     if (text := foreign_kind(head)) is not None:
@@ -139,6 +143,12 @@ def _what_it_is(path: Path) -> str:
         return f"holds waveforms ({name}) and no picks. Give it with the waveforms."
     if obspy_format("inventory", path, STATION_FORMATS) is not None:
         return "holds stations and no picks. Give it as the station file."
+    if path.suffix.lower() in (".csv", ".tsv") and b"\0" not in head and head.lstrip()[:1] not in (b"[", b"{"):
+        first = decoded(head).splitlines()[0][:80]
+        return (
+            f"is a table without a header that names station, phase and time; it begins with {first!r}. Add a header, "
+            "or say what its columns mean in a first line such as # columns: time=...,phase=...,station=..."
+        )
     return ""
 
 

@@ -55,6 +55,15 @@ PARTS_OF_A_TIME = {
     "minute": ("minute", "min", "mi"),
     "second": ("second", "sec", "ss", "seconds"),
 }
+PARTS_OF_A_SECOND = {
+    "millisecond": ("millisecond", "milliseconds", "msec", "msecs", "ms", "millis"),
+    "microsecond": ("microsecond", "microseconds", "usec", "us", "micros"),
+    "fraction": ("fraction", "frac", "fsec", "second_fraction", "sec_fraction", "fractional_second"),
+}
+"""Beside times of whole seconds; a column "ms" may also be a magnitude, and is no part of times that have decimals."""
+ZONE = {"zone": ("utc_offset", "timezone", "time_zone", "tz", "gmt_offset", "zone", "tzone")}
+S_MINUS_P = re.compile(r"s[\W_]*(minus|-)?[\W_]*p([\W_]*(time|s|sec))?|t?s[\W_]*t?p|sp[\W_]*time")
+"""Headings of S-P times, which are no times of S."""
 PHASE_TIMES = {
     phase: {
         "time": tuple(

@@ -15,7 +15,10 @@ from phaseno_peft.campaign.pick_columns import (
     ARRIVAL_SAMPLE,
     COLUMNS,
     DATE_AND_CLOCK,
+    PARTS_OF_A_SECOND,
     PARTS_OF_A_TIME,
+    S_MINUS_P,
+    ZONE,
     has_times,
     is_header_of_picks,
     is_seisbench,
@@ -26,7 +29,18 @@ from phaseno_peft.campaign.seisbench_files import finite_number
 from phaseno_peft.campaign.table_headings import Headings, find_headings
 from phaseno_peft.campaign.table_numbers import SECONDS, factor, is_missing, number
 from phaseno_peft.campaign.table_rows import table_rows
-from phaseno_peft.campaign.table_times import DayOrder, day_order, is_of_either_order, joined, time_of
+from phaseno_peft.campaign.table_times import (
+    DayOrder,
+    are_compact,
+    day_order,
+    has_zone,
+    is_of_either_order,
+    joined,
+    offset_of,
+    time_of,
+    zone_told,
+    zone_told_above,
+)
 from phaseno_peft.campaign.tally import Hypocentre, Tally, event_of_picks
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.station_ids import station_fields, station_id_of
@@ -38,6 +52,15 @@ _HYPO71_PHASE = re.compile(r"[IEQieq]?(?P<phase>[PSps])[ UDCRudcr+.-]?(?P<weight
 """As IPU0 or ES 2: quality, phase, first motion, weight from 0 (full) to 4 (none), HYPO71's."""
 _FEWEST_WHOLE = 5
 """Picks that all lie on whole seconds, from which on that is no chance."""
+_LONGEST_EVENT_S = 600.0
+"""Picks of one event of a table do not lie so long after each other: its number is given again."""
+_HALF_A_DAY_S = 43200.0
+_PARTS = {"millisecond": 3, "microsecond": 6}
+_UNREAD = ("weight", "wt", "quality", "qual", "class", "pick_quality")
+"""Columns that may say which picks are bad, in scales that differ from file to file."""
+
+_BAD = ("reject", "bad", "delete", "false", "discard", "invalid")
+"""How the status of a pick begins that is none."""
 
 Cells = dict[str, str]
 """What stands under our names of the columns."""
@@ -167,13 +190,22 @@ def _one_pick(_: Cells, cell: Cells) -> Iterator[Cells]:
 
 
 def _by_phase(raw: Sequence[str], by_phase: dict[str, dict[str, int]], row: Cells, cell: Cells) -> Iterator[Cells]:
+    found: dict[str, Cells] = {}
     for phase, columns in by_phase.items():
         values = {ours: row.get(raw[at], "") for ours, at in columns.items()}
         if "time" not in values:
             values["time"] = _of_parts({**cell, **values})
         if not is_missing(values["time"]) and values["time"] != "-1":
             values["time"] = joined(cell.get("date", ""), values["time"])
-            yield {**cell, "phase": phase, "probability": "", **values}
+            found[phase] = {**cell, "phase": phase, "probability": "", **values}
+    if cell.get("date") and {"P", "S"} <= set(found):
+        try:
+            p, s = (time_of(found[phase]["time"]) for phase in ("P", "S"))
+        except ValueError:  # told when the pick is read, with the order of days and months
+            p = s = UTCDateTime(0)
+        if p - s > _HALF_A_DAY_S:
+            found["S"] |= {"time": str(s + 2 * _HALF_A_DAY_S), "next_day": "yes"}
+    yield from found.values()
 
 
 def _of_samples(row: Cells, cell: Cells) -> Iterator[Cells]:
@@ -212,6 +244,9 @@ def _of_rows(
     hypocentres: dict[str, Hypocentre] = {}
     parts = {} if "time" in columns else headings.columns(PARTS_OF_A_TIME)
     columns = {**columns, **parts, **headings.columns(DATE_AND_CLOCK)}
+    by_phase = picks_of_row.args[1] if isinstance(picks_of_row, partial) else {}
+    if picks_of_row is not _of_samples:
+        columns = _checked_columns(headings, columns, by_phase, tally)
     read = _PickReader(headings, columns, tally, is_automatic=_is_automatic(columns, picks_of_row))
     for line, row in headings.rows():
         if row and row[0].lstrip().startswith("#"):
@@ -228,7 +263,9 @@ def _of_rows(
                     tally.incomplete["no time"] += 1
                     continue
                 tally.n_picks += 1
-                pick = read.pick(found)
+                if found.get("next_day"):
+                    tally.counts["of S lie after midnight, and are taken for the day after their row's date"] += 1
+                pick = read.pick({**found, "time": _with_zone_and_decimals(found)})
                 if pick is not None:
                     event = found.get("event", "")
                     groups.setdefault("" if event.lower() in NO_EVENT else event, []).append(pick)
@@ -238,7 +275,7 @@ def _of_rows(
             raise CampaignError(f"{name}: line {line}: {error}") from error
     times_ns = [pick.time.ns for picks in groups.values() for pick in picks]
     if len(times_ns) >= _FEWEST_WHOLE and not any(ns % 10**9 for ns in times_ns):
-        tally.counts["lie on whole seconds, all of this table; its decimals may have been lost"] += len(times_ns)
+        tally.doubts["lie on whole seconds, all of this table; its decimals may have been lost"] += len(times_ns)
     loose = groups.pop("", [])
     if groups and loose:
         tally.counts["belong to no event of the table; nothing is learnt within 1 s of them"] += len(loose)
@@ -246,10 +283,93 @@ def _of_rows(
     tally.loose += loose
     if picks_of_row is _of_samples:  # an event's records may lie in several chunks of a set
         for event, picks in groups.items():
-            at = hypocentres[event]
-            tally.by_event.setdefault(f"source_id {event}", (at, []))[1].extend(picks)
+            hypocentre = hypocentres[event]
+            tally.by_event.setdefault(f"source_id {event}", (hypocentre, []))[1].extend(picks)
         return []
-    return [event_of_picks(picks, tally) for picks in groups.values()]
+    made = []
+    for picks in groups.values():
+        parted = _parted(picks)
+        if len(parted) > 1:
+            tally.doubts[
+                f"have an event number that is given again more than {_LONGEST_EVENT_S / 60:.0f} minutes later; each "
+                "time it counts as an event of its own. Give each event one number"
+            ] += len(picks)
+        made += [event_of_picks(each, tally) for each in parted]
+    return made
+
+
+def _checked_columns(
+    headings: Headings, columns: Mapping[str, int], by_phase: Mapping[str, Mapping[str, int]], tally: Tally
+) -> dict[str, int]:
+    """The columns and those of decimals and time zones. Raises `CampaignError` for headings that cannot be right."""
+    raw = headings.raw
+    taken = {*columns.values(), *(i for of_phase in by_phase.values() for i in of_phase.values())}
+    headings.refuse_doubles(taken)
+    _refuse_zones(headings, columns, by_phase)
+    odd = [heading for heading in raw if S_MINUS_P.fullmatch(heading)]
+    if by_phase and "S" not in by_phase and odd:
+        raise CampaignError(
+            f"{headings.name}: column {odd[0]!r} gives S only as S-P. Give a column with the times of S."
+        )
+    unread = [heading for i, heading in enumerate(raw) if heading in _UNREAD and i not in taken]
+    if unread:
+        tally.remarks.append(
+            f"{headings.name}: column {unread[0]!r} is not read. Where it says which picks are bad, write 'rejected' "
+            "into a column 'status' of these."
+        )
+    more = {**headings.columns(PARTS_OF_A_SECOND), **headings.columns(ZONE)}
+    return {**columns, **{ours: i for ours, i in more.items() if i not in taken}}
+
+
+def _parted(picks: Sequence[LabelledPick]) -> list[list[LabelledPick]]:
+    """Picks of one event number, parted where the next comes too late to be of the same event."""
+    parted: list[list[LabelledPick]] = []
+    for pick in sorted(picks, key=lambda p: p.time.ns):
+        if not parted or pick.time - parted[-1][-1].time > _LONGEST_EVENT_S:
+            parted.append([])
+        parted[-1].append(pick)
+    return parted
+
+
+def _refuse_zones(headings: Headings, columns: Mapping[str, int], by_phase: Mapping[str, Mapping[str, int]]) -> None:
+    """Raise `CampaignError` where a heading of a time, or a title above, says another zone than UTC."""
+    at = {columns[c] for c in ("time", "date", "hour") if c in columns}
+    at |= {of_phase[c] for of_phase in by_phase.values() for c in ("time", "hour") if c in of_phase}
+    told = [(f"the column {headings.raw[i]!r}", zone_told(headings.raw[i])) for i in sorted(at)]
+    told += [(f"the title {line.strip()[:80]!r}", zone_told_above(line)) for line in headings.title]
+    for where, zone in told:
+        if zone is not None:
+            raise CampaignError(
+                f"{headings.name}: {where} says that times are {zone!r}, not UTC. Give them in UTC and take the word "
+                "away, or write the offset behind each, as in 2013-09-05T02:08:14.12-07:00."
+            )
+
+
+def _with_zone_and_decimals(cell: Cells) -> str:
+    """The text of a time with what columns of their own say of its zone and of parts of its second.
+
+    Raises `ValueError`.
+    """
+    time = cell["time"].strip()
+    decimals = re.search(r":\d\d[.,](\d+)", time)
+    if decimals is None or not decimals[1].strip("0"):
+        time = re.sub(r"(:\d\d)[.,]0*", r"\1", time)
+        for part, n in _PARTS.items():
+            text = cell.get(part, "").strip()
+            if re.fullmatch(rf"\d{{1,{n}}}(\.0*)?", text):
+                time = re.sub(r"(\d:\d\d:\d\d?)", rf"\g<1>.{int(float(text)):0{n}d}", time, count=1)
+                break
+        else:
+            if re.fullmatch(r"0?[.,]\d+", text := cell.get("fraction", "").strip()):
+                time = re.sub(r"(\d:\d\d:\d\d?)", rf"\g<1>.{re.split('[.,]', text)[1]}", time, count=1)
+    if (zone := cell.get("zone", "")) and not has_zone(time):
+        offset = offset_of(zone)
+        if offset is None:
+            raise ValueError(
+                f"the time zone {zone!r} is not an offset from UTC. Give times in UTC, or offsets such as -07:00."
+            )
+        time += offset
+    return time
 
 
 def _hypocentre(row: Cells) -> Hypocentre:
@@ -310,7 +430,7 @@ class _PickReader:
             phase=phase,
             time=self.time(cell["time"]),
             uncertainty_s=_uncertainty_s(cell.get("uncertainty_s", ""), self.seconds),
-            usable=usable,
+            usable=usable and not status.startswith(_BAD),
             number=self.tally.n_picks,
             is_automatic=(self.is_automatic and not status.startswith(("manual", "review")))
             or status.startswith("auto"),
@@ -318,8 +438,19 @@ class _PickReader:
             weight=_probability(cell.get("probability", ""), self.headings.units.get("probability", ("", ""))[0]),
         )
 
+    @cached_property
+    def is_compact(self) -> bool:
+        """Whether nobody can tell if the times are epochs or dates written without signs."""
+        at = self.columns.get("time")
+        return at is not None and are_compact(row[at] for _, row in self.headings.rows() if at < len(row))
+
     def time(self, text: str) -> UTCDateTime:
         """Raises `ValueError`."""
+        if text.replace(".", "").isdigit() and self.is_compact:
+            raise ValueError(
+                f"{text!r} may be a date and a clock as well as seconds or milliseconds since 1970, as may all times "
+                "of this table. Write 2013-09-05T02:08:14.12."
+            )
         return time_of(text, self.order if is_of_either_order(text) else None)
 
 

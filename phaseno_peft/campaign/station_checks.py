@@ -16,13 +16,16 @@ from phaseno_peft.errors import CampaignError
 if TYPE_CHECKING:
     from phaseno_peft.campaign.station import Station
 
-KM_PER_DEGREE = math.pi * 6371.0 / 180.0
+EARTH_KM = 6371.0
+KM_PER_DEGREE = math.pi * EARTH_KM / 180.0
 FAR_KM = 1000.0
 """A station this far from all others, and many times their own spread, is not of their network."""
 FAR_SPREADS = 20.0
 """So many times the network's median distance from its centre, so that a continental network stays whole."""
 HIGHEST_M, DEEPEST_M = 9000.0, -12000.0
 """The highest mountain and the deepest trench, rounded up."""
+NO_VALUE_M = (-9999.0, -9999.25, -999.25, 9999.0)
+"""What tables and logs write where there is no value."""
 ZERO_DEG = 1e-3
 """Nearer than this to latitude 0, longitude 0 (in the Gulf of Guinea) is a placeholder for unknown coordinates."""
 LANDLESS_DEG = 4.0
@@ -43,7 +46,7 @@ class StationCheck:
 
 def believable_m(elevation_m: float) -> float:
     """An elevation, or 0 for one that no place on Earth has (NaN among them), which a check tells."""
-    return elevation_m if DEEPEST_M <= elevation_m <= HIGHEST_M else 0.0
+    return elevation_m if DEEPEST_M <= elevation_m <= HIGHEST_M and elevation_m not in NO_VALUE_M else 0.0
 
 
 def check_degrees(station: Station, source: str) -> None:
@@ -119,7 +122,7 @@ def isolated_stations(stations: Sequence[Station], source: str, edge_limit_km: f
     from scipy.spatial import cKDTree
 
     places = _unit_vectors_of(np.array(degrees))
-    nearest_km = 2 * 6371.0 * np.arcsin(np.clip(cKDTree(places).query(places, k=2)[0][:, 1] / 2, 0, 1))
+    nearest_km = 2 * EARTH_KM * np.arcsin(np.clip(cKDTree(places).query(places, k=2)[0][:, 1] / 2, 0, 1))
     alone = int((nearest_km > edge_limit_km).sum())
     if 2 * alone <= len(degrees):
         return []
@@ -161,10 +164,11 @@ def far_from_events(stations: Sequence[Station], epicentres: np.ndarray, source:
 
 
 def distance_km(a: Station, b: Station) -> float:
-    """Between two stations that are near each other, on a local plane."""
-    north = (a.latitude_deg - b.latitude_deg) * KM_PER_DEGREE
-    turn = (a.longitude_deg - b.longitude_deg + 180.0) % 360.0 - 180.0
-    return math.hypot(north, turn * KM_PER_DEGREE * math.cos(math.radians(a.latitude_deg)))
+    """Between two places at the Earth's surface, on a sphere."""
+    one, other = (math.radians(s.latitude_deg) for s in (a, b))
+    turn = math.radians((a.longitude_deg - b.longitude_deg + 180.0) % 360.0 - 180.0)
+    half = math.sin((one - other) / 2) ** 2 + math.cos(one) * math.cos(other) * math.sin(turn / 2) ** 2
+    return 2 * EARTH_KM * math.asin(min(1.0, math.sqrt(half)))
 
 
 def _outlying(stations: Sequence[Station]) -> list[tuple[Station, str, bool]]:
@@ -199,7 +203,7 @@ def _outlying(stations: Sequence[Station]) -> list[tuple[Station, str, bool]]:
 
 
 def _elevations(stations: Sequence[Station], source: str) -> list[Finding]:
-    absurd = [s for s in stations if not DEEPEST_M <= s.elevation_m <= HIGHEST_M]  # NaN among them
+    absurd = [s for s in stations if believable_m(s.elevation_m) != s.elevation_m]  # NaN among them
     findings = []
     if absurd:
         first = absurd[0]
@@ -208,8 +212,12 @@ def _elevations(stations: Sequence[Station], source: str) -> list[Finding]:
             Finding(
                 "warning",
                 f"{source}: station {first.station_id}{more} has an elevation of {first.elevation_m:g} m, which no "
-                "place on Earth has. Give metres above sea level.",
+                "place on Earth has, or which stands for no value. It is not used. Give metres above sea level.",
             )
+        )
+    if len(stations) > 1 and len({(s.latitude_deg, s.longitude_deg, s.elevation_m) for s in stations}) == 1:
+        findings.append(
+            Finding("warning", f"{source}: all {len(stations)} stations stand at one place. Compare its columns.")
         )
     heights = [s.elevation_m for s in stations]
     if len(heights) > 2 and max(map(abs, heights)) <= HIGHEST_M / 1000 and sum(h % 1 != 0 for h in heights) > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from obspy import UTCDateTime
@@ -11,7 +12,7 @@ from obspy import UTCDateTime
 from phaseno_peft.campaign.local_places import local_degrees, projection_zero_m
 from phaseno_peft.campaign.station import Direction, Station
 from phaseno_peft.campaign.table_headings import Headings, find_headings
-from phaseno_peft.campaign.table_numbers import METRES, degrees, factor, is_missing, number
+from phaseno_peft.campaign.table_numbers import METRES, degrees, factor, is_missing, number, refuse_group
 from phaseno_peft.campaign.table_times import DayOrder, day_order, time_of
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.station_ids import station_id_of
@@ -30,7 +31,11 @@ COLUMNS = {
         *("elevation_m", "elevation", "elev", "station_elevation_m", "station_elevation", "up", "z_up", "altitude"),
         *("alt", "stel", "height"),
     ),
-    "depth_m": ("depth_m", "depth", "sensor_depth", "burial_depth", "down", "z_down", "stdp"),
+    "depth_m": (
+        *("depth_m", "depth", "sensor_depth", "burial_depth", "down", "z_down", "stdp", "tvd", "true_vertical_depth"),
+        *("depth_below_surface", "depth_below_ground", "depth_bgl"),
+    ),
+    "subsea_m": ("tvdss", "subsea_depth", "depth_below_sea_level", "depth_bsl", "z_bsl", "tvd_ss", "depth_subsea"),
     "east_m": ("east_m", "east", "easting", "x_east", "utm_x", "utm_e", "utm_east", "utm_easting"),
     "north_m": ("north_m", "north", "northing", "y_north", "utm_y", "utm_n", "utm_north", "utm_northing"),
     "azimuth": ("azimuth", "az"),
@@ -45,6 +50,12 @@ _FDSN_CHANNEL = (
     *("sensor", "scale", "scale_hz", "units", "rate_hz", "start", "end"),
 )
 """Columns of the FDSN station web service's text format, at station and channel level."""
+_LATITUDE, _LONGITUDE = (
+    ("lat", "latitude", "stla", "stationlat"),
+    ("lon", "long", "lng", "longitude", "stlo", "stationlon"),
+)
+_AGAINST = {"latitude": ("s", "south"), "longitude": ("w", "west")}
+"""Words of a heading whose positive numbers count the other way."""
 _NEEDED = ("station", "latitude", "longitude")
 _NEEDED_LOCALLY = ("station", "east_m", "north_m")
 _STILL_OPEN = ("present", "now", "open", "ongoing", "active", "today")
@@ -111,7 +122,14 @@ def _headings(name: str, text: str) -> tuple[Headings, dict[str, int], bool]:
 def _of_rows(headings: Headings, columns: dict[str, int], *, is_local: bool, is_fdsn: bool) -> Read:
     name = headings.name
     place_columns = ("north_m", "east_m") if is_local else ("latitude", "longitude")
-    lengths = ("elevation_m", "depth_m", "east_m", "north_m")
+    lengths = ("elevation_m", "depth_m", "subsea_m", "east_m", "north_m")
+    if not is_fdsn:  # whose first row may be no header
+        if not {"elevation_m", "depth_m", "subsea_m"} & set(columns):
+            _refuse_z(headings)
+        headings.refuse_doubles(
+            columns[c] for c in (*place_columns, "station", "elevation_m", "depth_m") if c in columns
+        )
+    angles = {} if is_local or is_fdsn else _angles(headings, columns)
     try:
         metres = {c: factor(*headings.units.get(c, ("", c)), METRES) for c in lengths if c in columns}
     except ValueError as error:
@@ -134,14 +152,18 @@ def _of_rows(headings: Headings, columns: dict[str, int], *, is_local: bool, is_
                     f"{name}: line {line}, station {station_id}: no {column} is given. Fill it, or delete the line."
                 )
         try:
+            for column in (*place_columns, *lengths):
+                refuse_group(cell.get(column, ""), headings.delimiter)
             if is_local:
                 north_m, east_m = (number(cell[c]) * metres[c] for c in place_columns)
                 zero_m = zero_m or projection_zero_m(east_m, north_m)
                 place = local_degrees(east_m - zero_m[0], north_m - zero_m[1])
             else:
-                place = (degrees(cell["latitude"]), degrees(cell["longitude"]))
+                place = (_degrees("latitude", cell, row, angles), _degrees("longitude", cell, row, angles))
             up_m, down_m = (_metres(cell, column, metres) for column in ("elevation_m", "depth_m"))
             elevation_m = up_m if is_fdsn else up_m - down_m  # FDSN's elevations are of the sensor
+            if not is_missing(cell.get("subsea_m", "")):
+                elevation_m = -_metres(cell, "subsea_m", metres)
             turns = [math.nan if is_missing(cell.get(c, "")) else number(cell[c]) for c in ("azimuth", "dip")]
             epoch = (_time_ns(cell.get("start", ""), order), _time_ns(cell.get("end", ""), order))
         except ValueError as error:
@@ -155,6 +177,50 @@ def _of_rows(headings: Headings, columns: dict[str, int], *, is_local: bool, is_
     if not stations:
         raise CampaignError(f"{name}: lists no station below its header. Add one line a station.")
     return stations, directions
+
+
+@dataclass(frozen=True)
+class _Angle:
+    """Where the parts of a coordinate stand, and whether its heading turns it round."""
+
+    parts: dict[str, int]
+    is_turned: bool
+
+
+def _angles(headings: Headings, columns: dict[str, int]) -> dict[str, _Angle]:
+    found = {}
+    for column, names, sides in (
+        ("latitude", _LATITUDE, ("ns", "sn", "nors")),
+        ("longitude", _LONGITUDE, ("ew", "we", "eorw")),
+    ):
+        parts = headings.of_angle(names, sides)
+        words = re.split(r"[\W_]+", headings.raw[columns[column]])
+        turned = any(word in _AGAINST[column] for word in words)
+        found[column] = _Angle({k: i for k, i in parts.items() if i != columns[column]}, turned)
+    return found
+
+
+def _degrees(column: str, cell: dict[str, str], row: list[str], angles: dict[str, _Angle]) -> float:
+    """A coordinate, of one cell or of several. Raises `ValueError`."""
+    if (angle := angles.get(column)) is None:
+        return degrees(cell[column])
+    texts = [cell[column].strip()]
+    for part in ("minute", "second", "side"):
+        text = row[angle.parts[part]].strip() if part in angle.parts and angle.parts[part] < len(row) else ""
+        if not is_missing(text):
+            texts.append(text)
+    whole = degrees(" ".join(texts))
+    return -abs(whole) if angle.is_turned else whole
+
+
+def _refuse_z(headings: Headings) -> None:
+    """Raise `CampaignError` for a z of which nobody knows if it is up or down."""
+    for heading in headings.raw:
+        if re.fullmatch(r"z([\W_]+(m|km|ft|feet|metres|meters))?[\W_]*", heading):
+            raise CampaignError(
+                f"{headings.name}: column {heading!r} does not say whether it is up or down. Name it up_m, down_m, "
+                "elevation_m (above sea level) or depth_m (below the surface)."
+            )
 
 
 def _metres(cell: dict[str, str], column: str, metres: dict[str, float]) -> float:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from phaseno_peft.campaign.table_rows import table_rows
+from phaseno_peft.errors import CampaignError
 
 SEARCHED_LINES = 30
 """A header stands among the first; titles and comments may stand above it."""
@@ -34,6 +35,8 @@ class Headings:
     """Below the header."""
     units: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Our column -> its unit and its heading as written."""
+    title: tuple[str, ...] = ()
+    """Lines above the header."""
 
     def columns(self, aliases: Aliases) -> dict[str, int]:
         """Our column -> position; the first of several names of one wins. Units are noted."""
@@ -55,11 +58,40 @@ class Headings:
                     break
         return found
 
+    def of_angle(self, names: Sequence[str], sides: Sequence[str]) -> dict[str, int]:
+        """ "minute", "second" and "side" -> position, of a coordinate that has columns of its own for them."""
+        squeezed = [re.sub(r"[\W_]+", "", heading) for heading in self.raw]
+        wanted = {
+            "minute": {f"{name}{unit}" for name in names for unit in ("min", "mins", "minute", "minutes", "m")},
+            "second": {f"{name}{unit}" for name in names for unit in ("sec", "secs", "second", "seconds", "s")},
+            "side": {
+                *sides,
+                *(f"{name}{side}" for name in names for side in ("dir", "hem", "hemisphere", "side", *sides)),
+            },
+        }
+        found = {part: next((i for i, k in enumerate(squeezed) if k in keys), None) for part, keys in wanted.items()}
+        return {part: i for part, i in found.items() if i is not None}
+
+    def refuse_doubles(self, used: Iterable[int]) -> None:
+        """Raise `CampaignError` where the heading of one of these columns stands twice: one would be passed over."""
+        for at in used:
+            if self.raw.count(self.raw[at]) > 1:
+                raise CampaignError(
+                    f"{self.name}: line {self.first_line}: the heading {self.raw[at]!r} stands "
+                    f"{self.raw.count(self.raw[at])} times. Give each column a name of its own, and each pick a row."
+                )
+
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """(line number, cells) of the rows below the header."""
         first = self.first_line + 1
         if self.delimiter:
-            yield from table_rows(self.name, self.lines, self.delimiter, first)
+            for number, row in table_rows(self.name, self.lines, self.delimiter, first):
+                if self.delimiter == "," and any(cell.strip().isdigit() for cell in row[len(self.raw) :]):
+                    raise CampaignError(
+                        f"{self.name}: line {number} has {len(row)} cells, the header {len(self.raw)}. Where commas "
+                        "are decimal, part the cells by semicolons, or quote these numbers."
+                    )
+                yield number, row
             return
         has_date = any(heading in ("date", "day") for heading in self.raw)
         for number, line in enumerate(self.lines, start=first):
@@ -88,7 +120,7 @@ def find_headings(name: str, text: str, is_header: Callable[[Headings], bool], f
         else:
             cells = stripped.split()
         raw = tuple(cell.strip().strip('"').lower() for cell in cells)
-        headings = Headings(name, first_line + i, delimiter, raw, lines[i + 1 :])
+        headings = Headings(name, first_line + i, delimiter, raw, lines[i + 1 :], title=tuple(lines[:i]))
         if is_header(headings):
             return headings
     return None

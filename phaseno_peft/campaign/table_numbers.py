@@ -10,7 +10,8 @@ SECONDS = {"": 1.0, "s": 1.0, "sec": 1.0, "secs": 1.0, "second": 1.0, "seconds":
 MISSING = frozenset(("", "nan", "nat", "null", "none", "na", "n/a", "#n/a", "<na>", "-", "--", "?", "nil", "missing"))
 """What stands in a cell that says nothing, in lower case."""
 _NUMBER = r"[+-]?\d+(?:\.\d*)?|[+-]?\.\d+"
-_GROUPS = re.compile(r"[+-]?\d{1,3}(,\d{3})+\.\d+")
+_GROUPS = re.compile(r"[+-]?\d{1,3}(,\d{3})+\.\d+|[+-]?\d{1,3}(,\d{3}){2,}")
+_ONE_GROUP = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 _SIDE = {"n": 1, "e": 1, "s": -1, "w": -1, "o": 1}
 _DEGREES = re.compile(
     rf"(?P<before>[NSEWO])?\s*(?P<degree>{_NUMBER})\s*(?:°|º|deg|d|:|\s|-(?=\d))?\s*"
@@ -32,7 +33,18 @@ def number(text: str) -> float:
         text = text.replace(",", "")
     elif text.count(",") == 1:
         text = text.replace(",", ".")
-    return float(text)
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no number") from None
+
+
+def refuse_group(text: str, delimiter: str) -> None:
+    """Raise `ValueError` for 1,120 in a table parted by commas: who quotes numbers there may group thousands."""
+    text = text.strip()
+    if delimiter == "," and _ONE_GROUP.fullmatch(text):
+        plain = text.replace(",", "")
+        raise ValueError(f"{text!r} may be {plain} or {text.replace(',', '.')}; write it without the comma")
 
 
 def degrees(text: str) -> float:

@@ -25,6 +25,10 @@ _FORMS = tuple(
         ),
         (r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)(?:[T_]|\s+)", _CLOCK),
         (r"(?P<year>\d{4})[-/., ]?(?P<doy>\d{3})(?:[T_:,]|\s+)", _CLOCK),
+        (
+            r"(?P<year>(?:19[5-9]|20\d)\d)(?P<doy>[0-3]\d\d)",  # such milliseconds since 1970 lie after 2031
+            r"(?P<hour>[01]\d|2[0-3])(?P<minute>[0-5]\d)(?P<second>[0-5]\d)(?:[.,](?P<fraction>\d+))?",
+        ),
         (r"(?P<day>\d\d?)\.(?P<month>\d\d?)\.(?P<year>\d{4})(?:[T_,]|,?\s+)", _CLOCK),
         (r"(?P<first>\d\d?)[/-](?P<then>\d\d?)[/-](?P<year>\d{4})(?:[T_,]|,?\s+)", _CLOCK),
         (r"(?P<day>\d\d?)[-/. ](?P<name>[A-Za-z]{3})[a-z]*[-/.,]? ?(?P<year>\d{4})(?:[T_:,]|,?\s+)", _CLOCK),
@@ -36,6 +40,22 @@ _EITHER_ORDER = re.compile(r"(\d\d?)[/-](\d\d?)[/-]\d{4}\b")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 _EPOCH_DIGITS = {9: 0, 10: 0, 12: 3, 13: 3, 15: 6, 16: 6, 18: 9, 19: 9}
 """Digits before the point of seconds, ms, us and ns since 1970 (for 1973 to 2286) -> decimals that they hold."""
+_DAY_AND_CLOCK = r"(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])[0-5]\d"
+_COMPACT = re.compile(rf"\d\d{_DAY_AND_CLOCK}(?:[0-5]\d)?(?:\.\d*)?|(?:19|20)\d\d{_DAY_AND_CLOCK}")
+"""YYMMDDhhmm, YYMMDDhhmmss and YYYYMMDDhhmm, which may be seconds or milliseconds since 1970 as well."""
+_ZONES = frozenset(
+    (
+        *("local", "localtime", "mst", "mdt", "pst", "pdt", "cst", "cdt", "edt", "akst", "akdt", "hst", "cet", "cest"),
+        *("eet", "eest", "msk", "jst", "kst", "ist", "sgt", "hkt", "aest", "aedt", "acst", "acdt", "awst", "nzst"),
+        *("nzdt", "sast", "brt"),
+    )
+)
+_ZONES_IN_BRACKETS = _ZONES | frozenset(
+    ("est", "ast", "adt", "nst", "ndt", "bst", "wet", "west", "lt", "lmt", "wat", "cat")
+)
+"""Words for times that are not UTC; the shorter ones mean other things too."""
+_OFFSET = re.compile(r"(?:utc|gmt|z)?\s*([+-])\s*(\d{1,2})(?::?(\d\d))?(?!\d)", re.IGNORECASE)
+_ZONE_WITH_OFFSET = re.compile(r"(?:utc|gmt)\s*[+-]\s*\d{1,2}(?::?\d\d)?")
 _CLOCK_ONLY = re.compile(r"\d\d?:\d\d(:\d\d?([.,]\d+)?)?")
 _CLOCK_DIGITS = re.compile(r"(\d\d)(\d\d)(\d\d(?:[.,]\d+)?)")
 _MIDNIGHT = re.compile(r"[T ]00:00(:00([.,]0+)?)?$")
@@ -56,6 +76,54 @@ def day_order(texts: Iterable[str]) -> DayOrder | None:
 def is_of_either_order(text: str) -> bool:
     """Whether a time begins with two numbers that may be day and month, or month and day."""
     return _EITHER_ORDER.match(text.strip()) is not None
+
+
+def are_compact(texts: Iterable[str]) -> bool:
+    """Whether all of these times are numbers that may be a date and a clock as well as an epoch: nobody can tell."""
+    found = [text for text in (each.strip() for each in texts) if text]
+    return bool(found) and all(_COMPACT.fullmatch(text) for text in found)
+
+
+def zone_told(heading: str) -> str | None:
+    """The word or offset in a heading that says another zone than UTC; None where it says none."""
+    lower = heading.lower()
+    if match := _ZONE_WITH_OFFSET.search(lower):
+        return None if _is_zero(match[0]) else match[0]
+    bracket = re.search(r"[(\[](.*?)[)\]]", lower)
+    words = re.split(r"[^a-z]+", lower)
+    inside = re.split(r"[^a-z]+", bracket[1]) if bracket else []
+    return next((w for w in words if w in _ZONES), None) or next((w for w in inside if w in _ZONES_IN_BRACKETS), None)
+
+
+def zone_told_above(title: str) -> str | None:
+    """As `zone_told`, of a line above a table: "times are local (UTC-7)", and no local magnitude."""
+    lower = title.lower()
+    if "time" not in lower:
+        return None
+    if match := _ZONE_WITH_OFFSET.search(lower):
+        return None if _is_zero(match[0]) else match[0]
+    match = re.search(r"\blocal (?:standard )?time|\btimes?\b[^.;,]{0,20}\blocal\b", lower)
+    return match[0] if match else None
+
+
+def offset_of(text: str) -> str | None:
+    """A cell of a column of time zones, as an offset to write behind a time: "" for UTC, None where it is no offset."""
+    text = text.strip()
+    if text.lower() in ("", "utc", "gmt", "z", "ut", "0", "etc/utc", "zulu"):
+        return ""
+    match = _OFFSET.fullmatch(text)
+    if match is None or int(match[2]) > 14:
+        return None
+    return f"{match[1]}{int(match[2]):02d}:{match[3] or '00'}"
+
+
+def has_zone(text: str) -> bool:
+    """Whether a time says its zone itself."""
+    return re.search(r"(?:[zZ]|utc|gmt|\d[+-]\d\d(?::?\d\d)?)$", text.strip().lower()) is not None and ":" in text
+
+
+def _is_zero(offset: str) -> bool:
+    return not any(digit in "123456789" for digit in offset)
 
 
 def time_of(text: str, order: DayOrder | None = None) -> UTCDateTime:

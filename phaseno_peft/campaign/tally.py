@@ -33,6 +33,10 @@ class Tally:
     incomplete: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
     """Sentence about picks -> picks it holds for."""
+    doubts: Counter[str] = field(default_factory=Counter)
+    """As `counts`, of what should be looked at."""
+    remarks: list[str] = field(default_factory=list)
+    """Whole sentences."""
     loose: list[LabelledPick] = field(default_factory=list)
     """Picks of all files that belong to no event."""
     by_event: dict[str, tuple[Hypocentre, list[LabelledPick]]] = field(default_factory=dict)
@@ -52,6 +56,8 @@ class Tally:
                 for what, n in sorted(self.incomplete.items())
                 if n
             ),
+            *(Finding("warning", f"{source}: {n} picks {text}.") for text, n in sorted(self.doubts.items()) if n),
+            *(Finding("warning", text) for text in dict.fromkeys(self.remarks)),
             *(Finding("note", f"{source}: {n} picks {text}.") for text, n in sorted(self.counts.items()) if n),
         ]
 

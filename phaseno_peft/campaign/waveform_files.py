@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,14 @@ _LONGEST_GSE_LINE = 82
 """obspy copies each line of samples and a zero into 83 bytes, whatever its length: more writes over other memory."""
 _MAX_SAMPLES_PER_BYTE = 8
 """More samples than this a byte of the file are a lie of its header; Steim and WIN reach 2 to 4."""
+
+_WAVEFORM_NAME = re.compile(
+    r".*\.(?:mseed|miniseed|msd|seed|sac|sgy|segy|sg2|seg2|su|gse|gse2|gcf|fcnt)(?:\.gz|\.bz2|\.xz)?"
+    r"|[^.]*\.[^.]+\.[^.]*\.[^.]+\.[A-Z]\.\d{4}\.\d{3}",
+    re.IGNORECASE,
+)
+"""Endings of waveform files, and names of an SDS tree: what is called so and cannot be read is damaged, not about
+something else."""
 
 ChannelMap = Mapping[str, str]
 """What a code of the files means: {"EH0": "Z"}, {"DYJN.EH0": "Z"}, {"Z7.DYJN..EH0": "EHZ"}; without station codes the
@@ -108,7 +117,7 @@ def read_channels(channels: ChannelMap | str | Path | None) -> dict[str, str]:
         text, source = str(channels), "--channels"
         if Path(text).suffix.lower() in YAML_ENDINGS:
             return _checked(pairs_of_yaml(Path(text)), text)
-        if "=" not in text or Path(text).is_file():
+        if "=" not in text or _is_a_file(text):
             try:
                 text, source = Path(text).read_text(encoding="utf-8-sig"), text
             except (OSError, UnicodeDecodeError) as error:
@@ -122,6 +131,13 @@ def read_channels(channels: ChannelMap | str | Path | None) -> dict[str, str]:
             raise CampaignError(f"{source}: {lone.strip()!r} is not CODE=COMPONENT, as in EH0=Z,EH1=N,EH2=E.")
         pairs = [(left, right) for left, _, right in (entry.partition("=") for entry in entries)]
     return _checked(pairs, source)
+
+
+def _is_a_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # a long list of pairs is no name that a file can have
+        return False
 
 
 def _checked(pairs: Sequence[tuple[str, str]], source: str) -> dict[str, str]:
@@ -209,6 +225,8 @@ def read_file(path: Path, *, in_folder: bool, headers_only: bool = False) -> Str
             else:
                 stream += read
     if not len(stream) and (unknown or in_folder):
+        if in_folder and _WAVEFORM_NAME.fullmatch(path.name):
+            raise CampaignError(f"{path}: is called a waveform file, but {_what_instead(path)}. Fetch it again.")
         if in_folder:
             logger.debug("%s: no waveform format, passed over", path)
             return None
@@ -216,6 +234,14 @@ def read_file(path: Path, *, in_folder: bool, headers_only: bool = False) -> Str
     if not len(stream):
         raise CampaignError(f"{path}: holds no trace. Leave it out.")
     return stream
+
+
+def _what_instead(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(16)
+    if not head:
+        return "is empty"
+    return f"holds none: it begins with {head!r}" if head.strip(b"\0") else "begins with zeros"
 
 
 def miniseed_spans(path: Path, n_bytes: int) -> list[tuple[int, int]]:

@@ -44,7 +44,9 @@ def _s_before_p(catalogue: Catalogue) -> Iterator[Finding]:
                     catalogue.source,
                     f"picks {p.number} and {s.number}, {station_id} {s.time}",
                     f"{s.time - p.time:+.2f} s",
-                    "Exchange the two phases, or delete the wrong pick.",
+                    "Exchange the two phases, or delete the wrong pick."
+                    if p.time - s.time < 600.0
+                    else "Correct the date of one of the two (around midnight?), or the number of the event.",
                 )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,10 +69,11 @@ def epicentral_km(event: AssociatedEvent, station: Station) -> float:
 
 
 def _azimuth_deg(event: AssociatedEvent, station: Station) -> float:
-    """From the epicentre to a station, clockwise from north, on a local plane."""
-    north = station.latitude_deg - event.latitude_deg
-    east = (station.longitude_deg - event.longitude_deg + 180.0) % 360.0 - 180.0
-    return math.degrees(math.atan2(east * math.cos(math.radians(event.latitude_deg)), north)) % 360.0
+    """From the epicentre to a station, clockwise from north."""
+    from obspy.geodetics import gps2dist_azimuth
+
+    place = event.latitude_deg, event.longitude_deg, station.latitude_deg, station.longitude_deg
+    return float(gps2dist_azimuth(*place)[1]) % 360.0
 
 
 def _event(event: AssociatedEvent, creator: str, associator: str, what: str, stations: StationTable | None) -> Event:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 import struct
 import tempfile
@@ -164,19 +165,17 @@ def chance_picks(picks: Sequence[Pick], tolerance_s: float) -> tuple[float, UTCD
 
 
 def _best_of_near(picks: Sequence[Pick]) -> list[Pick]:
-    """In time order, of picks of one station and phase within `SAME_S` the most probable: the others are copies, which
-    cost PyOcto much and make no event."""
+    """In time order, without picks of a station and phase within `SAME_S` of a more probable one that is kept: they are
+    copies, which cost PyOcto much and make no event."""
     kept: list[Pick] = []
-    last: dict[tuple[str, str], int] = {}
-    for pick in sorted(picks, key=lambda p: (p.time.ns, p.trace_id, p.phase)):
-        key = (pick.trace_id, pick.phase)
-        at = last.get(key)
-        if at is None or pick.time - kept[at].time > SAME_S:
-            last[key] = len(kept)
+    times: dict[tuple[str, str], list[int]] = {}
+    for pick in sorted(picks, key=lambda p: (-p.probability, p.time.ns, p.trace_id, p.phase)):
+        own = times.setdefault((pick.trace_id, pick.phase), [])
+        at = bisect.bisect(own, pick.time.ns)
+        if all(abs(near - pick.time.ns) > SAME_S * 1e9 for near in own[max(0, at - 1) : at + 1]):
+            own.insert(at, pick.time.ns)
             kept.append(pick)
-        elif pick.probability > kept[at].probability:
-            kept[at] = pick
-    return kept
+    return sorted(kept, key=lambda p: (p.time.ns, p.trace_id, p.phase))
 
 
 def _fits(event: AssociatedEvent, rule: AssociationRule) -> bool:

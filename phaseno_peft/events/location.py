@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phaseno_peft.campaign import StationTable
+from phaseno_peft.campaign.station import Station
 from phaseno_peft.campaign.station_checks import KM_PER_DEGREE, believable_m
 from phaseno_peft.events.event import AssociatedEvent
 from phaseno_peft.events.velocity import HalfSpace, Velocity
@@ -58,9 +59,7 @@ def locate_again(
 ) -> AssociatedEvent:
     """The event at the place and origin time with the smallest mean absolute residual near the one it has."""
     own = [stations[pick.trace_id] for pick in event.picks]
-    along = KM_PER_DEGREE * math.cos(math.radians(event.latitude_deg))
-    east = np.array([((s.longitude_deg - event.longitude_deg + 180.0) % 360.0 - 180.0) * along for s in own])
-    north = np.array([(s.latitude_deg - event.latitude_deg) * KM_PER_DEGREE for s in own])
+    east, north = _around(event.latitude_deg, event.longitude_deg, own)
     height = np.array([believable_m(s.elevation_m) for s in own]) / 1000.0
     is_s = np.array([pick.phase == "S" for pick in event.picks])
     observed = np.array([pick.time - event.origin_time for pick in event.picks])
@@ -92,11 +91,33 @@ def locate_again(
         half = half * ZOOM
     delay = delays(best[None])
     origin = float(origins(delay)[0, 0])
+    latitude_deg, longitude_deg = _moved(event.latitude_deg, event.longitude_deg, float(best[0]), float(best[1]))
     return replace(
         event,
         origin_time=event.origin_time + origin,
-        latitude_deg=event.latitude_deg + float(best[1]) / KM_PER_DEGREE,
-        longitude_deg=(event.longitude_deg + float(best[0]) / along + 180.0) % 360.0 - 180.0,
+        latitude_deg=latitude_deg,
+        longitude_deg=longitude_deg,
         depth_m=1000.0 * float(best[2]),
         residuals_s=tuple((delay[0] - origin).tolist()),
     )
+
+
+def _around(latitude_deg: float, longitude_deg: float, stations: Sequence[Station]) -> tuple[Array, Array]:
+    """Stations [pick] on a plane around a place, km to east and north: distances and directions from it are true."""
+    from obspy.geodetics import gps2dist_azimuth
+
+    seen = [gps2dist_azimuth(latitude_deg, longitude_deg, s.latitude_deg, s.longitude_deg)[:2] for s in stations]
+    distance_km = np.array([metres for metres, _ in seen]) / 1000.0
+    azimuth = np.radians([azimuth_deg for _, azimuth_deg in seen])
+    return distance_km * np.sin(azimuth), distance_km * np.cos(azimuth)
+
+
+def _moved(latitude_deg: float, longitude_deg: float, east_km: float, north_km: float) -> tuple[float, float]:
+    """The place so far away, on a sphere."""
+    far = math.radians(math.hypot(east_km, north_km) / KM_PER_DEGREE)
+    azimuth, latitude = math.atan2(east_km, north_km), math.radians(latitude_deg)
+    found = math.asin(math.sin(latitude) * math.cos(far) + math.cos(latitude) * math.sin(far) * math.cos(azimuth))
+    turn = math.atan2(
+        math.sin(azimuth) * math.sin(far) * math.cos(latitude), math.cos(far) - math.sin(latitude) * math.sin(found)
+    )
+    return math.degrees(found), (longitude_deg + math.degrees(turn) + 180.0) % 360.0 - 180.0

@@ -183,7 +183,11 @@ class Buffers:
     def _tell_time(self, now_s: float) -> None:
         """Set the network's time; where all of it jumped, forget everything."""
         ends = sorted(s.last_ns for s in self.stations.values() if now_s - s.heard_s <= SILENT_S)
-        time_ns = ends[(len(ends) - 1) // 2]
+        time_ns, upper_ns = ends[(len(ends) - 1) // 2], ends[len(ends) // 2]
+        if self.time_ns is not None and abs(time_ns - self.time_ns) > OUT_OF_STEP_S * 1e9 >= abs(
+            upper_ns - self.time_ns
+        ):
+            time_ns = upper_ns  # half of the stations go on: theirs is the time
         if self.time_ns is not None and abs(time_ns - self.time_ns) > OUT_OF_STEP_S * 1e9:
             jump = f"from {UTCDateTime(ns=self.time_ns)} to {UTCDateTime(ns=time_ns)}"
             self._warn(f"the time of the network jumped {jump}: picking begins anew there.")

@@ -55,6 +55,7 @@ class JsonLines:
 
     def __init__(self, file: IO[str], *, closes: bool = False) -> None:
         self._file, self._closes = file, closes
+        self.name = str(getattr(file, "name", "the output"))
 
     def write(self, reports: Sequence[Report]) -> None:
         """See `Output`."""
@@ -72,6 +73,7 @@ class CsvLines:
     """A CSV, its header written where the file is new."""
 
     def __init__(self, path: Path) -> None:
+        self.name = f"{path}"
         self._file = path.open("a", newline="", encoding="utf-8")
         self._writer = csv.DictWriter(self._file, COLUMNS, lineterminator="\n")
         if not self._file.tell():
@@ -100,8 +102,11 @@ class ParquetParts:
                 "a file that ends in .jsonl or .csv."
             ) from error
         self._arrow, self._parquet = pyarrow, pyarrow.parquet
-        folder.mkdir(exist_ok=True)
-        self._folder, self._clock = folder, clock
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise PhasenoPeftError(f"{folder}: cannot be made ({error.strerror}). Give another name.") from error
+        self._folder, self._clock, self.name = folder, clock, f"{folder}"
         self._rows: list[dict[str, Any]] = []
         self._since = clock()
         self._number = 0
@@ -220,10 +225,20 @@ def open_output(path: Path, clock: Callable[[], float]) -> Output:
             raise PhasenoPeftError(f"{path}: is a file; Parquet grows in a folder of parts. Give another name.")
         return ParquetParts(path, clock)
     try:
+        if ending == ".csv":
+            _refuse_other_table(path)
         _end_last_line(path)
         return CsvLines(path) if ending == ".csv" else JsonLines(path.open("a", encoding="utf-8"), closes=True)
     except OSError as error:
         raise PhasenoPeftError(f"{path}: cannot be appended to ({error.strerror}). Give another name.") from error
+
+
+def _refuse_other_table(path: Path) -> None:
+    """Raise `PhasenoPeftError` where a CSV has other columns, as that of `pick`."""
+    if path.is_file() and path.stat().st_size:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            if file.readline().rstrip("\r\n") != ",".join(COLUMNS):
+                raise PhasenoPeftError(f"{path}: holds another table. Give another name.")
 
 
 def _end_last_line(path: Path) -> None:

@@ -15,8 +15,8 @@ SAME_S = 0.5
 """Picks of one station and phase this near are one pick, seen by two passes."""
 MOVED_S, CHANGED = 0.03, 0.15
 """A pick that moves or changes its probability by more is told again."""
-KEPT_NS = 120_000_000_000
-"""Ids of picks older than this before the record that is judged cannot be asked for again."""
+MOST_GIVEN = 200_000
+"""Of so many ids the older half is forgotten."""
 EDGE_S = 0.5
 """Nearer than this to the end of the record a peak may still be rising."""
 
@@ -67,8 +67,8 @@ class ReportedPicks:
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], list[_Known]] = {}
-        self._given: dict[str, int] = {}
-        """Id -> time of its pick, of all that were given away and may still be thought of."""
+        self._given: dict[str, None] = {}
+        """Ids that were given away, the newest last."""
 
     def update(
         self,
@@ -135,19 +135,24 @@ class ReportedPicks:
                     kept.append(new_one)
                     tell(new_one, None)
             self._known[key] = kept
-        self._given = {i: t for i, t in self._given.items() if t >= complete_ns - KEPT_NS}
+        if len(self._given) > MOST_GIVEN:
+            self._given = dict.fromkeys(list(self._given)[MOST_GIVEN // 2 :])
         return sorted(reports, key=lambda r: (r.pick.time.ns, r.pick.trace_id, r.pick.phase))
 
-    def forget(self) -> None:
-        """Forget everything, where the network's time jumped."""
+    def end(self, wall: Callable[[Pick], tuple[float | None, float]]) -> list[Report]:
+        """Tell everything preliminary as final, where no pass can change it any more, and forget all but the ids."""
+        reports = []
+        for known in (known for of_key in self._known.values() for known in of_key):
+            if known.status == "preliminary":
+                reports.append(Report(known.pick, known.id, "final", None, *wall(known.pick)))
         self._known.clear()
-        self._given.clear()
+        return sorted(reports, key=lambda r: (r.pick.time.ns, r.pick.trace_id, r.pick.phase))
 
     def _new_id(self, pick: Pick, revision: int) -> tuple[str, int]:
         """An id that was not given yet, and its revision."""
         while (name := _name(pick, revision)) in self._given:
             revision += 1
-        self._given[name] = pick.time.ns
+        self._given[name] = None
         return name, revision
 
 

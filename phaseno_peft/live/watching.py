@@ -17,7 +17,7 @@ from obspy import UTCDateTime
 
 from phaseno_peft.backbone import EMBEDDED
 from phaseno_peft.campaign import StationTable, read_stations
-from phaseno_peft.errors import CampaignError
+from phaseno_peft.errors import CampaignError, PhasenoPeftError
 from phaseno_peft.live.buffers import Buffers
 from phaseno_peft.live.outputs import Output, ParquetParts, Webhook, open_output
 from phaseno_peft.live.passes import LivePasses, Pass
@@ -79,7 +79,8 @@ class LiveNetwork:
         say: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._passes, self._outputs, self._warn, self._say, self._clock = passes, outputs, warn, say, clock
+        self._passes, self._outputs, self._warn, self._say, self._clock = passes, list(outputs), warn, say, clock
+        self._failing: set[int] = set()
         self.buffers = Buffers(stations, passes.length_s, warn, say, passes.slowest_hz)
         self._n_listed = len(stations)
         self._reported = ReportedPicks()
@@ -100,7 +101,7 @@ class LiveNetwork:
         self.buffers.add(trace, received_s)
         if self.buffers.n_restarts > self._n_restarts:
             self._n_restarts = self.buffers.n_restarts
-            self._reported.forget()
+            self._write(self._reported.end(lambda _: (None, 0.0)))
             self._passes.forget()
             self._reached.clear()
             self._ended_ns = self._certain_ns = None
@@ -132,15 +133,21 @@ class LiveNetwork:
         """Let outputs that hold something back write it where it is time."""
         for output in self._outputs:
             if isinstance(output, ParquetParts):
-                output.tick()
+                try:
+                    output.tick()
+                except (OSError, PhasenoPeftError) as error:
+                    self._failed(output, error)
 
     def finish(self) -> list[Report]:
         """A last pass over all that is there, at the end of a watch."""
         ends = [state.newest_ns for state in self.buffers.in_step()]
         end_ns = max(ends, default=0) // self._passes.every_ns * self._passes.every_ns
-        if not end_ns or end_ns == self._ended_ns:
-            return []
-        return self._report(self._passes.run(self.buffers, end_ns))
+        reports = []
+        if end_ns and end_ns != self._ended_ns:
+            reports = self._report(self._passes.run(self.buffers, end_ns))
+        last = self._reported.end(lambda _: (None, 0.0))
+        self._write(last)
+        return reports + last
 
     def _catch_up(self, end_ns: int, before_ns: int, skipped: int) -> list[Report]:
         """Newest first: the newest window is judged and told, then those that would leave samples out."""
@@ -203,14 +210,36 @@ class LiveNetwork:
         summary.n_passes += 1
         summary.n_windows = self._passes.n_windows
         for report in reports:
-            summary.reports[report.status] = summary.reports.get(report.status, 0) + 1
             if report.status == "preliminary" and report.replaces is None and report.latency_s is not None:
                 summary.latencies_s.append(report.latency_s)
                 summary.since_last_sample_s.append(report.since_last_sample_s)
-        if reports:
-            for output in self._outputs:
-                output.write(reports)
+        self._write(reports)
         return reports
+
+    def _write(self, reports: Sequence[Report]) -> None:
+        """Count reports and give them to every output; one that fails is named once, and the others go on."""
+        if not reports:
+            return
+        for report in reports:
+            self.summary.reports[report.status] = self.summary.reports.get(report.status, 0) + 1
+        for output in list(self._outputs):
+            try:
+                output.write(reports)
+            except (OSError, PhasenoPeftError) as error:
+                if isinstance(error, BrokenPipeError) and len(self._outputs) == 1:
+                    raise  # whoever read the picks has gone
+                self._failed(output, error)
+            else:
+                self._failing.discard(id(output))
+
+    def _failed(self, output: Output, error: Exception) -> None:
+        name = getattr(output, "name", type(output).__name__)
+        if isinstance(error, BrokenPipeError):
+            self._outputs.remove(output)
+            self._warn(f"{name}: nobody reads there any more; the other outputs go on.")
+        elif id(output) not in self._failing:
+            self._failing.add(id(output))
+            self._warn(f"{name}: picks could not be written ({error}). Further failures there are not told.")
 
     def status(self) -> str:
         """A line about the feed."""
@@ -271,7 +300,7 @@ def watch(
         )
         if out is not None:
             opened.append(open_output(Path(out), time.monotonic))
-            closing.callback(opened[-1].close)
+            closing.callback(_closed, opened[-1], warn)
         if webhook is not None:
             opened.append(Webhook(webhook, warn))
             closing.callback(opened[-1].close)
@@ -290,6 +319,13 @@ def watch(
     summary.n_packets, summary.n_late = buffers.n_packets, buffers.n_late
     summary.n_repeated, summary.n_refused = buffers.n_repeated, buffers.n_refused
     return summary
+
+
+def _closed(output: Output, warn: Callable[[str], None]) -> None:
+    try:
+        output.close()
+    except (OSError, PhasenoPeftError) as error:
+        warn(f"{getattr(output, 'name', type(output).__name__)}: what was held back could not be written ({error}).")
 
 
 def _follow(
