@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import multiprocessing
@@ -19,6 +20,7 @@ from obspy import Stream
 
 from phaseno_peft.archive import ArchiveSummary, pick_archive, read_picks
 from phaseno_peft.archive.picks_folder import MANIFEST, read_parquet, write_parquet
+from phaseno_peft.campaign import StationTable
 from phaseno_peft.errors import BusyError, CampaignError, PhasenoPeftError
 from phaseno_peft.files.atomic import lock
 from phaseno_peft.picking import Picker, PickList
@@ -183,6 +185,31 @@ def test_a_damaged_day_is_told_skipped_and_done_again_on_request(
     assert repaired.picked_now
     assert not repaired.failures
     assert_same(read_picks(folder), one_pass)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>gone</html>", bytes(512)])
+def test_a_day_that_is_no_waveform_file_any_more_is_a_failure(
+    content: bytes, archive: Path, picker: Picker, tmp_path: Path
+) -> None:
+    day = sorted(archive.rglob("*S1*HHZ*001"))[0]
+    day.write_bytes(content)
+    for _ in range(2):
+        summary = picked(archive, tmp_path / "picks", picker)
+        assert any(day.name in why and "is called a waveform file" in why for why in summary.failures)
+
+
+def test_a_corrected_place_of_an_earlier_epoch_is_noticed(archive: Path, picker: Picker, tmp_path: Path) -> None:
+    first, *others = table()
+    later = dataclasses.replace(first, start_ns=(T0 + 10 * 86400).ns)
+
+    def pick_with(latitude_deg: float) -> int:
+        earlier = dataclasses.replace(first, latitude_deg=latitude_deg, end_ns=later.start_ns)
+        stations = StationTable([earlier, later, *others])
+        return picked(archive, tmp_path / "picks", picker, stations=stations).picked_now
+
+    assert pick_with(0.0)
+    assert pick_with(0.0) == 0
+    assert pick_with(0.05) > 0
 
 
 def test_a_task_that_fails_is_kept_as_failed_and_done_again_on_request(

@@ -57,6 +57,20 @@ PICKS: dict[str, str | bytes] = {
     "zones": with_times("2020-01-31T12:34:56.780Z", "2020-01-31 14:34:58.120000+02:00"),
     "slashes": with_times("2020/01/31 12:34:56.780", "2020/1/31T12:34:58.12"),
     "compact": with_times("20200131T123456.780", "20200131123458.12"),
+    "day of the year without signs": with_times("2020031123456.78", "2020031123458.12"),
+    "an offset of its own": ONE_PICK_A_ROW.replace("time", "time,utc_offset")
+    .replace("T12", " 05")
+    .replace("80\n", "80,-7\n")
+    .replace("20\n", "20,-07:00\n"),
+    "milliseconds of their own": ONE_PICK_A_ROW.replace("time", "time,msec")
+    .replace(".780", ",780")
+    .replace(".120", ",120"),
+    "microseconds in parts": "station,phase,year,month,day,hour,minute,second,microsecond\n"
+    "ABC,P,2020,1,31,12,34,56,780000\nABC,S,2020,1,31,12,34,58,120000\n",
+    "fractions": ONE_PICK_A_ROW.replace("time", "time,fraction").replace(".780", ",0.78").replace(".120", ",0.12"),
+    "a magnitude called Ms": ONE_PICK_A_ROW.replace("time", "time,Ms")
+    .replace("80\n", "80,2\n")
+    .replace("20\n", "20,2\n"),
     "day of the year": with_times("2020-031T12:34:56.780", "2020031 12:34:58.12"),
     "month first": with_times("1/31/2020 12:34:56.780 PM", "1/31/2020 12:34:58.120"),
     "month's name": with_times("31-Jan-2020 12:34:56.780", "Jan 31, 2020 12:34:58.12"),
@@ -115,12 +129,93 @@ def test_tables_of_picks_are_read_as_people_export_them(kind: str, tmp_path: Pat
         ("sta,phase,year,month,day,hour,minute,second\nA,P,2020,1,1e999,12,34,56.7\n", "'1e999' is no whole number"),
         ("phase,time\nP,2020-01-31T12:34:56.780\n", "column 'station' is missing; the header is 'phase,time'"),
         ("station,time\nABC,2020-01-31T12:34:56.780\n", "column 'phase' is missing"),
+        (ONE_PICK_A_ROW.replace("time", "time (MST)"), r"the column 'time \(mst\)' says that times are 'mst', not UTC"),
+        (ONE_PICK_A_ROW.replace("time", "Arrival [local]"), "says that times are 'local', not UTC"),
+        ("# all times are local (UTC-7)\n" + ONE_PICK_A_ROW, "the title '# all times are local .UTC-7.' says"),
+        (
+            ONE_PICK_A_ROW.replace("time", "time,tz").replace("80\n", "80,America/Edmonton\n"),
+            "is not an offset from UTC",
+        ),
+        (with_times("200131123456.78", "200131123458.12"), "line 2: '200131123456.78' may be a date and a clock"),
+        (with_times("2001311234", "2001311235"), "may be a date and a clock as well as seconds"),
+        (ONE_PICK_A_ROW.replace(".780", ",780"), "line 2 has 5 cells, the header 4"),
+        (
+            "station,phase,time,phase,time\nABC,P,2020-01-31T12:34:56.7,S,2020-01-31T12:34:58.1\n",
+            "'phase' stands 2 times",
+        ),
+        ("station,p_time,s_minus_p\nABC,2020-01-31T12:34:56.78,1.34\n", "gives S only as S-P"),
+        ("ABC,P,2020-01-31T12:34:56.78\n", "is a table without a header that names station, phase and time; it begins"),
+        ("", "is empty"),
         (ONE_PICK_A_ROW.replace("time", "time,error (h)").replace(".780", ".780,1"), "unit of column 'error \\(h\\)'"),
     ],
 )
 def test_what_no_table_says_is_refused_with_the_next_step(content: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(CampaignError, match=message):
         picks_of(content, tmp_path)
+
+
+def test_an_event_number_that_begins_again_each_day_is_told_and_parted(tmp_path: Path) -> None:
+    day = "event,station,phase,time\n1,ABC,P,2020-01-31T12:34:56.78\n1,ABC,S,2020-01-31T12:34:58.12\n"
+    (tmp_path / "picks.csv").write_text(day + "".join(day.replace("-31T", "-30T").splitlines(keepends=True)[1:]))
+    read = read_catalogue(tmp_path / "picks.csv")
+    assert [len(event.picks) for event in read.events] == [2, 2]
+    assert any("an event number that is given again more than 10 minutes later" in f.text for f in read.findings)
+
+
+def test_rejected_picks_are_no_labels_and_other_columns_of_quality_are_told(tmp_path: Path) -> None:
+    table = ONE_PICK_A_ROW.replace("time", "time,status,weight").replace("80\n", "80,manual,0\n")
+    picks = picks_of(table.replace("20\n", "20,Rejected,4\n"), tmp_path)
+    assert [p.usable for p in picks] == [True, False]
+    assert any("column 'weight' is not read" in f.text for f in read_catalogue(tmp_path / "picks.csv").findings)
+
+
+def test_s_after_midnight_is_of_the_next_day_and_told(tmp_path: Path) -> None:
+    picks = picks_of("station,date,P,S\nABC,2020-01-31,23:59:58.10,00:00:01.30\n", tmp_path)
+    assert [str(p.time)[:19] for p in picks] == ["2020-01-31T23:59:58", "2020-02-01T00:00:01"]
+    assert any("taken for the day after" in f.text for f in read_catalogue(tmp_path / "picks.csv").findings)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ("station,lat_deg,lat_min,lon_deg,lon_min\nA,41,15.3,-81,12.1\n", (41.255, -81.201667, 0.0)),
+        ("station,Lat (deg),Lat (min),Lon (deg),Lon (min)\nA,41,15.3,-81,12.1\n", (41.255, -81.201667, 0.0)),
+        (
+            "station,Lat Deg,Lat Min,Lat Sec,NS,Lon Deg,Lon Min,Lon Sec,EW\nA,41,15,18,N,81,12,6,W\n",
+            (41.255, -81.201667, 0.0),
+        ),
+        ("station,Latitude (S),Longitude (W)\nA,41.5,81.25\n", (-41.5, -81.25, 0.0)),
+        ("station,latitude,longitude,TVD (ft)\nA,41.5,81.25,1000\n", (41.5, 81.25, -304.8)),
+        ("station,latitude,longitude,elevation,tvdss\nA,41.5,81.25,300,1000\n", (41.5, 81.25, -1000.0)),
+    ],
+)
+def test_coordinates_in_several_columns_and_depths_below_the_sea(
+    rows: str, expected: tuple[float, float, float], tmp_path: Path
+) -> None:
+    assert places(rows, tmp_path)[0][1:] == expected
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ('station,lat,lon,elev\nA,41.5,81.25,"1,120"\n', "line 2, station .A.: '1,120' may be 1120 or 1.120"),
+        ("station,easting,northing,z\nA,1,2,-700\n", "column 'z' does not say whether it is up or down"),
+        ("station,lat,lon,elev\nA,41,5,81,25,300\n", "line 2 has 6 cells, the header 4"),
+        ("station,lat,lon,lat\nA,41.5,81.25,41.6\n", "'lat' stands 2 times"),
+    ],
+)
+def test_what_may_be_two_places_is_refused(rows: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(CampaignError, match=message):
+        places(rows, tmp_path)
+
+
+def test_values_that_stand_for_none_and_one_place_for_all_are_told(tmp_path: Path) -> None:
+    rows = "station,lat,lon,elev\nA,41.1,-81.2,-9999\nB,41.11,-81.21,300\nC,41.12,-81.3,310\n"
+    places(rows, tmp_path)
+    table = read_stations(tmp_path / "stations.csv")
+    assert any("-9999 m, which no place on Earth has, or which stands for no value" in f.text for f in table.findings)
+    places("station,lat,lon,elev\nA,41.1,-81.2,3\nB,41.1,-81.2,3\n", tmp_path)
+    assert any("all 2 stations stand at one place" in f.text for f in read_stations(tmp_path / "stations.csv").findings)
 
 
 def test_days_before_months_are_told_by_any_row_of_the_table(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import pickle
+import re
 import tarfile
 import zipfile
 from pathlib import Path
@@ -265,3 +266,24 @@ def test_an_rg16_header_with_more_records_than_the_file_holds_is_refused(announc
     path.write_bytes(bytes(header) + bytes(record) * 20)  # ten slices of two channels
     with pytest.raises(CampaignError, match=rf"its header announces {2 * announced} records, but it ends after 20"):
         read_waveforms(path)
+
+
+@pytest.mark.parametrize("name", ["a.mseed", "XX.A..HHZ.D.2024.001", "b.SAC.gz"])
+@pytest.mark.parametrize(
+    ("content", "why"), [(b"", "is empty"), (b"<html>", "begins with b'<html>'"), (bytes(99), "zeros")]
+)
+def test_what_is_called_a_waveform_file_and_is_none_is_told(
+    name: str, content: bytes, why: str, tmp_path: Path
+) -> None:
+    Stream([trace("XX.A", "Z", np.arange(200, dtype=np.int32))]).write(str(tmp_path / "good.mseed"), format="MSEED")
+    (tmp_path / "notes.txt").write_text("nothing")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CampaignError, match=rf"{re.escape(name)}: is called a waveform file, but .*{re.escape(why)}"):
+        read_waveforms(tmp_path)
+    (tmp_path / name).unlink()
+    assert set(read_waveforms(tmp_path)) == {"good"}
+
+
+def test_a_long_list_of_channels_is_no_file_name() -> None:
+    given = ",".join(f"{k}=S{k:03d}.Z" for k in range(1, 60))
+    assert len(read_channels(given)) == 59

@@ -8,6 +8,7 @@ import math
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,13 @@ import pytest
 from obspy import Stream, Trace, read_events
 from typer.testing import CliRunner
 
-from phaseno_peft.campaign import StationTable, read_catalogue
+from phaseno_peft.campaign import Station, StationTable, read_catalogue
 from phaseno_peft.cli.app import app
 from phaseno_peft.errors import CampaignError, PhasenoPeftError
 from phaseno_peft.events import AssociationRule, HalfSpace, Layers, associate, engine, from_picks
 from phaseno_peft.events.engine import chance_picks
+from phaseno_peft.events.event import AssociatedEvent
+from phaseno_peft.events.location import _moved, locate_again, travel_times
 from phaseno_peft.picks import Pick, PickList
 from tests.cli.test_commands import run
 from tests.events.arrivals import CODES, KM, PLACES, T0, VP, VS, events, pick, table
@@ -248,3 +251,31 @@ def test_pick_makes_events_of_its_picks(tmp_path: Path, small_backbone: Path, mo
     told = json.loads(done.stdout)
     assert sum(told["events"]["picks"].values()) == sum(told["picks"].values()) > 0
     assert Path("events/index.html").is_file()
+
+
+def test_copies_are_left_out_around_the_best_and_do_not_chain() -> None:
+    chain = [replace(pick("A", "P", 10.0 + 0.4 * k), probability=0.3 + 0.01 * k) for k in range(60)]
+    kept = engine._best_of_near(chain)
+    assert kept[-1] is chain[-1]
+    assert len(kept) == 30  # every second one: 0.8 s apart
+    assert all(b.time - a.time > engine.SAME_S for a, b in pairwise(kept))
+
+
+@pytest.mark.parametrize("latitude_deg", [45.0, 65.0, 85.0, -89.5])
+def test_distances_in_a_wide_network_are_those_on_the_globe(latitude_deg: float) -> None:
+    """Picks of an event in the middle of 200 km, without noise: nothing is left over."""
+    from obspy.geodetics import gps2dist_azimuth
+
+    event = AssociatedEvent((), (), T0, latitude_deg, 10.0, 8000.0)
+    stations, picks = [], []
+    for k in range(12):
+        place = _moved(latitude_deg, 10.0, 100.0 * math.sin(k), 100.0 * math.cos(k) * (0.3 + 0.05 * k))
+        stations.append(Station(f"XX.S{k:02d}.", *place, 0.0))
+        far_km = gps2dist_azimuth(latitude_deg, 10.0, *place)[0] / 1000
+        for phase, v in (("P", VP), ("S", VS)):
+            picks.append(Pick(f"XX.S{k:02d}.", phase, T0 + math.hypot(far_km, 8.0) / v, 0.9, 0.05))
+    start = _moved(latitude_deg, 10.0, 1.0, -1.5)
+    begun = replace(event, picks=tuple(picks), latitude_deg=start[0], longitude_deg=start[1])
+    found = locate_again(begun, StationTable(stations), travel_times(TRUE, 300.0, 30.0), 0.0, 30.0)
+    assert max(map(abs, found.residuals_s)) < 0.06
+    assert gps2dist_azimuth(latitude_deg, 10.0, found.latitude_deg, found.longitude_deg)[0] < 300.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,16 +43,30 @@ def packets(stream: Stream) -> list[Trace]:
     return sorted(cut, key=lambda t: (t.stats.endtime, t.id))
 
 
+class Kept:
+    """An output that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+
+    def write(self, reports: Sequence[Report]) -> None:
+        self.rows += [report.row() for report in reports]
+
+    def close(self) -> None:
+        pass
+
+
 class Network:
     """A live network on a clock that stands at the end of the packet that came last."""
 
     def __init__(self, picker: Picker, stations: StationTable, **options: Any) -> None:
         self.now_s = 0.0
+        self.kept = Kept()
         self.told: list[str] = []
         options = {"every_s": 5.0, "p_threshold": THRESHOLD, "s_threshold": 0.9, **options}
         passes = LivePasses(picker, stations, say=self.told.append, **options)
         self.live = LiveNetwork(
-            passes, stations, [], warn=self.told.append, say=self.told.append, clock=lambda: self.now_s
+            passes, stations, [self.kept], warn=self.told.append, say=self.told.append, clock=lambda: self.now_s
         )
         self.reports: list[Report] = []
 
@@ -63,6 +77,9 @@ class Network:
             self.live.buffers.look_round(self.now_s)
             if advance(trace):
                 self.reports += self.live.advance()
+
+    def written(self) -> list[dict[str, Any]]:
+        return self.kept.rows
 
     def final(self) -> list[tuple[str, str, float]]:
         return sorted(

@@ -199,6 +199,61 @@ def test_what_was_judged_before_a_jump_of_time_is_forgotten(picker: Picker) -> N
     assert [f for f in inside[0] if f in inside[1]] == inside[1]
 
 
+def test_a_jump_ends_every_pick_and_ids_stay_unique(picker: Picker) -> None:
+    network = Network(picker, table("A"))
+    network.feed(packets(noise(100.0, "A", start=T0)))
+    seen = len(network.written())
+    network.feed(packets(noise(60.0, "A", start=T0 + 500, seed=1)))
+    network.feed(packets(noise(100.0, "A", start=T0)))
+    network.live.finish()
+    lines = network.written()
+    assert len(lines) > seen
+    open_ids: set[str] = set()
+    ended: set[str] = set()
+    for line in lines:
+        assert line["id"] not in ended
+        open_ids.discard(line["replaces"])
+        if line["status"] == "preliminary":
+            open_ids.add(line["id"])
+        else:
+            open_ids.discard(line["id"])
+            ended.add(line["id"])
+    assert not open_ids
+
+
+def test_of_two_stations_the_one_that_goes_on_has_the_time(picker: Picker) -> None:
+    network = Network(picker, table("AB"))
+    listed = packets(noise(60.0, "AB"))
+    for packet in listed:
+        if packet.stats.station == "B" and packet.stats.starttime - T0 >= 30:
+            packet.stats.starttime -= 3600
+    for packet in listed:
+        network.now_s = min(abs(packet.stats.endtime - T0), 60.0)
+        network.live.add(packet, network.now_s)
+    assert network.live.buffers.n_restarts == 0
+    assert any("XX.B is 36" in text and "behind the other stations" in text for text in network.told)
+
+
+def test_an_output_that_fails_is_named_once_and_the_others_go_on(picker: Picker) -> None:
+    class Full:
+        name = "picks.jsonl"
+
+        def write(self, _: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        def close(self) -> None:
+            pass
+
+    network = Network(picker, table())
+    network.live._outputs.insert(0, Full())
+    network.feed(packets(noise()))
+    assert network.written()
+    assert [text for text in network.told if "picks.jsonl: picks could not be written" in text] == [
+        "picks.jsonl: picks could not be written ([Errno 28] No space left on device). Further failures there are not "
+        "told."
+    ]
+
+
 @pytest.mark.parametrize("every_s", [0.0, 0.015, 20.0])
 def test_impossible_steps_are_refused(picker: Picker, every_s: float) -> None:
     with pytest.raises(PhasenoPeftError, match="`every_s` is"):

@@ -187,3 +187,24 @@ def test_a_webhook_gets_each_pass_and_a_dead_one_holds_nothing_up() -> None:
     dead.close()
     assert [("could not be posted" in text) for text in said] == [True]
     assert "/picks" not in said[0]  # a path may be a secret
+
+
+def test_where_nothing_can_change_picks_any_more_they_are_final_and_their_ids_stay_given() -> None:
+    reported = ReportedPicks()
+    first, other = told(reported, [pick(40.0), pick(42.0)], 50.0)
+    ended = reported.end(lambda _: (None, 0.0))
+    assert [(r.status, r.id) for r in ended] == [("final", first.id), ("final", other.id)]
+    assert reported.end(lambda _: (None, 0.0)) == []
+    (again,) = told(reported, [pick(40.0)], 50.0)
+    assert again.id not in (first.id, other.id)
+
+
+def test_a_csv_of_something_else_and_a_folder_that_cannot_be_made_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "picks.csv").write_text("station,phase,time\nA,P,2024")
+    with pytest.raises(PhasenoPeftError, match=r"picks\.csv: holds another table"):
+        open_output(tmp_path / "picks.csv", lambda: 0.0)
+    assert (tmp_path / "picks.csv").read_text() == "station,phase,time\nA,P,2024"
+    if Path("/proc").is_dir():
+        pytest.importorskip("pyarrow", reason="needs pyarrow, the extra `archive`")
+        with pytest.raises(PhasenoPeftError, match=r"p\.parquet: cannot be made"):
+            open_output(Path("/proc/p.parquet"), lambda: 0.0)
