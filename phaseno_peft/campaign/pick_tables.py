@@ -55,6 +55,8 @@ _FEWEST_WHOLE = 5
 _LONGEST_EVENT_S = 600.0
 """Picks of one event of a table do not lie so long after each other: its number is given again."""
 _HALF_A_DAY_S = 43200.0
+_LONGEST_RECORD_S = 1e9
+"""Of a record with an arrival: thirty years."""
 _PARTS = {"millisecond": 3, "microsecond": 6}
 _UNREAD = ("weight", "wt", "quality", "qual", "class", "pick_quality")
 """Columns that may say which picks are bad, in scales that differ from file to file."""
@@ -216,7 +218,7 @@ def _of_samples(row: Cells, cell: Cells) -> Iterator[Cells]:
         if rate == "nan" and (period_s := finite_number(row.get("trace_dt_s"))):
             rate = str(1 / period_s)
         rate_hz, offset = float(rate), float(sample)
-        if not 0 < rate_hz < math.inf or not math.isfinite(offset):
+        if not 0 < rate_hz < math.inf or not abs(offset) / rate_hz < _LONGEST_RECORD_S:
             raise ValueError(
                 f"{column} is {sample} at a sampling rate of {rate!r} Hz. Fill the column trace_sampling_rate_hz."
             )

@@ -343,3 +343,14 @@ def test_a_word_whose_length_is_damaged_is_refused_before_room_is_made_for_it(tm
     (folder / "waveforms.hdf5").write_bytes(content)
     with pytest.raises(CampaignError, match="component_order has more than 1000 values or letters"):
         read_waveforms(folder)
+
+
+@pytest.mark.parametrize("sample", ["1e300", "-9e99", "inf"])
+def test_an_arrival_at_a_sample_that_no_record_has_is_refused(sample: str, tmp_path: Path) -> None:
+    table = tmp_path / "metadata.csv"
+    table.write_text(
+        "trace_name,station_code,trace_start_time,trace_sampling_rate_hz,trace_P_arrival_sample\n"
+        f"a,ABC,2020-01-31T12:34:56,100,{sample}\n"
+    )
+    with pytest.raises(CampaignError, match=r"line 2: trace_p_arrival_sample is .* at a sampling rate of '100' Hz"):
+        read_catalogue(table)
