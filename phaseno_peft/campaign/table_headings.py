@@ -17,6 +17,7 @@ _UNIT_ENDINGS = frozenset(
     ("m", "km", "ft", "masl", "deg", "dd", "degrees", "wgs84", "s", "sec", "seconds", "ms", "us", "utc", "iso", "gmt")
 )
 _SPACED_TIME = re.compile(r"(\d{4}[-/]\d\d?[-/]\d\d?|\d\d?[./]\d\d?[./]\d{4}) +(\d\d?:\d\d)")
+_BRACKET = re.compile(r"[(\[]([^()\[\]]*)[)\]]")
 Aliases = Mapping[str, Sequence[str]]
 
 
@@ -41,6 +42,7 @@ class Headings:
     def columns(self, aliases: Aliases) -> dict[str, int]:
         """Our column -> position; the first of several names of one wins. Units are noted."""
         keys = [_key(heading) for heading in self.raw]
+        ended = [list(_ended(heading)) for heading in self.raw]
         found: dict[str, int] = {}
         for ours, names in aliases.items():
             for alias in names:
@@ -49,7 +51,7 @@ class Headings:
                 unit = keys[at][1] if at is not None else ""
                 if at is None:
                     at, unit = next(
-                        ((i, u) for i, heading in enumerate(self.raw) for k, u in _ended(heading) if k == wanted),
+                        ((i, u) for i, found_there in enumerate(ended) for k, u in found_there if k == wanted),
                         (None, ""),
                     )
                 if at is not None and at not in found.values():
@@ -134,13 +136,13 @@ def delimiter_of(line: str) -> str:
 
 def _key(heading: str) -> tuple[str, str]:
     """(letters and digits only, unit in brackets) of a heading."""
-    unit = re.search(r"[(\[](.*?)[)\]]", heading)
-    plain = re.sub(r"[(\[].*?[)\]]", " ", heading)
+    unit = _BRACKET.search(heading)
+    plain = _BRACKET.sub(" ", heading)
     return re.sub(r"[\W_]+", "", plain), unit[1].strip() if unit else ""
 
 
 def _ended(heading: str) -> Iterator[tuple[str, str]]:
     """(key, unit) of a heading that ends in its unit: elevation_km, Depth m."""
-    words = re.split(r"[\W_]+", re.sub(r"[(\[].*?[)\]]", " ", heading).strip())
+    words = re.split(r"[\W_]+", _BRACKET.sub(" ", heading).strip())
     if len(words) > 1 and words[-1] in _UNIT_ENDINGS:
         yield "".join(words[:-1]), words[-1]

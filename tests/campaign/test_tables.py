@@ -12,6 +12,7 @@ import pytest
 
 from phaseno_peft.campaign import read_catalogue, read_stations
 from phaseno_peft.campaign.catalog import LabelledPick
+from phaseno_peft.campaign.table_headings import Headings
 from phaseno_peft.campaign.table_numbers import degrees, number
 from phaseno_peft.campaign.table_times import time_of
 from phaseno_peft.errors import CampaignError
@@ -359,3 +360,10 @@ def test_a_package_that_is_not_installed_is_named(
     monkeypatch.setitem(sys.modules, package, None)  # importing it fails, as where it is not installed
     with pytest.raises(CampaignError, match=rf"needs {package}\. Install it \(pip install 'phaseno-peft\[tables\]'\)"):
         read_catalogue(path)
+
+
+def test_a_heading_of_open_brackets_is_looked_at_once() -> None:
+    """Each once for every alias, and from every bracket to the end, this took eight seconds."""
+    headings = Headings("a", 1, ",", ("[" * 9000, "elev [m]", "depth (ft)"), ())
+    assert headings.columns({"elevation_m": ("elev",), "depth_m": ("depth",)}) == {"elevation_m": 1, "depth_m": 2}
+    assert headings.units == {"elevation_m": ("m", "elev [m]"), "depth_m": ("ft", "depth (ft)")}
