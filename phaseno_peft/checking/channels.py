@@ -11,13 +11,21 @@ from phaseno_peft.checking.delivery import Delivery
 
 SAME_RATE = 1e-3
 """Relative difference of rates that a header rounds away."""
+UNIT_RATIO = 1e4
+"""By which the noise of a channel does not change, nights and storms included."""
 SLOW_PART = 0.5
 """A station sampled below this part of the network's own rate has an empty upper half of the band."""
 
 
 def channel_findings(delivery: Delivery) -> list[Finding]:
     """Findings about headers and instruments."""
-    return [*_rates_differ(delivery), *_rates_declared(delivery), *_units(delivery), *_twice(delivery)]
+    return [
+        *_rates_differ(delivery),
+        *_rates_declared(delivery),
+        *_units(delivery),
+        *_levels_differ(delivery),
+        *_twice(delivery),
+    ]
 
 
 def _rates_differ(delivery: Delivery) -> Iterator[Finding]:
@@ -112,6 +120,24 @@ def _units(delivery: Delivery) -> Iterator[Finding]:
             source,
             ", ".join(lacking),
         )
+
+
+def _levels_differ(delivery: Delivery) -> Iterator[Finding]:
+    """Files in other units: no noise changes by so much."""
+    off = {i: pair for i, pair in delivery.traces.levels.items() if pair[1][0] > UNIT_RATIO * pair[0][0]}
+    if not off:
+        return
+    seed_id, ((low, quiet), (high, loud)) = max(off.items(), key=lambda entry: entry[1][1][0] / entry[1][0][0])
+    yield Finding(
+        "warning",
+        f"{len(off)} channels have samples that are {high / low:.0e} times as large in one file as in another "
+        f"({few(sorted(off))}; {seed_id} in {loud} and {quiet}): counts beside metres per second?",
+        "units differ",
+        loud,
+        ", ".join(sorted(off)),
+        f"{high / low:.0e}",
+        "Deliver all files in one unit. Windows are normalised one by one, but a window over both is not.",
+    )
 
 
 def _twice(delivery: Delivery) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from phaseno_peft.campaign.stretch import Times
 if TYPE_CHECKING:
     from obspy import Stream, Trace
 
+LEVEL_SAMPLES = 2000
 FEWEST_SAMPLES = 200
 """Shorter pieces of record can be alike by chance."""
 
@@ -40,6 +41,8 @@ class RawTraces:
     files: dict[tuple[str, float], str] = field(default_factory=dict)
     """(NET.STA.LOC.CH, rate) -> the first file that has it."""
     twins: list[Twins] = field(default_factory=list)
+    levels: dict[str, tuple[tuple[float, str], tuple[float, str]]] = field(default_factory=dict)
+    """NET.STA.LOC.CHA -> (level, file) of its quietest and of its loudest trace."""
     _spans: list[tuple[int, int]] = field(default_factory=list)
     _first: dict[bytes, tuple[str, str, int]] = field(default_factory=dict)
 
@@ -59,6 +62,9 @@ class RawTraces:
             self.rates.setdefault(trace.id, Counter())[rate] += len(trace)
             self.files.setdefault((trace.id[:-1], rate), name)
             self.twins += self._twin(name, trace)
+            if (level := _level(trace)) > 0.0:
+                lowest, highest = self.levels.get(trace.id, ((level, name), (level, name)))
+                self.levels[trace.id] = min(lowest, (level, name)), max(highest, (level, name))
 
     def _twin(self, name: str, trace: Trace) -> Iterator[Twins]:
         samples = np.ma.filled(trace.data, 0)
@@ -69,3 +75,11 @@ class RawTraces:
         is_same_time = abs(start_ns - trace.stats.starttime.ns) < 1e9 / trace.stats.sampling_rate
         if not (is_same_time and seed_id == trace.id):  # the same record in two files does no harm
             yield Twins((file, name), (seed_id, trace.id), is_same_time, str(trace.stats.starttime))
+
+
+def _level(trace: Trace) -> float:
+    """Median distance of some samples from their median, which short events hardly move; 0 where there are too few."""
+    some = np.ma.compressed(trace.data)[:: max(1, len(trace) // LEVEL_SAMPLES)]
+    if len(trace) < FEWEST_SAMPLES or some.dtype.kind not in "iuf" or not np.isfinite(some).all():
+        return 0.0
+    return float(np.median(np.abs(some - np.median(some))))

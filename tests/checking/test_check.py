@@ -7,14 +7,18 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from obspy import Stream, Trace, UTCDateTime
 from typer.testing import CliRunner
 
 from phaseno_peft import check
 from phaseno_peft.campaign import around_events
 from phaseno_peft.campaign.findings import Finding
 from phaseno_peft.checking import CheckResult
+from phaseno_peft.checking.channels import _levels_differ
 from phaseno_peft.checking.delivery import spread_over
+from phaseno_peft.checking.raw_traces import RawTraces
 from phaseno_peft.cli.app import app
 from phaseno_peft.errors import PhasenoPeftError
 from tests.campaign.test_time_scale import delivery as small_and_fast
@@ -243,3 +247,20 @@ def test_a_mine_array_is_told_the_time_scale_that_it_asks_for() -> None:
     assert notes["time scale"].value == "7"
     assert "--time-scale auto" in notes["time scale"].next_step
     assert notes["label convention"].place in ("P", "S")
+
+
+def test_files_in_another_unit_are_told_and_a_loud_night_is_not() -> None:
+    from types import SimpleNamespace
+
+    def of(*factors: float) -> list[Finding]:
+        raw = RawTraces()
+        for k, factor in enumerate(factors):
+            samples = factor * np.random.default_rng(k).normal(0, 1000, 5000)
+            header = {"network": "XX", "station": "A", "channel": "HHZ", "sampling_rate": 100.0}
+            raw.add(f"{k}.mseed", Stream([Trace(samples, {**header, "starttime": UTCDateTime(2024, 1, 1) + 60 * k})]))
+        return [*_levels_differ(SimpleNamespace(traces=raw))]  # type: ignore[arg-type]  # what it looks at
+
+    assert of(1.0, 100.0, 0.05, 0.0) == []
+    (found,) = of(1.0, 1e-9, 1.0)
+    assert "1 channels have samples that are 1e+09 times as large in one file as in another (XX.A..HHZ" in found.text
+    assert found.kind == "units differ"
