@@ -12,8 +12,9 @@ from typing import Any
 from benchmarks.paper.data import PaperData
 from phaseno_peft.backbone import EMBEDDED, fingerprint, load_backbone
 from phaseno_peft.baselines.rival import Probabilities
-from phaseno_peft.campaign import Window, fixed_windows, with_moved_labels
+from phaseno_peft.campaign import Window, with_moved_labels
 from phaseno_peft.comparison.recipes import find_recipe
+from phaseno_peft.comparison.runs import picker_of
 from phaseno_peft.evaluation import Predictions, Scores, choose_thresholds, score
 from phaseno_peft.files import write_file
 from phaseno_peft.picking.inference import window_probabilities
@@ -75,12 +76,8 @@ def run_recipe(
     say(f"{name}, seed {seed}")
     shift_s, counts = {"P": 0.0, "S": 0.0}, (0, 0, 0, 0.0)
     edge_limit_km = data.dataset.edge_limit_km
-    if recipe.tune is not None:
-        campaign = data.dataset.campaign
-        train = fixed_windows(data.dataset.split.train, campaign.frame, campaign.preprocessing, seed)
-        probabilities_of = recipe.tune(train)
-    elif recipe.probabilities is not None:
-        probabilities_of = recipe.probabilities
+    if recipe.is_picker:
+        probabilities_of = picker_of(recipe, data.dataset)
     else:
         checkpoint = folder / "checkpoints" / f"{key}.safetensors"
         callbacks = TrainingCallbacks(

@@ -57,7 +57,8 @@ _LONGEST_EVENT_S = 600.0
 _HALF_A_DAY_S = 43200.0
 _LONGEST_RECORD_S = 1e9
 """Of a record with an arrival: thirty years."""
-_PARTS = {"millisecond": 3, "microsecond": 6}
+_DIGITS = {"millisecond": 3, "microsecond": 6}
+"""Of a whole number of them."""
 _UNREAD = ("weight", "wt", "quality", "qual", "class", "pick_quality")
 """Columns that may say which picks are bad, in scales that differ from file to file."""
 
@@ -356,7 +357,7 @@ def _with_zone_and_decimals(cell: Cells) -> str:
     decimals = re.search(r":\d\d[.,](\d+)", time)
     if decimals is None or not decimals[1].strip("0"):
         time = re.sub(r"(:\d\d)[.,]0*", r"\1", time)
-        for part, n in _PARTS.items():
+        for part, n in _DIGITS.items():
             text = cell.get(part, "").strip()
             if re.fullmatch(rf"\d{{1,{n}}}(\.0*)?", text):
                 time = re.sub(r"(\d:\d\d:\d\d?)", rf"\g<1>.{int(float(text)):0{n}d}", time, count=1)

@@ -17,7 +17,8 @@ _UNIT_ENDINGS = frozenset(
     ("m", "km", "ft", "masl", "deg", "dd", "degrees", "wgs84", "s", "sec", "seconds", "ms", "us", "utc", "iso", "gmt")
 )
 _SPACED_TIME = re.compile(r"(\d{4}[-/]\d\d?[-/]\d\d?|\d\d?[./]\d\d?[./]\d{4}) +(\d\d?:\d\d)")
-_BRACKET = re.compile(r"[(\[]([^()\[\]]*)[)\]]")
+BRACKET = re.compile(r"[(\[]([^()\[\]]*)[)\]]")
+"""As of a unit; no bracket within, so that thousands of open ones are gone through once."""
 Aliases = Mapping[str, Sequence[str]]
 
 
@@ -136,13 +137,13 @@ def delimiter_of(line: str) -> str:
 
 def _key(heading: str) -> tuple[str, str]:
     """(letters and digits only, unit in brackets) of a heading."""
-    unit = _BRACKET.search(heading)
-    plain = _BRACKET.sub(" ", heading)
+    unit = BRACKET.search(heading)
+    plain = BRACKET.sub(" ", heading)
     return re.sub(r"[\W_]+", "", plain), unit[1].strip() if unit else ""
 
 
 def _ended(heading: str) -> Iterator[tuple[str, str]]:
     """(key, unit) of a heading that ends in its unit: elevation_km, Depth m."""
-    words = re.split(r"[\W_]+", _BRACKET.sub(" ", heading).strip())
+    words = re.split(r"[\W_]+", BRACKET.sub(" ", heading).strip())
     if len(words) > 1 and words[-1] in _UNIT_ENDINGS:
         yield "".join(words[:-1]), words[-1]

@@ -9,6 +9,8 @@ from typing import Literal
 
 from obspy import UTCDateTime
 
+from phaseno_peft.campaign.table_headings import BRACKET
+
 DayOrder = Literal["day first", "month first"]
 
 _CLOCK = (
@@ -89,7 +91,7 @@ def zone_told(heading: str) -> str | None:
     lower = heading.lower()
     if match := _ZONE_WITH_OFFSET.search(lower):
         return None if _is_zero(match[0]) else match[0]
-    bracket = re.search(r"[(\[](.*?)[)\]]", lower)
+    bracket = BRACKET.search(lower)
     words = re.split(r"[^a-z]+", lower)
     inside = re.split(r"[^a-z]+", bracket[1]) if bracket else []
     return next((w for w in words if w in _ZONES), None) or next((w for w in inside if w in _ZONES_IN_BRACKETS), None)
@@ -119,7 +121,7 @@ def offset_of(text: str) -> str | None:
 
 def has_zone(text: str) -> bool:
     """Whether a time says its zone itself."""
-    return re.search(r"(?:[zZ]|utc|gmt|\d[+-]\d\d(?::?\d\d)?)$", text.strip().lower()) is not None and ":" in text
+    return re.search(r"(?:z|utc|gmt|\d[+-]\d\d(?::?\d\d)?)$", text.strip().lower()) is not None
 
 
 def _is_zero(offset: str) -> bool:

@@ -12,6 +12,8 @@ SAME_PICK_S = 0.3
 SHARED_PICKS = 3
 SHARED_PART = 0.6
 """Events are one where they share so many picks, and this part of the smaller one's."""
+LONGEST_SLIP_S = 600.0
+"""An S earlier than P by more is of another day or event, and no exchanged phase."""
 NEIGHBOUR_S = 10.0
 """Only events whose first picks lie within this are compared."""
 
@@ -45,7 +47,7 @@ def _s_before_p(catalogue: Catalogue) -> Iterator[Finding]:
                     f"picks {p.number} and {s.number}, {station_id} {s.time}",
                     f"{s.time - p.time:+.2f} s",
                     "Exchange the two phases, or delete the wrong pick."
-                    if p.time - s.time < 600.0
+                    if p.time - s.time < LONGEST_SLIP_S
                     else "Correct the date of one of the two (around midnight?), or the number of the event.",
                 )
 

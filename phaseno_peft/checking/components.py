@@ -31,9 +31,9 @@ GAIN = 0.7
 """How much better a repaired station must agree."""
 RATIO_DB, RATIO_ABOVE_DB = 1.5, 5.0
 """A horizontal has more P over S than Z: by this much, and by this much more than in the network's median station."""
-CHANCE, CHANCE_OF_A_TURN = 2.3, 2.45
-"""What is put right must agree better than directions at random do at one of a hundred stations, a turn (it is fitted)
-at one of four hundred: so many times 1 / sqrt(2 n), and 1 / sqrt(n), of n events."""
+CHANCE, CHANCE_OF_A_TURN = 2.8, 2.45
+"""What is put right must agree better than directions at random do after one of `REPAIRS`, or after a turn that is
+fitted, at one of four hundred stations: so many times 1 / sqrt(2 n), and 1 / sqrt(n), of n events."""
 SMALLEST_TURN_DEG = 30.0
 """Less is within what a layered ground does to directions."""
 REPAIRS: dict[str, Callable[[np.ndarray], np.ndarray]] = {

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from obspy import Stream, Trace
 
 LEVEL_SAMPLES = 2000
+"""About so many of a trace tell its level."""
 FEWEST_SAMPLES = 200
 """Shorter pieces of record can be alike by chance."""
 

@@ -111,7 +111,7 @@ def train_and_judge(
     setup: ComparisonSetup, planned: PlannedRun, training: TrainingSettings, callbacks: TrainingCallbacks
 ) -> Judged:
     """Train what the recipe trains, and judge it: on the dataset's three sides, or each fold by the others' model."""
-    if planned.recipe.probabilities is not None or planned.recipe.tune is not None:
+    if planned.recipe.is_picker:
         return _as_it_comes(setup, planned.recipe)
     if setup.folds is not None:
         return _in_folds(setup, setup.folds, planned, training, callbacks)
@@ -156,23 +156,23 @@ def _in_folds(
     return Judged(scores, without_offset, home, first, found.kept, max(0, len(found.history) - 1), found.seconds)
 
 
+def picker_of(recipe: Recipe, dataset: CampaignDataset) -> Callable[[Sequence[Window]], Probabilities]:
+    """What a picker without training says of windows; where it is tuned, it is tuned on the dataset's training side."""
+    if recipe.tune is None:
+        assert recipe.probabilities is not None
+        return recipe.probabilities
+    frame, preprocessing = dataset.campaign.frame, dataset.campaign.preprocessing
+    return recipe.tune(fixed_windows(dataset.split.train, frame, preprocessing, dataset.seed))
+
+
 def _as_it_comes(setup: ComparisonSetup, recipe: Recipe) -> Judged:
-    """A picker without training; its few settings, where it is tuned, chosen on each side's training windows."""
-
-    def of(dataset: CampaignDataset) -> Callable[[Sequence[Window]], Probabilities]:
-        if recipe.tune is None:
-            assert recipe.probabilities is not None
-            return recipe.probabilities
-        frame, preprocessing = dataset.campaign.frame, dataset.campaign.preprocessing
-        return recipe.tune(fixed_windows(dataset.split.train, frame, preprocessing, dataset.seed))
-
     if setup.folds is None:
-        dataset, said_of = setup.dataset, of(setup.dataset)
+        dataset, said_of = setup.dataset, picker_of(recipe, setup.dataset)
         scores = judge_probabilities(dataset, said_of(dataset.validation), said_of(dataset.test))
         home = score_forgetting(said_of(forgetting_windows()))
         return Judged(scores, score_without_offset(dataset, scores), home)
     parts = [setup.dataset.of_fold(setup.folds, i) for i in range(len(setup.folds.parts))]
-    ways = [of(part) for part in parts]
+    ways = [picker_of(recipe, part) for part in parts]
     said = [said_of(part.validation) for said_of, part in zip(ways, parts, strict=True)]
     home = score_forgetting(ways[0](forgetting_windows()))
     return Judged(*judge_folds(parts, said, [NO_SHIFT_S] * len(parts))[:2], home)

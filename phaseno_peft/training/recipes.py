@@ -52,6 +52,11 @@ class Recipe:
     tune: Callable[[Sequence[Window]], Callable[[Sequence[Window]], Probabilities]] | None = None
     """Of a picker whose few settings are chosen on the training windows: these -> `probabilities`."""
 
+    @property
+    def is_picker(self) -> bool:
+        """Whether it is a picker without training, which has no `model`."""
+        return self.probabilities is not None or self.tune is not None
+
     def check_fits(self, backbone: PhaseNO) -> None:
         """Raise `AdapterError` if the recipe adapts a stem and the backbone has none."""
         if self.method is not None:

@@ -187,6 +187,25 @@ def test_a_damaged_day_is_told_skipped_and_done_again_on_request(
     assert_same(read_picks(folder), one_pass)
 
 
+def test_a_restored_day_of_the_same_size_and_time_is_read_again_on_request(
+    archive: Path, picker: Picker, one_pass: PickList, tmp_path: Path
+) -> None:
+    """As a mirror brings it back with its times: the headers that were kept are those of the damage."""
+    day = sorted(archive.rglob("*S4*HHE*001"))[0]
+    sound, stat = day.read_bytes(), day.stat()
+    broken = bytearray(sound)
+    broken[4096:6144] = bytes(2048)  # four records that are none
+    broken[8192 + 52] = 77  # an encoding that the samples of this record cannot have: told when they are read
+    day.write_bytes(broken)
+    os.utime(day, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert picked(archive, tmp_path / "picks", picker).failures
+    day.write_bytes(sound)
+    os.utime(day, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    repaired = picked(archive, tmp_path / "picks", picker, retry=True)
+    assert not repaired.failures
+    assert_same(read_picks(tmp_path / "picks"), one_pass)
+
+
 @pytest.mark.parametrize("content", [b"", b"<html>gone</html>", bytes(512)])
 def test_a_day_that_is_no_waveform_file_any_more_is_a_failure(
     content: bytes, archive: Path, picker: Picker, tmp_path: Path

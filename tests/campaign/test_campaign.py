@@ -225,3 +225,15 @@ def test_findings_of_the_station_table_are_among_the_campaigns() -> None:
     campaign = Campaign.read(streams(), doubtful, catalog(events()))
     assert any("XX.ZERO. stands at latitude 0, longitude 0" in f.text for f in campaign.findings)
     assert campaign.frame == Campaign.read(streams(), table(), catalog(events())).frame
+
+
+@pytest.mark.parametrize("hours", [-7, 2])
+def test_picks_in_local_time_are_told_from_picks_of_another_day(hours: int) -> None:
+    local = [network_picks(T0 + t + 3600.0 * hours) for t in ONSETS_S]
+    with pytest.raises(
+        CampaignError, match=rf"\{-hours:+d} hours later most of them would lie there: are they in local"
+    ):
+        Campaign.read(streams(), table(), catalog(local), name="made-up")
+    elsewhere = [network_picks(T0 + t + 86400.0 * 40) for t in ONSETS_S]
+    with pytest.raises(CampaignError, match="Give the files that belong together"):
+        Campaign.read(streams(), table(), catalog(elsewhere), name="made-up")
