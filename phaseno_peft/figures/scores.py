@@ -17,6 +17,7 @@ from phaseno_peft.contract import PHASES
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.figures.style import (
     ADAPTER_COLOUR,
+    DASHES,
     FROZEN_COLOUR,
     OTHER_COLOURS,
     PHASE_COLOURS,
@@ -211,15 +212,17 @@ def f1_against_tolerance(
         figure = new_figure(8.2, 3.4)
         panels = figure.subplots(1, len(PHASES), sharex=True, sharey=True, squeeze=False)[0]
         for axes, phase in zip(panels, PHASES, strict=True):
-            for (name, found), colour in zip(scores.items(), model_colours(scores), strict=True):
-                axes.plot(grid, found.f1_curve(phase, grid.tolist()), color=colour, linewidth=1.8, label=name)
+            for k, ((name, found), colour) in enumerate(zip(scores.items(), model_colours(scores), strict=True)):
+                curve = found.f1_curve(phase, grid.tolist())
+                axes.plot(grid, curve, color=colour, linestyle=DASHES[k % len(DASHES)], linewidth=1.8, label=name)
             axes.set_title(phase, loc="center", color=PHASE_COLOURS[phase], fontweight="bold")
             axes.set_xlabel("tolerance (s, network time)")
             axes.set_xlim(0.0, float(grid.max()))
             axes.set_ylim(0.0, 1.02)
             plain(axes, grid=True)
         panels[0].set_ylabel("F1")
-        legend_outside(figure, *panels[0].get_legend_handles_labels())
+        handles, labels = panels[0].get_legend_handles_labels()
+        legend_outside(figure, handles, labels, columns=min(len(scores), 3), handle_length=3.2)
         return save(figure, path)
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 PHASE_COLOURS = {"P": P_INK, "S": S_INK}
 FROZEN_COLOUR, ADAPTER_COLOUR = "#9A9A9A", "#009E73"
 OTHER_COLOURS = ("#CC79A7", "#E69F00", "#56B4E9", INK)
+DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), "-.", (0, (1, 1.5)), (0, (8, 2, 1, 2, 1, 2)))
+"""Of models in order, beside their colours, so that none is told by its colour alone."""
 DPI = 140
 FONT = {"font.family": "sans-serif", "font.size": 9.0, "axes.titlesize": 10.0, "axes.labelsize": 9.0}
 
@@ -76,15 +78,21 @@ def plain(axes: Axes, *, grid: bool = False) -> None:
         axes.set_axisbelow(True)
 
 
-def legend_outside(figure: Figure, handles: Sequence[Any], labels: Sequence[str], columns: int | None = None) -> None:
-    """Put one legend below all panels."""
+def legend_outside(
+    figure: Figure,
+    handles: Sequence[Any],
+    labels: Sequence[str],
+    columns: int | None = None,
+    handle_length: float = 1.6,
+) -> None:
+    """Put one legend below all panels. `handle_length`: of its lines, in letters; longer where dashes matter."""
     figure.legend(
         handles,
         labels,
         loc="outside lower center",
         ncols=columns or len(labels),
         frameon=False,
-        handlelength=1.6,
+        handlelength=handle_length,
         labelcolor=INK,
     )
 
