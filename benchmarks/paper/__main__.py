@@ -1,7 +1,7 @@
 """The protocol of arXiv 2512.13197 on simulated sets: table 1 and figures 4, 8, 9 and 10 beside the paper's.
 
 python -m benchmarks.paper --work FOLDER --out FOLDER [--seeds 5] [--train 100] [--validation 50] [--tests 500,50,10]
-                           [--epochs N] [--recipes frozen,cr-lora,...] [--phasenet-weights FILE]
+                           [--epochs N] [--recipes frozen,cr-lora,...] [--phasenet-weights FILE] [--figure-seeds 1]
 
 --work keeps simulated records, epochs and finished runs, some GB, outside the project: the same command goes on where
 it was stopped. --out gets the tables and figures, anew after every run. The whole protocol takes hours on two cores.
@@ -31,6 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, help="of every training; default: each recipe's own")
     parser.add_argument("--recipes", default=",".join((*TABLE_RECIPES, *FIGURE_RECIPES)))
     parser.add_argument("--phasenet-weights", type=Path, help="adds rival:phasenet and rival:phasenet-finetuned")
+    parser.add_argument("--figure-seeds", type=int, help="of the recipes of figure 4 alone; default: as many")
     asked = parser.parse_args(arguments)
     first, second, third = (int(n) for n in asked.tests.split(","))
     sizes = Sizes(asked.train, asked.validation, (first, second, third))
@@ -50,6 +51,8 @@ def main(arguments: list[str] | None = None) -> None:
             for name in recipes:
                 if runs.get(name) and not runs[name][0].n_trainable:
                     continue  # nothing is drawn: one seed is all
+                if name in FIGURE_RECIPES and asked.figure_seeds is not None and seed >= asked.figure_seeds:
+                    continue
                 run = run_recipe(
                     name,
                     seed,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from benchmarks.paper import __main__ as command
 from benchmarks.paper import runs as runs_module
 from benchmarks.paper.data import PaperData, Sizes, read_data
 from benchmarks.paper.published import PUBLISHED
@@ -63,9 +65,25 @@ def test_a_run_is_kept_and_tables_stand_beside_the_paper_s(
         *(f"figure-{number}-{test}.png" for number in (8, 9, 10) for test in (1, 2, 3)),
     }
     cells = table_1({"frozen": runs["frozen"]}).rows[0]
-    assert cells[2].endswith(f"({PUBLISHED[1, 'frozen'][0][0]:.2f})")
+    assert cells[2] == "-"  # nothing is drawn: no seed
+    assert cells[3].endswith(f"({PUBLISHED[1, 'frozen'][0][0]:.2f})")
     with (tmp_path / "runs.csv").open() as table:
         rows = list(csv.DictReader(table))
     assert len(rows) == 2 * 3 * 2
     found = runs["frozen"][0].tests[3].phase("S", 0.5)
     assert (int(rows[5]["tp"]), int(rows[5]["fp"]), int(rows[5]["tn"])) == (found.tp, found.fp, found.tn)
+
+
+def test_recipes_of_figure_4_can_have_fewer_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def run(name: str, seed: int, *_: object, **__: object) -> SimpleNamespace:
+        asked.append((name, seed))
+        return SimpleNamespace(n_trainable=0 if name == "frozen" else 1)
+
+    monkeypatch.setattr(command, "read_data", lambda *_: None)
+    monkeypatch.setattr(command, "run_recipe", run)
+    monkeypatch.setattr(command, "report", lambda *_: "")
+    folders = ["--work", str(tmp_path), "--out", str(tmp_path)]
+    command.main([*folders, "--seeds", "3", "--figure-seeds", "1", "--recipes", "frozen,cr-lora,full"])
+    assert asked == [("frozen", 0), ("cr-lora", 0), ("full", 0), ("cr-lora", 1), ("cr-lora", 2)]
