@@ -100,7 +100,8 @@ class Campaign:
         table = read_stations(own_metadata(waveforms, "stations") if stations is None else stations)
         catalogue = read_catalogue(own_metadata(waveforms, "picks") if picks is None else picks)
         added = [parts_of_campaign(folder) for folder in more]
-        catalogue = joined_catalogue([catalogue, *(read_catalogue(own or files) for files, _, own in added)])
+        of_added = [read_catalogue(own or files, may_be_empty=True) for files, _, own in added]
+        catalogue = joined_catalogue([catalogue, *of_added])
         beside = {
             f"{Path(folder).resolve().name}-{number}/{stem}": stream
             for number, (folder, (files, _, _)) in enumerate(zip(more, added, strict=True), start=1)

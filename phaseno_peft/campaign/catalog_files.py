@@ -43,19 +43,20 @@ TEXT_READERS: tuple[Callable[[str, str, Tally], list[CatalogueEvent] | None], ..
 _WHAT_TO_GIVE = "Export the picks as QuakeML, or give a CSV with the columns station,phase,time."
 
 
-def read_catalogue(path: Any) -> Catalogue:
+def read_catalogue(path: Any, *, of_a_picker: bool = False, may_be_empty: bool = False) -> Catalogue:
     """Events and picks of a file, of a folder with files in it at any depth, or of an obspy `Catalog`.
 
     Files are QuakeML, SCML, Nordic, NLLOC_HYP and NLLOC_OBS, IMS 1.0, GSE2, HypoDD phases, or a CSV of picks (our own,
     PhaseNet's, GaMMA's, SeisBench's metadata); a folder may be a set in SeisBench's format. The content decides, not
     the ending, and archives are opened. A pick's phase is that of its arrival, or else its hint: names starting with P
     count as P, with S as S, others are left out and counted. One pick is kept a station, phase and event, by
-    `one_per_station_and_phase`. Events without ids of their own get one of their content. Raises `CampaignError` for a
-    missing or unreadable file, two different events with one id, and a catalogue without any P or S pick.
+    `one_per_station_and_phase`, and every pick of a list `of_a_picker`, whose events may be none. Events without ids of
+    their own get one of their content. Raises `CampaignError` for a missing or unreadable file, two different events
+    with one id, and a catalogue without any P or S pick, unless it `may_be_empty`.
     """
     if isinstance(path, Catalogue):
         return path
-    tally, findings = Tally(), list[Finding]()
+    tally, findings = Tally(keeps_repeats=of_a_picker), list[Finding]()
     if isinstance(path, str | Path):
         source = Path(path).name
         found = _read_path(Path(path), tally, findings)
@@ -64,7 +65,7 @@ def read_catalogue(path: Any) -> Catalogue:
         found = [(source, event) for event in labelled_events(path, tally)]
     found += [(source, event) for event in tally.gathered()]
     events = _each_once(found, source, findings)
-    if not any(e.picks for e in events):
+    if not any(e.picks for e in events) and not (may_be_empty and not tally.n_picks):
         n = tally.n_picks
         seen = f"{n} picks, none of them P or S with a time and a station" if n else "no picks"
         if tally.ignored:
@@ -87,7 +88,9 @@ def joined_catalogue(catalogues: Sequence[Catalogue]) -> Catalogue:
 def _read_path(path: Path, tally: Tally, findings: list[Finding]) -> list[tuple[str, CatalogueEvent]]:
     """(file, event) of all files; what was passed over or is damaged in a folder becomes a finding."""
     if not path.exists():
-        raise CampaignError(f"{path}: no such catalogue file. Give a QuakeML file with picks.")
+        raise CampaignError(
+            f"{path}: no such catalogue file. Give a file or folder of picks: QuakeML, another catalogue, or CSV."
+        )
     files = [path]
     if set_folder(path) is not None:
         files = [chunk.metadata for chunk in chunks_of(path)]
@@ -134,7 +137,7 @@ def _what_it_is(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(512)
     if not head:
-        return "is empty."
+        return f"is empty. {_WHAT_TO_GIVE}"
     if tables_of(path.name, path, head) is not None:
         return "holds a table, but none of picks: its columns should name station, phase and time."
     if (text := foreign_kind(head)) is not None:

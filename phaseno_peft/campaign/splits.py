@@ -1,16 +1,17 @@
-"""Training, validation and test, or folds, that share neither an event nor a sample."""
+"""Training, validation and test, or folds, that share neither an event nor a sample, nor two of a kind."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from phaseno_peft.campaign.repeaters import families, repeats
 from phaseno_peft.campaign.stretch import Stretch, make_stretch
 from phaseno_peft.errors import CampaignError
 
@@ -89,7 +90,8 @@ def fold_campaign(campaign: Campaign, folds: int, seed: int) -> Folds:
             "time."
         )
     pieces, strays, cuts = _pieces(stretches, LARGEST_UNIT * len(events))
-    units = _units(pieces)
+    family = families(repeats(stretches))
+    units = _units(pieces, family)
     n = min(folds, sum(bool(_event_ids(unit)) for unit in units))
     names = [str(i) for i in range(n)]
     assigned = _assign(units, dict.fromkeys(names, 1 / n), len(events), np.random.default_rng(seed))
@@ -97,12 +99,17 @@ def fold_campaign(campaign: Campaign, folds: int, seed: int) -> Folds:
     counts = [len(_event_ids(part)) for part in parts]
     how = f"{len(events)} events in {len(stretches)} recordings{cuts}"
     if n == 1:
-        how += " cannot be parted: there is one event, or their records overlap. None could be held out."
+        why = "there is one event, or their records overlap"
+        if family:
+            why = f"{len(family)} of them have the waveforms of another, and the others' records overlap with these"
+            if len(family) == len(events):
+                why = "all have the same waveforms, so that none would be new to what was trained on another"
+        how += f" cannot be parted: {why}. None could be held out."
     else:
         how += (
             f" were parted at random with seed {seed} into {n} folds of {', '.join(map(str, counts))}"
             + (f" ({folds} were asked for, the events cannot be parted further)" if n < folds else "")
-            + ". Records that overlap in time and events that share a record are in one fold"
+            + f". Records that overlap in time and events that share a record are in one fold{_kept_together(family)}"
             + (f"; {strays} picks that lie in another fold's record count as unknown there." if strays else ".")
         )
     return Folds(parts, how)
@@ -129,26 +136,29 @@ def split_campaign(campaign: Campaign, seed: int, validation: float = 0.15, test
     events = _event_ids(stretches)
     if len(events) < FEWEST_EVENTS:
         raise CampaignError(
-            f"{campaign.name}: {len(events)} events with usable picks in the records; a split needs {FEWEST_EVENTS}. "
-            "Label more events, or use the frozen backbone or an adapter of a similar campaign as it is."
+            f"{campaign.name}: {len(events)} events with usable picks in the records; three sides need "
+            f"{FEWEST_EVENTS}. Train in folds, which set none aside (`train-adapter` without --folds 0, --quick, "
+            "--seeds, --labels and --validate-on; `compare --folds 4`), or label more events."
         )
     parts = {"train": 1 - validation - test, "validation": validation, "test": test}
     n_recordings = len(stretches)
     pieces, strays, cuts = _pieces(stretches, LARGEST_UNIT * len(events))
-    sides = _assign(_units(pieces), parts, len(events), np.random.default_rng(seed))
+    family = families(repeats(stretches))
+    sides = _assign(_units(pieces, family), parts, len(events), np.random.default_rng(seed))
     counts = {side: len(_event_ids(sides[side])) for side in SIDES}
     empty = [side for side in SIDES if not counts[side]]
     if empty:
         raise CampaignError(
             f"{campaign.name}: the {len(events)} events cannot be parted, {' and '.join(empty)} would be empty, "
-            f"because their records overlap in {n_recordings} recordings. "
+            f"because their records overlap in {n_recordings} recordings"
+            f"{f' or {len(family)} of them have the waveforms of another' if family else ''}. "
             "Give more records, or events farther apart in time."
         )
     how = (
         f"{len(events)} events in {n_recordings} recordings{cuts}"
         f" were drawn at random with seed {seed}: "
         + ", ".join(f"{counts[side]} {side}" for side in SIDES)
-        + ". Records that overlap in time and events that share a record are on one side"
+        + f". Records that overlap in time and events that share a record are on one side{_kept_together(family)}"
         + (f"; {strays} picks that lie in another side's record count as unknown there." if strays else ".")
     )
     order = {side: tuple(sorted(sides[side], key=lambda s: s.recording.start)) for side in SIDES}
@@ -174,8 +184,14 @@ def _with_core_events(stretch: Stretch) -> Stretch:
     return dataclasses.replace(stretch, event_ids=tuple(dict.fromkeys(p.event_id for p in stretch.picks if p.usable)))
 
 
-def _units(stretches: Sequence[Stretch]) -> list[list[Stretch]]:
-    """Stretches that must stay together because they share an event."""
+def _kept_together(family: Mapping[str, str]) -> str:
+    n = len(set(family.values()))
+    families_ = f"the {n} families" if n > 1 else "the family"
+    return f", and so are {families_} of {len(family)} events with the same waveforms" if n else ""
+
+
+def _units(stretches: Sequence[Stretch], family: Mapping[str, str] | None = None) -> list[list[Stretch]]:
+    """Stretches that must stay together because they share an event, or events of a family (event -> its first)."""
     parent = list(range(len(stretches)))
 
     def root(i: int) -> int:
@@ -186,7 +202,7 @@ def _units(stretches: Sequence[Stretch]) -> list[list[Stretch]]:
     owner: dict[str, int] = {}
     for i, stretch in enumerate(stretches):
         for event_id in stretch.event_ids:
-            a, b = sorted((root(i), root(owner.setdefault(event_id, i))))
+            a, b = sorted((root(i), root(owner.setdefault((family or {}).get(event_id, event_id), i))))
             parent[b] = a
     units: dict[int, list[Stretch]] = {}
     for i, stretch in enumerate(stretches):

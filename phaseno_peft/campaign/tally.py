@@ -27,6 +27,8 @@ NOWHERE: Hypocentre = (None, None, None, None)
 class Tally:
     """What is counted while events are read, to be reported at the end."""
 
+    keeps_repeats: bool = False
+    """A picker's list, whose events are no events: several picks of a phase at one station are all kept."""
     n_picks: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
     """Phase name -> picks that are neither P nor S."""
@@ -94,7 +96,8 @@ def event_of_picks(
     if not event_id:
         place = " ".join("" if x is None else f"{x:.3f}" for x in hypocentre[1:3])
         event_id = content_id([(p.station_id, p.phase, p.time) for p in picks], hypocentre[0], place)
-    kept = one_per_station_and_phase(with_event(p, event_id) for p in picks)
+    own = [with_event(pick, event_id) for pick in picks]
+    kept = tuple(own) if tally.keeps_repeats else one_per_station_and_phase(own)
     tally.counts[
         "repeat a phase of the same event and station; kept is that of the preferred origin, else the manual, "
         "the reviewed, the heavier or the earlier one"

@@ -24,7 +24,7 @@ from phaseno_peft.checking.moveout import MoveOut, fit_moveout, moveout_findings
 from phaseno_peft.checking.noise import measure_noise, noise_findings
 from phaseno_peft.checking.page import page_path, write_report
 from phaseno_peft.checking.result import CheckResult
-from phaseno_peft.checking.sides import Use, leak_findings, split_or_error, uses_of
+from phaseno_peft.checking.sides import Sides, alike_findings, sides_of
 from phaseno_peft.contract import EDGE_LIMIT_KM, LabelOffset, Preprocessing
 
 _STATION = re.compile(r"[A-Z0-9]{0,8}\.[A-Z0-9]{1,8}\.[A-Z0-9]{0,8}", re.IGNORECASE)
@@ -64,7 +64,7 @@ def check(
 
     The three are what `Campaign.read` takes. A file that cannot be read, or a campaign that cannot be trained on,
     becomes a finding of severity "error"; nothing is raised for it. `report` is a folder for one self-contained HTML
-    page, `index.html`; an existing page is replaced with `overwrite` only. `seed` is that of the split. Raises
+    page, `index.html`; an existing page is replaced with `overwrite` only. `seed` is that of folds and split. Raises
     `PhasenoPeftError` for `channels` that cannot be read and a page that cannot be written.
     """
     if report is not None:
@@ -95,7 +95,7 @@ def _look(delivery: Delivery, preprocessing: Preprocessing, seed: int) -> CheckR
     if noise is not None:
         own += noise_findings(noise, "waveforms")
     moveout, polarisation, offsets = MoveOut(), list[Polarisation](), dict[str, LabelOffset]()
-    split, uses = None, list[Use]()
+    sides = Sides()
     if catalogue is not None:
         events = campaign.catalogue.events if campaign is not None else catalogue.events
         own += arrival_findings(campaign.catalogue if campaign is not None else catalogue, preprocessing.window_s)
@@ -112,11 +112,9 @@ def _look(delivery: Delivery, preprocessing: Preprocessing, seed: int) -> CheckR
         own += hidden_event_findings(find_hidden_events(stretches, preprocessing.window_samples))
         offsets = measure_label_offset(stretches)
         own += convention_findings(measure_conventions(stretches), campaign.catalogue.source)
-        split, cannot = split_or_error(campaign, seed)
+        sides, cannot = sides_of(campaign, seed)
         own += cannot
-        if split is not None:
-            uses = uses_of(split)
-            own += leak_findings(split, campaign.catalogue.source)
+        own += alike_findings(campaign)
     return CheckResult(
         warnings_first([*_absent(delivery), *own, *_not_said_better(delivery, own)]),
         delivery,
@@ -125,8 +123,7 @@ def _look(delivery: Delivery, preprocessing: Preprocessing, seed: int) -> CheckR
         moveout,
         tuple(polarisation),
         offsets,
-        split,
-        tuple(uses),
+        sides,
     )
 
 

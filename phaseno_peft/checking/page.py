@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from phaseno_peft.campaign.splits import FEW_EVENTS, FOLDS
+from phaseno_peft.campaign.splits import FEW_EVENTS
 from phaseno_peft.campaign.stretch import Stretch
 from phaseno_peft.checking.arrivals import short_event
 from phaseno_peft.checking.delivery import places_km
@@ -102,17 +102,18 @@ def _sections(result: CheckResult) -> Iterator[Section]:
 
 
 _IN_FOLDS = (
-    f"With fewer than {FEW_EVENTS} labelled events `train-adapter` does not set these aside: all train, and each is "
-    f"predicted by one of {FOLDS} adapters that were trained without it. The sides hold for `--folds 0`, `--quick`, "
-    "`--labels`, `--seeds` and `compare`."
+    f"With fewer than {FEW_EVENTS} labelled events all of them train, and each is predicted by an adapter that was "
+    "trained on the other folds. `--folds 0`, `--quick`, `--labels`, `--seeds` and `compare` set events aside instead, "
+    "of 6 at least."
 )
 
 
 def _use(result: CheckResult) -> Section:
-    rows = [(u.side, u.events, u.p_picks, u.s_picks, u.stations, u.recordings, f"{u.hours:.2f}") for u in result.uses]
+    sides = result.sides
+    rows = [(u.side, u.events, u.p_picks, u.s_picks, u.stations, u.recordings, f"{u.hours:.2f}") for u in sides.uses]
     columns = ("side", "events", "P", "S", "stations picked", "recordings", "hours")
-    how = [f"{result.split.how[0].upper()}{result.split.how[1:]}"] if result.split is not None else []
-    if how and sum(use.events for use in result.uses) < FEW_EVENTS:
+    how = [f"{sides.how[0].upper()}{sides.how[1:]}"] if sides.how else []
+    if sides.in_folds:
         how.append(_IN_FOLDS)
     return Section("What training would use", how, (), [Table(columns, rows, "", range(1, 7))] if rows else [])
 

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from phaseno_peft.campaign.findings import Finding
-from phaseno_peft.campaign.splits import Split
 from phaseno_peft.checking.components import Polarisation
 from phaseno_peft.checking.coverage import Coverage
 from phaseno_peft.checking.delivery import Delivery
 from phaseno_peft.checking.moveout import MoveOut
 from phaseno_peft.checking.noise import NoiseSpectra
-from phaseno_peft.checking.sides import Use
+from phaseno_peft.checking.sides import Sides
 from phaseno_peft.contract import LabelOffset
 
 CANNOT_TRAIN, WARNINGS, SOUND = 2, 1, 0
@@ -32,9 +31,8 @@ class CheckResult:
     moveout: MoveOut
     polarisation: tuple[Polarisation, ...]
     offsets: dict[str, LabelOffset]
-    split: Split | None
-    uses: tuple[Use, ...]
-    """Of training, validation and test; empty where no split can be made."""
+    sides: Sides
+    """What training would use; without rows where the events cannot be parted."""
     report: Path | None = None
     """The HTML page, where one was asked for."""
 
@@ -55,7 +53,7 @@ class CheckResult:
             "errors": self.count("error"),
             "warnings": self.count("warning"),
             "notes": self.count("note"),
-            "training_would_use": [asdict(use) for use in self.uses],
+            "training_would_use": [asdict(use) for use in self.sides.uses],
             "label_offset": {phase: asdict(offset) for phase, offset in self.offsets.items()},
             "report": str(self.report) if self.report else None,
             "findings": [{k: v for k, v in asdict(finding).items() if v} for finding in self.findings],

@@ -1,33 +1,22 @@
-"""What training would use: the split, what each side holds, and records alike on two sides."""
+"""What training would use: folds or three sides, what each holds, and events alike."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from phaseno_peft.campaign.campaign import Campaign
 from phaseno_peft.campaign.findings import Finding
-from phaseno_peft.campaign.splits import SIDES, Split, split_campaign
+from phaseno_peft.campaign.repeaters import ALIKE, families, repeats
+from phaseno_peft.campaign.splits import FEW_EVENTS, FOLDS, SIDES, fold_campaign, split_campaign
 from phaseno_peft.campaign.stretch import Stretch
 from phaseno_peft.checking.arrivals import short_event
 from phaseno_peft.errors import CampaignError
 
-WAVE_SAMPLES = (-20, 200)
-"""The stretch of record around P that is compared, in the network's time."""
-SHIFT_SAMPLES = 20
-"""Picks of one waveform may differ by this."""
-ALIKE = 0.97
-"""Correlation, median over stations, from which two records are the same earthquake for all a network can tell."""
-ALIKE_STATIONS = 3
-MOST_EVENTS = 60
-"""Of the training and of the test side each, so that thousands of events do not make millions of comparisons."""
-
 
 @dataclass(frozen=True)
 class Use:
-    """What one side of the split would hold."""
+    """What one fold, or one of three sides, would hold."""
 
     side: str
     events: int
@@ -38,19 +27,57 @@ class Use:
     hours: float
 
 
-def split_or_error(campaign: Campaign, seed: int) -> tuple[Split | None, list[Finding]]:
-    """The split training would make with this seed, or why it cannot."""
+@dataclass(frozen=True)
+class Sides:
+    """How training would part the events, and what it would hold on each side."""
+
+    how: str = ""
+    uses: tuple[Use, ...] = ()
+    in_folds: bool = False
+
+
+def sides_of(campaign: Campaign, seed: int) -> tuple[Sides, list[Finding]]:
+    """The folds or sides that training would make with this seed, and what stands against it."""
+    n_events = len({p.event_id for s in campaign.stretches() for p in s.picks if p.usable})
+    source, findings = campaign.catalogue.source, []
     try:
-        return split_campaign(campaign, seed), []
+        if n_events >= FEW_EVENTS:
+            split = split_campaign(campaign, seed)
+            return _sides(split.how, {side: getattr(split, side) for side in SIDES}), []
+        folds = fold_campaign(campaign, FOLDS, seed)
     except CampaignError as error:
-        return None, [Finding("error", str(error), "too few events", campaign.catalogue.source)]
+        return Sides(), [Finding("error", str(error), "too few events", source)]
+    if len(folds.parts) == 1:
+        text = f"{folds.how} The adapter would be the frozen network with its picks moved by a constant shift."
+        findings.append(
+            Finding("warning", text, "too few events", source, "", str(n_events), "Label more events, apart in time.")
+        )
+    names = [f"fold {i}" for i in range(1, len(folds.parts) + 1)] if len(folds.parts) > 1 else ["all"]
+    return _sides(folds.how, dict(zip(names, folds.parts, strict=True)), in_folds=True), findings
 
 
-def uses_of(split: Split) -> list[Use]:
-    """Counts of the three sides."""
+def alike_findings(campaign: Campaign) -> Iterator[Finding]:
+    """Events whose waveforms are those of another: repeaters, or one record under two names."""
+    found = repeats(campaign.stretches())
+    if found:
+        first = max(found, key=lambda pair: (pair.stations / pair.common, pair.stations))
+        yield Finding(
+            "warning",
+            f"{len(families(found))} events have the same waveforms as another, the first "
+            f"{short_event(first.event_id)} as {short_event(first.other_id)} (correlation above {ALIKE} at "
+            f"{first.stations} of {first.common} stations). Training keeps such a family together, or scores would "
+            "flatter.",
+            "leakage",
+            campaign.catalogue.source,
+            f"events {short_event(first.event_id)}, {short_event(first.other_id)}",
+            f"{first.stations} of {first.common}",
+            "If they are one record under two times, delete a copy; an earthquake that repeats itself may stay.",
+        )
+
+
+def _sides(how: str, sides: Mapping[str, Sequence[Stretch]], *, in_folds: bool = False) -> Sides:
     uses = []
-    for side in SIDES:
-        stretches: tuple[Stretch, ...] = getattr(split, side)
+    for side, stretches in sides.items():
         picks = [p for s in stretches for p in s.picks if p.usable]
         uses.append(
             Use(
@@ -63,58 +90,4 @@ def uses_of(split: Split) -> list[Use]:
                 sum(s.recording.duration_s for s in stretches) / 3600.0,
             )
         )
-    return uses
-
-
-def leak_findings(split: Split, source: str) -> Iterator[Finding]:
-    """Test events whose waveforms stand among the training events too: repeaters, or one record under two names."""
-    training, test = (_waves(side) for side in (split.train, split.test))
-    pairs = []
-    for event_id, waves in list(test.items())[:MOST_EVENTS]:
-        for other_id, others in list(training.items())[:MOST_EVENTS]:
-            common = sorted(waves.keys() & others.keys())
-            if len(common) < ALIKE_STATIONS:
-                continue
-            alike = float(np.median([_correlation(waves[i], others[i]) for i in common]))
-            if alike > ALIKE:
-                pairs.append((alike, event_id, other_id))
-    if pairs:
-        alike, event_id, other_id = max(pairs)
-        yield Finding(
-            "warning",
-            f"{len({e for _, e, _ in pairs})} test events have the same waveforms as training events, the first "
-            f"{short_event(event_id)} as {short_event(other_id)} (correlation {alike:.3f}): scores will flatter.",
-            "leakage",
-            source,
-            f"events {short_event(event_id)}, {short_event(other_id)}",
-            f"{alike:.3f}",
-            "If they are one record under two times, delete a copy; if the earthquake repeats itself, keep the family "
-            "together by giving its records in one file.",
-        )
-
-
-def _waves(stretches: Sequence[Stretch]) -> dict[str, dict[str, np.ndarray]]:
-    """Event -> station -> vertical around P."""
-    waves: dict[str, dict[str, np.ndarray]] = {}
-    for stretch in stretches:
-        recording = stretch.recording
-        rows = {i: k for k, i in enumerate(recording.station_ids)}
-        for pick in stretch.picks:
-            at = round(recording.index_of(pick.time))
-            first, last = at + WAVE_SAMPLES[0] - SHIFT_SAMPLES, at + WAVE_SAMPLES[1] + SHIFT_SAMPLES
-            if pick.phase != "P" or not pick.usable or first < 0 or last > recording.n_samples:
-                continue
-            piece = recording.samples[rows[pick.station_id], 2, first:last].astype(np.float64)
-            if piece.std() > 0 and recording.recorded[rows[pick.station_id], 2, first:last].all():
-                waves.setdefault(pick.event_id, {})[pick.station_id] = piece
-    return waves
-
-
-def _correlation(wave: np.ndarray, other: np.ndarray) -> float:
-    """Largest normalised correlation of the middle of one with the other, within `SHIFT_SAMPLES`."""
-    middle = wave[SHIFT_SAMPLES:-SHIFT_SAMPLES]
-    middle = middle - middle.mean()
-    windows = np.lib.stride_tricks.sliding_window_view(other, len(middle))
-    windows = windows - windows.mean(axis=1, keepdims=True)
-    norms = np.linalg.norm(windows, axis=1) * np.linalg.norm(middle)
-    return float((windows @ middle / np.where(norms > 0, norms, np.inf)).max())
+    return Sides(how, tuple(uses), in_folds)

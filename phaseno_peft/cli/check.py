@@ -85,11 +85,11 @@ def _show(terminal: Terminal, result: CheckResult) -> None:
         names = ("", "what", "value", "file", "where", "finding and next step")
         rows = [(MARKS[f.severity], f.kind, f.value, f.file, f.place, f.sentence) for f in result.findings]
         terminal.show_rows([dict(zip(names, row, strict=True)) for row in rows])
-    if result.uses:
+    if result.sides.uses:
         terminal.show_rows(
             [
                 {"side": u.side, "events": u.events, "P": u.p_picks, "S": u.s_picks, "stations": u.stations}
-                for u in result.uses
+                for u in result.sides.uses
             ],
             title="what training would use",
         )

@@ -49,6 +49,7 @@ def score(
         channels=channels,
         skip_unreadable=skip_unreadable,
     )
+    terminal.tell(made.findings)
     if as_json:
         terminal.show_json(made.to_json() | {"picks": list(made.rows)})
         return

@@ -24,6 +24,7 @@ from phaseno_peft.cli.options import (
     QuietOption,
     SeedOption,
     SkipUnknownOption,
+    SkipUnreadableOption,
     TimeScaleOrAutoOption,
     TrainingNoiseOption,
     WaveformsOption,
@@ -120,6 +121,7 @@ def train_adapter(
         Literal["coincidence", "pyocto"],
         typer.Option("--associator", help="What makes events of --unlabelled; pyocto is an optional extra."),
     ] = "coincidence",
+    skip_unreadable: SkipUnreadableOption = False,
     backbone: BackboneOption = None,
     device: DeviceOption = "cpu",
     seed: SeedOption = 0,
@@ -195,7 +197,9 @@ def train_adapter(
             label_source=label_source,
             validate_on=other,
             quiet_noise=noise == "quiet",
-            unlabelled=None if unlabelled is None else Unlabelled(unlabelled, channels, rounds, associator),
+            unlabelled=None
+            if unlabelled is None
+            else Unlabelled(unlabelled, channels, rounds, associator, skip_unreadable),
             seed=seed,
             device=device,
             confidential=confidential,
@@ -240,15 +244,19 @@ def report(terminal: Terminal, trained: TrainedAdapter, findings: Sequence[Findi
                 "forgetting": {name: scores.to_json()["summary"] for name, scores in trained.forgetting.items()},
                 "seeds": trained.seeds,
                 "quick": trained.quick,
+                "notes": list(trained.notes),
                 **findings_json(findings),
             }
         )
         return
     terminal.show(comparison_table(trained.scores))
+    for note in trained.notes:
+        terminal.show(note)
     before, after = (trained.forgetting[model].mean_f1(0.5) for model in ("frozen", "adapter"))
+    aside = f", {made.validation_events} validation, {made.test_events} test events" if made.test_events else ""
     terminal.show(
         f"{made.train_events} training events ({made.train_windows} windows an epoch, {made.train_noise_windows} of "
-        f"noise), {made.validation_events} validation, {made.test_events} test events. {made.split}\n"
+        f"noise){aside}. {made.split}\n"
         f"on simulated networks, the embedded backbone's own kind, mean F1 is {after:.3f} and was {before:.3f}; "
         "switched off, the network is the frozen one, bit for bit\n"
         f"{trained.n_trainable:,} trainable parameters; {trained.seconds / 60:.1f} minutes, peak memory "

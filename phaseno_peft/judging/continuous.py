@@ -6,7 +6,10 @@ One to one and nearest first, station by station and phase by phase, as windows 
   and not counted: no picker could have seen them.
 - **False**: a pick within an event, at a station where the catalogue has this phase of this event, that matches no
   label; where the catalogue is said to list every arrival, every pick that matches none.
-- **Not judged**: other picks without a label (nobody says that there is nothing), and picks on labels of weight 0.
+- **Not judged**: other picks without a label (nobody says that there is nothing), picks on labels of weight 0, and
+  picks of a site's other sensor on an arrival that is found, where the catalogue names sites only.
+
+A pick that a list holds twice is one, and is told.
 
 All times are real.
 """
@@ -24,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from obspy import UTCDateTime
 
-from phaseno_peft.campaign import Catalogue, LabelledPick, read_catalogue
+from phaseno_peft.campaign import Catalogue, Finding, LabelledPick, read_catalogue
 from phaseno_peft.campaign.labels import event_end
 from phaseno_peft.campaign.sources import Index, Source
 from phaseno_peft.campaign.waveform_files import ChannelMap
@@ -87,6 +90,8 @@ class ListScore:
     """The catalogue was taken to list every arrival."""
     rows: tuple[dict[str, Any], ...]
     """Every counted label and pick at the widest tolerance: outcome, station, phase, times, residual."""
+    findings: tuple[Finding, ...] = ()
+    """Of reading both lists."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -94,6 +99,7 @@ class ListScore:
             "scores": self.table(),
             "completeness": vars(self.completeness) | {"text": str(self.completeness)},
             "catalogue_lists_every_arrival": self.lists_every_arrival,
+            "findings": [f"{finding.severity}: {finding.text}" for finding in self.findings],
         }
 
     def table(self) -> list[dict[str, Any]]:
@@ -107,11 +113,11 @@ class ListScore:
                     "tolerance_s": tolerance_s,
                     "precision": _finite(score.precision),
                     "recall": _finite(score.recall),
-                    "recall_low": _finite(low),
-                    "recall_high": _finite(high),
-                    "f1": score.f1,
-                    "f1_low": score.f1_95[0],
-                    "f1_high": score.f1_95[1],
+                    "recall_low": _finite(low) if score.n_labels else None,
+                    "recall_high": _finite(high) if score.n_labels else None,
+                    "f1": score.f1 if score.n_labels else None,
+                    "f1_low": score.f1_95[0] if score.n_labels else None,
+                    "f1_high": score.f1_95[1] if score.n_labels else None,
                     "residual_median_s": _finite(score.residual_median_s),
                     "residual_mad_s": _finite(score.residual_mad_s),
                     "found": score.tp,
@@ -146,7 +152,7 @@ def score_picks(
     if not tolerances or not all(0 < t < 60 for t in tolerances):
         raise PhasenoPeftError(f"`tolerance` should be between 0 and 60 s but is {tolerance}.")
     known = read_catalogue(catalogue)
-    found, source = _listed(picks)
+    found, source, told = _listed(picks)
     labels = [pick for event in known.events for pick in event.picks]
     recorded = recorded_spans(waveforms, channels, skip_unreadable=skip_unreadable)
     name_of = common_names(recorded, [pick.station_id for pick in (*labels, *found)])
@@ -178,7 +184,7 @@ def score_picks(
             phases[key], recall_95[key] = _scored(outcomes, phase, tolerance_s, seed)
             not_judged[key] = sum(row["outcome"] == "not judged" for row in outcomes)
             rows += [_told(row) for row in outcomes] if tolerance_s == tolerances[0] else []
-    return ListScore(phases, recall_95, not_judged, completeness, every_arrival, tuple(rows))
+    return ListScore(phases, recall_95, not_judged, completeness, every_arrival, tuple(rows), (*known.findings, *told))
 
 
 def score_table(made: ListScore) -> TextTable:
@@ -193,7 +199,7 @@ def score_table(made: ListScore) -> TextTable:
                 _text(row["precision"], "{:.3f}"),
                 f"{_text(row['recall'], '{:.3f}')} [{_text(row['recall_low'], '{:.3f}')}, "
                 f"{_text(row['recall_high'], '{:.3f}')}]",
-                f"{row['f1']:.3f} [{row['f1_low']:.3f}, {row['f1_high']:.3f}]",
+                f"{_text(row['f1'], '{:.3f}')} [{_text(row['f1_low'], '{:.3f}')}, {_text(row['f1_high'], '{:.3f}')}]",
                 _text(row["residual_median_s"], "{:+.0f}", 1000.0),
                 _text(row["residual_mad_s"], "{:.0f}", 1000.0),
                 *(row[name.replace(" ", "_")] for name in OUTCOMES),
@@ -240,15 +246,24 @@ def common_names(recorded: Iterable[str], wanted: Iterable[str]) -> dict[str, st
     return {i: ".".join(site) if site in inexact else i for i, site in site_of.items()}
 
 
-def _listed(picks: PickList | Catalogue | str | Path) -> tuple[list[LabelledPick], str]:
+def _listed(picks: PickList | Catalogue | str | Path) -> tuple[list[LabelledPick], str, list[Finding]]:
+    """Every pick of a list once, its name, and what was found while reading it."""
     if isinstance(picks, PickList):
         made = [
             LabelledPick(str(n), "", p.trace_id, p.phase, p.time, p.uncertainty_s, usable=True, number=n)
             for n, p in enumerate(picks, start=1)
         ]
-        return made, "the picks"
-    read = read_catalogue(picks)
-    return list(read.picks), read.source
+        source, findings = "the picks", list[Finding]()
+    else:
+        read = read_catalogue(picks, of_a_picker=True, may_be_empty=True)
+        made, source, findings = list(read.picks), read.source, list(read.findings)
+    once = list({(pick.station_id, pick.phase, pick.time.ns): pick for pick in made}.values())
+    if len(once) < len(made):
+        n = len(made) - len(once)
+        findings.append(
+            Finding("warning", f"{source}: {n} picks stand there twice, to the same sample; each counts once.")
+        )
+    return once, source, findings
 
 
 def _merged(spans: Iterable[tuple[str, Sequence[tuple[int, int]]]]) -> dict[str, list[tuple[int, int]]]:
@@ -289,6 +304,7 @@ def _outcomes(
             if each.phase == phase:
                 of_station.setdefault(name_of[each.station_id], ([], []))[k].append(each)
     rows: list[dict[str, Any]] = []
+    reach_ns = round(tolerance_s / NS)
     for station, (here, found) in sorted(of_station.items()):
         zero = min(p.time.ns for p in (*here, *found))
         matching = match([(p.time.ns - zero) * NS for p in found], [(p.time.ns - zero) * NS for p in here], tolerance_s)
@@ -301,11 +317,15 @@ def _outcomes(
         own_extents = sorted((*extents[event_id], event_id) for event_id in {p.event_id for p in here if p.usable})
         firsts = [first for first, _, _ in own_extents]
         longest = max((last - first for first, last, _ in own_extents), default=0)
+        arrivals = sorted((here[label].time.ns, found[pick].station_id) for pick, label in matching.pairs)
         for pick in matching.unmatched_picks:
             at = found[pick].time.ns
             near = own_extents[bisect.bisect_left(firsts, at - longest) : bisect.bisect_right(firsts, at)]
             event_id = next((event for _, last, event in near if at <= last), "")
-            outcome = "false" if every_arrival or event_id else "not judged"
+            first = bisect.bisect_left(arrivals, (at - reach_ns, ""))
+            around = arrivals[first : bisect.bisect_left(arrivals, (at + reach_ns + 1, ""))]
+            is_others = any(sensor != found[pick].station_id for _, sensor in around)
+            outcome = "false" if (every_arrival or event_id) and not is_others else "not judged"
             rows.append(_row(outcome, station, event_id, None, found[pick]))
     return rows
 

@@ -176,7 +176,7 @@ def how_calibrated(contract: Contract) -> str:
             )
         said.append(
             f"{phase}: {form} for 68 %, {found.factor_95:.1f} times that for 95 %, from {found.picks} right picks of "
-            f"{found.events} events that did not train."
+            f"{found.events} events that did not train, each at two places in its window."
         )
     return " ".join(said)
 

@@ -20,7 +20,7 @@ from phaseno_peft.files import write_file
 from phaseno_peft.files.manifest import altered_files
 from phaseno_peft.library.names import ADAPTER, FOLD_WEIGHTS, FOLDS
 from phaseno_peft.library.resolve import find_adapter
-from phaseno_peft.library.store import StoredAdapter, read_json, read_tensors
+from phaseno_peft.library.store import StoredAdapter, read_evaluation_json, read_json, read_tensors
 from phaseno_peft.schema import Digest, Word, checked, strict
 
 if TYPE_CHECKING:
@@ -74,6 +74,18 @@ def has_folds(name_or_path: str | Path) -> bool:
     return (find_adapter(name_or_path).folder / FOLDS).is_file()
 
 
+def why_no_folds(folder: Path) -> str:
+    """Why no folds lie beside an adapter, and what to do; without a full stop."""
+    about = (read_evaluation_json(folder) or {}).get("about", {})
+    folds = about.get("folds") if isinstance(about, dict) else None
+    if isinstance(folds, dict) and folds.get("factor") == 0:
+        return (
+            "its training kept no update, so that its folds have no adapters that differ. Label more events and train "
+            "it again with --keep-folds"
+        )
+    return "the adapters of its folds are not stored. Train it again with --keep-folds"
+
+
 def read_folds(stored: StoredAdapter) -> list[StoredAdapter]:
     """The adapters of the folds of one that was read, each with a contract of its own.
 
@@ -81,10 +93,7 @@ def read_folds(stored: StoredAdapter) -> list[StoredAdapter]:
     """
     folder = stored.folder
     if not (folder / FOLDS).is_file():
-        raise AdapterError(
-            f"{folder}: the adapters of its folds are not stored. Train it again with --keep-folds, or load it without "
-            "`ensemble`."
-        )
+        raise AdapterError(f"{folder}: {why_no_folds(folder)}, or load it without `ensemble`.")
     try:
         found = checked(_Raw, read_json(folder / FOLDS))
     except ValueError as error:

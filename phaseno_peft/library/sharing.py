@@ -23,6 +23,7 @@ from phaseno_peft.errors import AdapterError
 from phaseno_peft.files import write_file
 from phaseno_peft.files.manifest import MANIFEST, altered_files, write_manifest
 from phaseno_peft.library.card import UNCERTAINTY, VERDICT, Card, metadata, with_metadata
+from phaseno_peft.library.folds import why_no_folds
 from phaseno_peft.library.names import CARD, CARD_SOURCE, EVALUATION, FOLDS, is_of_folds
 from phaseno_peft.library.resolve import Located
 from phaseno_peft.library.store import (
@@ -34,6 +35,7 @@ from phaseno_peft.library.store import (
     read_located,
     write_adapter,
 )
+from phaseno_peft.library.training_notes import notes_on_training
 
 Share = Literal["minimal", "scores", "all"]
 """minimal: what picks, and counts. scores: also how well, in numbers and figures without waveforms. all: the folder."""
@@ -60,7 +62,11 @@ _TRAINING_KEYS = (
     "pick_shift",
     "n_trainable",
     "forgetting",
+    "folds",
+    "unlabelled",
 )
+_SIDES = ("test", "all events, out of fold")
+"""Words of ours for what the scores are of."""
 _SHARED_SCORES = ("frozen", "frozen, offset removed", "adapter")
 _SHARED_WORDS = ("P", "S", "cosine", "plateau")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}|\d\.\d{1,3}")
@@ -91,6 +97,7 @@ class Disclosure:
 def discreet_contract(contract: Contract, name: str) -> Contract:
     """A contract without stations, events, names and exact place; it still loads and picks."""
     frame, made = contract.frame, contract.provenance
+    by = "Split by event." if made.validation_events or made.test_events else "Parted into folds by event."
     return dataclasses.replace(
         contract,
         frame=dataclasses.replace(
@@ -99,7 +106,7 @@ def discreet_contract(contract: Contract, name: str) -> Contract:
             center_longitude_deg=_rounded(frame.center_longitude_deg),
         ),
         provenance=dataclasses.replace(
-            made, campaign=name, split="Split by event.", split_sha256={}, stations=[], pick_times_sha256=[]
+            made, campaign=name, split=by, split_sha256={}, stations=[], pick_times_sha256=[]
         ),
         versions={
             key: contract.versions[key].partition("+")[0] for key in _SHARED_VERSIONS if key in contract.versions
@@ -114,7 +121,8 @@ def discreet_evaluation(raw: Mapping[str, Any], name: str) -> dict[str, Any]:
     scores = raw.get("scores")
     if isinstance(scores, dict):
         shared["scores"] = {model: _numbers(scores[model]) for model in _SHARED_SCORES if model in scores}
-    return {**shared, "about": {"adapter": name, "campaign": name, "side": "test", **about}}
+    side = raw.get("about", {}).get("side")
+    return {**shared, "about": {"adapter": name, "campaign": name, "side": side if side in _SIDES else "test", **about}}
 
 
 def _numbers(value: Any) -> Any:
@@ -130,16 +138,26 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and value not in _SHARED_WORDS
 
 
-def discreet_card(card: Card, share: Share) -> Card:
-    """A card of tables and figures without waveforms (`scores`), or without any (`minimal`)."""
+def discreet_card(card: Card, share: Share, about: Mapping[str, Any]) -> Card:
+    """A card of tables and figures without waveforms (`scores`), or without any (`minimal`).
+
+    about: that of `evaluation.json`, from which the card's own sentences on folds and pseudo-labels are made anew.
+    """
     has_scores = share == "scores" and bool(card.tables)
     return dataclasses.replace(
         card,
         contract=discreet_contract(card.contract, card.name),
         tables={heading: card.tables[heading] for heading in _SHARED_TABLES if heading in card.tables and has_scores},
         figures={SCORE_FIGURES[file]: file for file in SCORE_FIGURES if file in card.figures.values() and has_scores},
-        notes=[_NOT_DISCLOSED] if has_scores else [_NOT_DISCLOSED, _NO_SCORES],
+        notes=[*_own_notes(about), _NOT_DISCLOSED] if has_scores else [_NOT_DISCLOSED, _NO_SCORES],
     )
+
+
+def _own_notes(about: Mapping[str, Any]) -> list[str]:
+    try:
+        return notes_on_training(_numbers(dict(about)))
+    except (KeyError, IndexError, TypeError, ValueError):  # not as our training writes it
+        return []
 
 
 def check_share(share: str) -> Share:
@@ -164,7 +182,7 @@ def shared_folder(
         raise AdapterError(f"{altered[0]} It was altered after it was written; train it again, or remove the file.")
     if folds and FOLDS not in written:
         raise AdapterError(
-            f"adapter {found.name!r} has no folds to push along. Train it with --keep-folds, or push without "
+            f"adapter {found.name!r} has no folds to push along: {why_no_folds(found.folder)}, or push without "
             "--with-folds."
         )
     evaluation = read_evaluation_json(found.folder)
@@ -182,7 +200,7 @@ def shared_folder(
             source = read_json(found.folder / CARD_SOURCE) if (found.folder / CARD_SOURCE).is_file() else {}
             tables, figures = source.get("tables", {}), source.get("figures", {})
             whole = Card(found.name, stored.settings, contract, tables, figures, [])
-            card = discreet_card(whole, share)
+            card = discreet_card(whole, share, (evaluation or {}).get("about", {}))
             contract, files = card.contract, {}
             evaluation = discreet_evaluation(evaluation, found.name) if evaluation and share == "scores" else None
             if evaluation is not None:

@@ -7,11 +7,12 @@ import dataclasses
 import functools
 import inspect
 import logging
+import re
 import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -29,6 +30,7 @@ from phaseno_peft.files import lock, remove_folder, write_file
 from phaseno_peft.judging.card_tables import card_tables
 from phaseno_peft.library import check_name, library_folder, read_contract, write_adapter
 from phaseno_peft.library.card import Card
+from phaseno_peft.library.folds import MOST as MOST_FOLDS
 from phaseno_peft.library.folds import write_folds
 from phaseno_peft.library.sharing import SCORE_FIGURES, discreet_card, discreet_contract, discreet_evaluation
 from phaseno_peft.library.store import EVALUATION, refuse_existing
@@ -46,7 +48,13 @@ from phaseno_peft.training.provenance import LabelSource
 from phaseno_peft.training.recipes import Recipe, find_recipe
 from phaseno_peft.training.settings import QUICK, QUICK_GAVE_UP, TrainingSettings
 from phaseno_peft.training.three_sides import train_on_three_sides
-from phaseno_peft.training.unlabelled import PseudoLabelled, Unlabelled, pseudo_labelled, train_in_rounds
+from phaseno_peft.training.unlabelled import (
+    PseudoLabelled,
+    Unlabelled,
+    check_unlabelled,
+    pseudo_labelled,
+    train_in_rounds,
+)
 from phaseno_peft.training.worth import worth
 
 log = logging.getLogger(__name__)
@@ -72,6 +80,8 @@ class TrainedAdapter:
     seeds: list[dict[str, Any]] = field(default_factory=list)
     """One for each seed: its seed, epoch kept, validation score and loss; the best one on validation was kept."""
     quick: bool = False
+    notes: Sequence[str] = ()
+    """How the scores were made where that is not plain: in folds, of several seeds, beside pseudo-labels."""
 
 
 P = ParamSpec("P")
@@ -164,6 +174,10 @@ def train_adapter(
         raise AdapterError(
             "`keep_folds`: this training has no folds, its events are set aside. Give `folds` 4, or leave it out."
         )
+    if keep_folds and k > MOST_FOLDS:
+        raise AdapterError(f"`keep_folds`: at most {MOST_FOLDS} folds are stored, `folds` is {k}. Give fewer.")
+    if unlabelled is not None:
+        check_unlabelled(unlabelled, campaign)
     parted = fold_campaign(campaign, k, seed) if k else None
     dataset = (
         CampaignDataset(campaign, parted.whole, [], [], seed)
@@ -246,8 +260,9 @@ def train_adapter(
         forgetting,
         [_seed_facts(one) for one in outcome.fits],
         quick,
+        tuple(outcome.sentences),
     )
-    if keep_folds and not outcome.folds:
+    if keep_folds and not outcome.has_ensemble:
         say("no folds are kept: nothing was trained in them, or none of their update is")
     _write(trained, outcome, labels, confidential=confidential, overwrite=overwrite, keep_folds=keep_folds)
     _remove_checkpoints(target)
@@ -303,7 +318,7 @@ def how_many_folds(
     if folds == "auto":
         few = len(training_events(campaign.stretches())) < FEW_EVENTS
         return FOLDS if few and alone and training.schedule == "cosine" else 0
-    if not str(folds).isdigit() or int(folds) == 1:
+    if not re.fullmatch("[0-9]{1,6}", str(folds)) or int(folds) == 1:
         raise AdapterError(f"`folds` should be 'auto', 0 or at least 2 but is {folds!r}.")
     n = int(folds)
     if n and not alone:
@@ -392,11 +407,14 @@ def _write(
     with tempfile.TemporaryDirectory() as scratch:
         files = provenance.draw(Path(scratch), dataset, fitted, frozen, adapter)
         if confidential:
-            card, files = discreet_card(card, "scores"), {f: path for f, path in files.items() if f in SCORE_FIGURES}
+            card, files = (
+                discreet_card(card, "scores", about),
+                {f: path for f, path in files.items() if f in SCORE_FIGURES},
+            )
             about = discreet_evaluation({"about": about}, trained.name)["about"]
         files[EVALUATION] = Path(scratch) / EVALUATION
         write_evaluation(files[EVALUATION], Evaluation(trained.scores, about))
-        if keep_folds and outcome.folds:
+        if keep_folds and outcome.has_ensemble:
             files |= write_folds(Path(scratch), outcome.folds)
         tensors = adapter_tensors(fitted.model)
         digest_file = _digest_file(trained.folder)

@@ -18,6 +18,7 @@ from phaseno_peft.contract import NO_SHIFT_S, PHASES
 from phaseno_peft.cr_lora.blend import shrunk
 from phaseno_peft.evaluation import calibrate_uncertainty, choose_thresholds
 from phaseno_peft.library.folds import FoldAdapter
+from phaseno_peft.library.training_notes import how_scored
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.training.dataset import CampaignDataset
 from phaseno_peft.training.fit import adapter_tensors
@@ -25,6 +26,7 @@ from phaseno_peft.training.out_of_fold import (
     MIN_DISTANCE_S,
     fit_folds,
     judge_folds,
+    mean_score,
     set_trainable,
     together,
     trainable,
@@ -42,7 +44,17 @@ def cross_fit(task: Task, folds: Folds, dataset: CampaignDataset, at_once: int =
     """
     training, say = task.training, task.callbacks.on_stage
     found = fit_folds(task, folds, dataset, at_once)
-    datasets, kept, factor, k = found.datasets, found.kept, found.factor, len(found.datasets)
+    datasets, k = found.datasets, len(found.datasets)
+    frozen_model = load_backbone(task.backbone, task.device)
+    of_frozen = [window_probabilities(frozen_model, d.validation, d.edge_limit_km) for d in datasets]
+    frozen, without_offset, _ = judge_folds(datasets, of_frozen, [NO_SHIFT_S] * k)
+    of_adapters = found.probabilities()
+    adapter, _, stated = judge_folds(datasets, of_adapters, found.shifts_s)
+    if found.factor:  # it is the best at each fold's own thresholds: is it better at those of the others, too?
+        only_moved, _, stated_moved = judge_folds(datasets, of_frozen, found.shifts_s)
+        if mean_score(adapter.test) < mean_score(only_moved.test):
+            found, of_adapters, adapter, stated = found.nothing_kept(), of_frozen, only_moved, stated_moved
+    kept, factor = found.kept, found.factor
     say(
         f"out of fold, epoch {kept} with {factor:g} of the update is best"
         if factor
@@ -64,19 +76,8 @@ def cross_fit(task: Task, folds: Folds, dataset: CampaignDataset, at_once: int =
     set_trainable(shipped.model, shrunk(trainable(shipped.model), factor))
     fitted = dataclasses.replace(shipped, history=found.history, kept=kept, seconds=shipped.seconds + found.seconds)
 
-    frozen_model = load_backbone(task.backbone, task.device)
-    of_frozen = [window_probabilities(frozen_model, d.validation, d.edge_limit_km) for d in datasets]
-    frozen, without_offset, _ = judge_folds(datasets, of_frozen, [NO_SHIFT_S] * k)
-    of_adapters = found.probabilities()
-    adapter, _, stated = judge_folds(datasets, of_adapters, found.shifts_s)
     predictions = together(datasets, of_adapters, found.shifts_s)
     thresholds = choose_thresholds(*predictions, min_distance_s=MIN_DISTANCE_S)
-    sentences = [_how(k, everything.n_events, kept, factor)]
-    sentences += [
-        f"No {phase} label: the {phase} threshold is the backbone's default, and {phase} picks are not judged."
-        for phase in PHASES
-        if not adapter.test.n_labels(phase)
-    ]
     about = {
         "folds": {
             "folds": k,
@@ -86,6 +87,12 @@ def cross_fit(task: Task, folds: Folds, dataset: CampaignDataset, at_once: int =
             "choices": [dataclasses.asdict(choice) for choice in found.choices],
         }
     }
+    sentences = [how_scored(about["folds"])]
+    sentences += [
+        f"No {phase} label: the {phase} threshold is the backbone's default, and {phase} picks are not judged."
+        for phase in PHASES
+        if not adapter.test.n_labels(phase)
+    ]
     return Outcome(
         fitted,
         everything,
@@ -98,27 +105,5 @@ def cross_fit(task: Task, folds: Folds, dataset: CampaignDataset, at_once: int =
         [fitted],
         about,
         sentences,
-        [FoldAdapter(adapter_tensors(one.model), one.pick_shift_s) for one in found.fits] if k > 1 and factor else (),
-    )
-
-
-def _how(k: int, n_events: int, kept: int, factor: float) -> str:
-    """How the scores were made, for the card."""
-    if k == 1:
-        return (
-            "No event could be held out: this adapter is the frozen backbone with its picks moved by the constant "
-            "shift, and its thresholds and scores are of the very events they were chosen on. The scores flatter."
-        )
-    made = (
-        f"The scores are those of {k} adapters, each on the events it was not trained on, at thresholds of the other "
-        f"folds. Number of epochs and part of the update were chosen on the same predictions. "
-    )
-    if not factor:
-        return made + (
-            "No adaptation was better there than moving the frozen network's picks by the constant shift: this adapter "
-            "is that shift with its thresholds and calibration, and its update is zero."
-        )
-    return made + (
-        f"The adapter here was trained on all {n_events} events for as many steps, {kept} epochs"
-        + (f", and keeps {factor:g} of its update." if factor < 1 else ".")
+        [FoldAdapter(adapter_tensors(one.model), one.pick_shift_s) for one in found.fits] if k > 1 else (),
     )

@@ -76,6 +76,12 @@ class OutOfFold:
         """Of all trainings."""
         return sum(one.seconds for one in self.fits)
 
+    def nothing_kept(self) -> OutOfFold:
+        """The same without the update: the models before training, their picks moved by the constant shift."""
+        for one in self.fits:
+            _keep(self.recipe, one, 0, 0.0)
+        return dataclasses.replace(self, kept=0, factor=0.0)
+
     def probabilities(self) -> list[list[NDArray[np.float32]]]:
         """[fold][window] of each fold's validation windows, by its model as chosen."""
         found = []
@@ -149,6 +155,11 @@ def judge_folds(
     models = ModelScores(on_validation, on_test, list(all_of_them.probabilities), first)
     intervals = {phase: np.concatenate([own[phase] for own in stated], axis=1) for phase in PHASES}
     return models, joined_scores(without), intervals
+
+
+def mean_score(scores: Scores) -> float:
+    """Mean F1 of P and S at 0.5 s and at 0.1 s, what a training is kept for."""
+    return 0.5 * (scores.mean_f1(0.5) + scores.mean_f1(0.1))
 
 
 def together(

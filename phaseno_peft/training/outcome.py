@@ -79,3 +79,8 @@ class Outcome:
     """For the card."""
     folds: Sequence[FoldAdapter] = ()
     """What the scores are of, where they are of several."""
+
+    @property
+    def has_ensemble(self) -> bool:
+        """Whether the folds' adapters differ in more than the shift of their picks."""
+        return bool(self.folds) and bool(self.about["folds"]["factor"])

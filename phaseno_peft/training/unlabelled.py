@@ -18,22 +18,25 @@ import numpy as np
 from phaseno_peft.campaign import Campaign, Stretch, read_catalogue
 from phaseno_peft.campaign.raw_spans import raw_spans
 from phaseno_peft.campaign.runs import Runs
-from phaseno_peft.campaign.sources import Source
+from phaseno_peft.campaign.sources import Index, Source
 from phaseno_peft.campaign.waveform_files import ChannelMap
 from phaseno_peft.contract import PHASES, Contract
 from phaseno_peft.cr_lora.attach import make_resident
-from phaseno_peft.errors import AdapterError
+from phaseno_peft.errors import AdapterError, CampaignError
 from phaseno_peft.events.catalogue import to_catalog
+from phaseno_peft.events.engine import check_associator
 from phaseno_peft.events.event import AssociatedEvent
 from phaseno_peft.labelling.agreement import agreed_events
 from phaseno_peft.labelling.associators import Associator
 from phaseno_peft.labelling.coincidence import Coincidence
 from phaseno_peft.library.folds import FoldAdapter
+from phaseno_peft.library.training_notes import how_unlabelled
 from phaseno_peft.picking.committee import Committee
 from phaseno_peft.picking.picker import Picker
 from phaseno_peft.picks import Pick
 from phaseno_peft.training.dataset import CampaignDataset, training_events
 from phaseno_peft.training.fit import adapter_tensors
+from phaseno_peft.training.out_of_fold import mean_score
 from phaseno_peft.training.outcome import Outcome
 
 WEAKEST = 0.3
@@ -54,6 +57,8 @@ class Unlabelled:
     rounds: int = 1
     """Each round labels with the adapters of the one before."""
     associator: Associator = "coincidence"
+    skip_unreadable: bool = False
+    """Leave out files that cannot be read."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.rounds <= MOST_ROUNDS:
@@ -91,6 +96,10 @@ def train_in_rounds(
     `label` labels the archive, `train(dataset, name)` trains anew, its checkpoints under that name. An outcome that is
     worse on the events it did not train on (mean F1 at 0.5 s and 0.1 s) is not kept, and ends the rounds.
     """
+    if "folds" in outcome.about and not outcome.folds:
+        how = "Records that nobody picked were not used: no labelled event could be held out to tell whether they help."
+        say(how)
+        return replace(outcome, sentences=[*outcome.sentences, how])
     about: list[dict[str, Any]] = []
     for number in range(1, rounds + 1):
         found = label(outcome)
@@ -98,28 +107,42 @@ def train_in_rounds(
         if not found.all:
             break
         again = train(found.beside(dataset), f"round-{number}")
-        before, after = (_value(each) for each in (outcome, again))
-        about[-1].update({"score_before": before, "score": after, "kept": after >= before})
+        before, after = (mean_score(each.adapter.validation) for each in (outcome, again))
+        is_kept = after >= before and again.fitted.kept > 0
+        about[-1].update({"score_before": before, "score": after, "kept": is_kept})
         say(f"round {number} with pseudo-labels: {after:.3f} beside {before:.3f} without, on events not trained on")
-        if after < before:
+        if not is_kept:
             break
         outcome = again
-    n_kept = sum(one["kept"] for one in about)
-    events = about[n_kept - 1]["events"] if n_kept else 0
-    how = (
-        f"{events} pseudo-labelled events of records that nobody picked trained too ({n_kept} of {len(about)} rounds "
-        "kept); none of them is judged on, none lies near a labelled event. Whether a round is kept was chosen on the "
-        "predictions that are judged."
-        if n_kept
-        else "Records that nobody picked were offered to training, and made it no better on labelled events: not used."
+    sentences = [*outcome.sentences, how_unlabelled(about)]
+    return replace(outcome, about={**outcome.about, "unlabelled": about}, sentences=sentences)
+
+
+def check_unlabelled(unlabelled: Unlabelled, campaign: Campaign) -> None:
+    """Raise before anything is trained for an archive that cannot be used, or an associator that is not installed.
+
+    Raises `CampaignError` for files that cannot be read, none at all, and none of the campaign's stations.
+    """
+    if unlabelled.associator == "pyocto":
+        check_associator()
+    index = Index(
+        unlabelled.source,
+        campaign.preprocessing.rate_hz,
+        channels=unlabelled.channels,
+        skip_unreadable=unlabelled.skip_unreadable,
     )
-    return replace(outcome, about={**outcome.about, "unlabelled": about}, sentences=[*outcome.sentences, how])
-
-
-def _value(outcome: Outcome) -> float:
-    """Mean F1 on events that did not train what is judged."""
-    scores = outcome.adapter.validation
-    return 0.5 * (scores.mean_f1(0.5) + scores.mean_f1(0.1))
+    try:
+        if not index.headers:
+            why = index.findings[0].text if index.findings else "they hold no samples."
+            raise CampaignError(f"the records without picks cannot be used: {why} Give files with at least one trace.")
+        recorded = sorted({header.seed_id.rpartition(".")[0] for header in index.headers})
+        if not any(campaign.stations.find(station_id) for station_id in recorded):
+            raise CampaignError(
+                f"the records without picks are of {', '.join(recorded[:3])}{', ...' if recorded[3:] else ''}, none of "
+                "which the campaign's station file lists. Give records of the campaign's own stations."
+            )
+    finally:
+        index.close()
 
 
 def pseudo_labelled(
@@ -148,7 +171,13 @@ def pseudo_labelled(
     )
     names = tuple(member.name for member in members)
     committee = Committee(picker, replace(members[0], members=members), names, dict(contract.thresholds))
-    runs = Runs(unlabelled.source, campaign.stations, contract.preprocessing, channels=unlabelled.channels)
+    runs = Runs(
+        unlabelled.source,
+        campaign.stations,
+        contract.preprocessing,
+        channels=unlabelled.channels,
+        skip_unreadable=unlabelled.skip_unreadable,
+    )
     collected = committee.picks(WEAKEST)
     for annotation in committee.annotations(runs):
         collected.push(annotation)
@@ -178,8 +207,11 @@ def pseudo_labelled(
     everything = stretches(range(len(teachers)))
     found = PseudoLabelled(everything, tuple(stretches([i]) for i in range(len(outcome.folds))))
     n = found.counts
+    who = (
+        f"{len(teachers)} adapters agree on" if outcome.has_ensemble or len(teachers) == 1 else "the frozen network has"
+    )
     say(
-        f"unlabelled records: {n['events']} events that {len(teachers)} adapters agree on, {n['P']} P and {n['S']} S "
+        f"unlabelled records: {n['events']} events that {who}, {n['P']} P and {n['S']} S "
         f"labels, {n['masked']} picks masked where they do not"
     )
     return found
@@ -202,7 +234,9 @@ def cut_events(events: Sequence[AssociatedEvent], unlabelled: Unlabelled, campai
     middles = [event.picks[0].time + (event.picks[-1].time - event.picks[0].time) / 2 for event in events]
     spans = [(middle - half_s, middle + half_s) for middle in middles]
     rate_hz = campaign.preprocessing.rate_hz
-    streams = raw_spans(unlabelled.source, spans, rate_hz, channels=unlabelled.channels)
+    streams = raw_spans(
+        unlabelled.source, spans, rate_hz, channels=unlabelled.channels, skip_unreadable=unlabelled.skip_unreadable
+    )
     read = Campaign.read(
         {f"unlabelled {middle}": stream for middle, stream in zip(middles, streams, strict=True)},
         campaign.stations,

@@ -119,7 +119,7 @@ def test_recordings_without_events_are_shared_out_too() -> None:
 def test_too_few_events_and_impossible_parts_are_refused_with_a_next_step() -> None:
     recordings = [empty_recording(f"r{i}", 100.0 * i, 10.0) for i in range(5)]
     campaign = made_up(recordings, [event(i, [100.0 * i + 2]) for i in range(5)])
-    with pytest.raises(CampaignError, match=r"5 events.*needs 6.*Label more events"):
+    with pytest.raises(CampaignError, match=r"5 events.*need 6.*Train in folds.*label more events"):
         split_campaign(campaign, 0)
     with pytest.raises(CampaignError, match="leave no training"):
         split_campaign(campaign, 0, validation=0.5, test=0.5)

@@ -53,8 +53,7 @@ def test_a_clean_delivery_raises_no_alarm(clean: Delivered) -> None:
     result = check(clean.waveforms, clean.stations, clean.picks)
     assert [f.sentence for f in alarms(result)] == []
     assert result.exit_code == 0
-    assert [u.side for u in result.uses] == ["train", "validation", "test"]
-    assert sum(u.events for u in result.uses) == 24
+    assert [(u.side, u.events) for u in result.sides.uses] == [(f"fold {i}", 6) for i in (1, 2, 3, 4)]
 
 
 def test_every_planted_fault_is_found_in_its_place(planted: tuple[CheckResult, dict[str, tuple[str, str]]]) -> None:
@@ -112,15 +111,20 @@ def test_the_page_is_whole_in_itself_and_shows_every_kind_of_evidence(
     assert len(ids) == len(set(ids))
 
 
-def test_fewer_events_than_a_split_needs_is_an_error(clean: Delivered) -> None:
-    few = clean.copy()
-    few.picks.events = few.picks.events[:4]
-    stems = sorted(few.waveforms)[:4]
-    result = check({stem: few.waveforms[stem] for stem in stems}, few.stations, few.picks)
-    assert result.exit_code == 2
-    (error,) = (f for f in result.findings if f.severity == "error")
-    assert error.kind == "too few events"
-    assert "4 events" in error.text
+def test_what_few_events_allow_is_said(clean: Delivered) -> None:
+    def checked(n: int) -> CheckResult:
+        few = clean.copy()
+        few.picks.events = few.picks.events[:n]
+        stems = sorted(few.waveforms)[:n]
+        return check({stem: few.waveforms[stem] for stem in stems}, few.stations, few.picks)
+
+    three = checked(3)
+    assert [(u.side, u.events) for u in three.sides.uses] == [("fold 1", 1), ("fold 2", 1), ("fold 3", 1)]
+    assert three.exit_code == 1
+    one = checked(1)
+    assert one.exit_code == 1
+    assert [(u.side, u.events) for u in one.sides.uses] == [("all", 1)]
+    assert any("the frozen network with its picks moved" in f.text for f in one.findings)
 
 
 def test_files_that_cannot_be_read_are_told_together_and_the_others_are_looked_at(tmp_path: Path) -> None:

@@ -157,3 +157,39 @@ def test_lists_that_have_nothing_in_common_are_refused_with_both_times() -> None
         score_picks(picks(("XX.A.", "P", 100.0)), BOOK, RECORD, tolerance=0.0)
     with pytest.raises(CampaignError):
         recorded_spans(Stream())
+
+
+def test_a_list_whose_picks_stand_in_one_event_keeps_them_all(tmp_path: Path) -> None:
+    mine = [("XX.A.", "P", 100.0), ("XX.A.", "S", 103.0), ("XX.B.", "P", 101.0), ("XX.A.", "P", 300.0)]
+    rows = [f"1,{station},{phase},{T0 + at}" for station, phase, at in mine]
+    one_event = tmp_path / "one-event.csv"
+    one_event.write_text("event,station,phase,time\n" + "\n".join(rows) + "\n")
+    made = score_picks(one_event, BOOK, RECORD)
+    assert counts(made) == (3, 0, 0, 0)
+    assert made.completeness.picks == 4
+    twice = tmp_path / "twice.csv"
+    twice.write_text("event,station,phase,time\n" + "\n".join(rows * 2) + "\n")
+    again = score_picks(twice, BOOK, RECORD)
+    assert counts(again) == (3, 0, 0, 0)
+    assert any("4 picks stand there twice" in finding.text for finding in again.findings)
+    assert any("twice" in text for text in again.to_json()["findings"])
+
+
+def test_a_picker_that_found_nothing_scores_zero(tmp_path: Path) -> None:
+    empty = tmp_path / "none.csv"
+    empty.write_text("station,phase,time\n")
+    made = score_picks(empty, BOOK, RECORD)
+    assert counts(made) == (0, 3, 0, 0)
+    rows = {(row["phase"], row["tolerance_s"]): row for row in made.table()}
+    assert rows["P", 0.5]["recall"] == 0.0
+    only_p = score_picks(picks(("XX.A.", "P", 100.0)), catalogue(("a", "XX.A.", "P", 100.0)), RECORD)
+    of_s = next(row for row in only_p.table() if row["phase"] == "S")
+    assert (of_s["f1"], of_s["f1_low"], of_s["recall_high"]) == (None, None, None)
+    assert "- [-, -]" in score_table(only_p).markdown()
+
+
+def test_a_site_s_second_sensor_is_no_false_pick_where_the_catalogue_names_sites() -> None:
+    two = record("XX.A.00.HHZ", "XX.A.10.HHZ")
+    book = catalogue(("a", "XX.A.", "P", 100.0))
+    mine = picks(("XX.A.00", "P", 100.0), ("XX.A.10", "P", 100.02), ("XX.A.10", "P", 102.0))
+    assert counts(score_picks(mine, book, two)) == (1, 0, 1, 1)

@@ -255,7 +255,7 @@ def test_a_taken_name_is_refused_before_training(campaign: Campaign, adapter_hom
 
 def test_too_few_events_are_refused_before_training(campaign: Campaign, tmp_path: Path) -> None:
     few = dataclasses.replace(campaign, recordings=campaign.recordings[:4])
-    with pytest.raises(CampaignError, match="split needs"):
+    with pytest.raises(CampaignError, match="three sides need 6"):
         train_adapter("few-events", few, folder=tmp_path, folds=0)
     assert not list(tmp_path.iterdir())
 
