@@ -56,4 +56,5 @@ def load_rival(name: str, phasenet_weights: str | Path | None = None) -> Rival:
             f"no rival is called {name!r}. Give stalta, baer, ar-aic, phasenet, or a SeisBench model with its weights, "
             "such as EQTransformer:instance."
         )
-    return SeisBenchModel.load(model, weights, name)
+    shown = f"{model}:{Path(weights).stem}" if Path(weights).suffix or "/" in weights else name  # no path on a report
+    return SeisBenchModel.load(model, weights, shown)

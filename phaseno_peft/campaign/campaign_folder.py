@@ -23,6 +23,11 @@ def parts_of_campaign(folder: str | Path) -> tuple[Path, Path | None, Path | Non
         fits = sorted(p for p in folder.iterdir() if p.name == part or (p.stem == part and p.is_file()))
         if len(fits) != 1:
             what = f"{len(fits)} files called {part}" if fits else f"nothing called {part}"
+            if part == "picks" and not fits and (provisional := sorted(folder.glob("to-correct.*"))):
+                raise CampaignError(
+                    f"{folder}: its picks were not corrected yet. Correct {provisional[0].name} and save it there as "
+                    f"picks{provisional[0].suffix}."
+                )
             raise CampaignError(
                 f"{folder}: holds {what}. A campaign's folder holds waveforms/, one stations file and one picks file, "
                 "such as stations.xml and picks.xml."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from obspy import UTCDateTime
 
@@ -15,14 +15,16 @@ from phaseno_peft.station_ids import station_id_of
 HEADER = "# Snuffler Markers File Version"
 NONE = "None"
 """Snuffler's word for what a marker does not have."""
+AROUND_S = 2.0
+"""A pick without an event, this close to the picks of one, is one of its own that an analyst added."""
 
 
 def events_of_markers(name: str, text: str, tally: Tally) -> list[CatalogueEvent] | None:
     """Events of a Snuffler markers file; None where the text is none.
 
     A phase marker that spans time counts at its middle, its half width is the uncertainty. Markers of no phase are
-    passed over, those of several traces count at their station. Raises `CampaignError` naming a line that cannot be
-    read.
+    passed over, those of several traces count at their station, and those of no event belong to the one around them.
+    Raises `CampaignError` naming a line that cannot be read.
     """
     if not text.startswith(HEADER):
         return None
@@ -40,8 +42,22 @@ def events_of_markers(name: str, text: str, tally: Tally) -> list[CatalogueEvent
                 f"{name}: line {number}: {line.strip()[:80]!r} is no marker of Snuffler ({error}). "
                 "Save the markers again, or leave the line out."
             ) from error
-    tally.loose += picks.pop(NONE, [])
+    for loose in picks.pop(NONE, []):
+        (picks[of] if (of := _event_around(loose, picks)) is not None else tally.loose).append(loose)
     return [event_of_picks(found, tally, _event_id(of), hypocentres.get(of, NOWHERE)) for of, found in picks.items()]
+
+
+def _event_around(pick: LabelledPick, picks: Mapping[str, Sequence[LabelledPick]]) -> str | None:
+    """The one event among whose picks a pick without any lies, and which has no such pick: one that was added."""
+    around = [
+        event
+        for event, own in picks.items()
+        if min(p.time for p in own) - AROUND_S <= pick.time <= max(p.time for p in own) + AROUND_S
+    ]
+    is_new = len(around) == 1 and all(
+        (p.station_id, p.phase) != (pick.station_id, pick.phase) for p in picks[around[0]]
+    )
+    return around[0] if is_new else None
 
 
 def _event_id(marked: str) -> str:

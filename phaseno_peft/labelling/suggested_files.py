@@ -6,7 +6,10 @@ import csv
 import io
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from phaseno_peft.campaign.raw_spans import raw_spans
 from phaseno_peft.campaign.sources import Source
@@ -24,6 +27,8 @@ CODE_LENGTHS = (2, 5, 2, 3)
 """What MiniSEED has room for: network, station, location, channel."""
 PROVISIONAL = "to-correct"
 """File names of the provisional picks; a campaign's folder calls its picks `picks`."""
+CORRECTED_S = 2.0
+"""A file of provisional picks that is younger than the ranks by more was corrected."""
 TABLE_HEADER = ("rank", "file", "start", "end", "gain", "use", "event", "picks", "stations", "why")
 
 
@@ -58,6 +63,8 @@ def write_suggestions(
         )
         for each, stream in zip(found.suggestions, streams, strict=True):
             _check_codes(stream)
+            for trace in stream:
+                trace.data = storable(trace.data)
             stream.write(str(part / "waveforms" / f"{each.name}.mseed"), format="MSEED")
         for ending, name in ((".xml", "quakeml"), (".markers", "snuffler")):
             write_events(part / f"{PROVISIONAL}{ending}", catalog, name)
@@ -82,6 +89,15 @@ def _check_codes(stream: Stream) -> None:
             )
 
 
+def storable(samples: NDArray[Any]) -> NDArray[Any]:
+    """The samples in a type that MiniSEED has: whole numbers of 32 bits where they fit, else doubles."""
+    if samples.dtype in (np.int32, np.float32, np.float64):
+        return samples
+    if samples.dtype.kind in "iub" and (not samples.size or (abs(samples.min()) < 2**31 > abs(samples.max()))):
+        return samples.astype(np.int32)
+    return samples.astype(np.float64)
+
+
 def check_replaceable(folder: str | Path) -> None:
     """Raise `PhasenoPeftError` for a folder that is something else than suggestions nobody has corrected yet."""
     folder = Path(folder)
@@ -91,6 +107,13 @@ def check_replaceable(folder: str | Path) -> None:
         raise PhasenoPeftError(f"{folder}: holds no suggestions, so it is not replaced. Choose another folder.")
     if corrected := next(folder.glob("picks.*"), None):
         raise PhasenoPeftError(f"{corrected}: these picks were corrected. Choose another folder, or move them away.")
+    written = (folder / RANKS).stat().st_mtime
+    for file in folder.glob(f"{PROVISIONAL}.*"):
+        if file.stat().st_mtime > written + CORRECTED_S:
+            raise PhasenoPeftError(
+                f"{file}: was changed after it was written. Save it as picks{file.suffix}, choose another folder, or "
+                "move it away."
+            )
 
 
 def _table(found: SuggestedLabels) -> str:

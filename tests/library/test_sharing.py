@@ -21,8 +21,9 @@ from phaseno_peft.errors import AdapterError, HubError
 from phaseno_peft.files.manifest import read_manifest, write_manifest
 from phaseno_peft.library import adapter_info, library_folder, pull_adapter, push_adapter, verify_adapters
 from phaseno_peft.library import what_push_reveals as reveals
-from phaseno_peft.library.sharing import SCORE_FIGURES, bare_png, discreet_contract
+from phaseno_peft.library.sharing import SCORE_FIGURES, bare_png, discreet_contract, discreet_evaluation
 from phaseno_peft.library.store import read_contract
+from phaseno_peft.library.training_notes import how_scored, notes_on_training
 from tests.library.machines import Machine
 from tests.library.standin_hub import Repository, StandInHub
 
@@ -327,3 +328,16 @@ def test_a_rounded_centre_leaves_the_picks_where_they_were(campaign_folder: Path
                 (pick.trace_id, pick.phase) == (other.trace_id, other.phase) and abs(pick.time - other.time) < 0.02
                 for other in after
             )
+
+
+def test_what_is_confidential_still_says_that_scores_are_out_of_fold() -> None:
+    folds = {"folds": 4, "events": [3, 3, 2, 2], "epoch": 5, "factor": 0.5, "choices": []}
+    about = {"side": "all events, out of fold", "folds": folds, "unlabelled": [{"events": 0, "kept": False}]}
+    told = discreet_evaluation({"about": about}, "basin")["about"]
+    assert (told["side"], told["folds"]) == (about["side"], folds)
+    notes = notes_on_training(told)
+    assert "those of 4 adapters" in notes[0]
+    assert "all 10 events" in notes[0]
+    assert "keeps 0.5 of its update" in notes[0]
+    assert "held no event" in notes[1]
+    assert "The scores flatter." in how_scored({**folds, "folds": 1, "epoch": 0, "factor": 0})
