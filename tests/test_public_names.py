@@ -76,6 +76,7 @@ OTHER_WORDS = {
         "epochs": "training",
         "max_minutes": "training",
         "rounds": "unlabelled",
+        "skip_unreadable": "unlabelled",
         "associator": "unlabelled",
     },
     "compare": {"out": "folder"},

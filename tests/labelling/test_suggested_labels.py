@@ -146,7 +146,7 @@ def test_what_is_written_has_the_samples_of_the_archive_and_what_was_corrected_t
     with pytest.raises(PhasenoPeftError, match="holds no suggestions"):
         write_suggestions(foreign, found, archive, overwrite=True)
     assert (foreign / "thesis.txt").is_file()
-    with pytest.raises(CampaignError, match="nothing called picks"):
+    with pytest.raises(CampaignError, match="its picks were not corrected yet"):
         Campaign.read(campaign_folder / "waveforms", stations, campaign_folder / "picks.xml", more=[folder])
     # the analyst: the true picks of these records instead of the provisional ones, saved as Snuffler's markers
     spans = [(s.start, s.end) for s in found.suggestions]
