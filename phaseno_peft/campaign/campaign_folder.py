@@ -7,6 +7,9 @@ from pathlib import Path
 from phaseno_peft.campaign.seisbench_files import set_folder
 from phaseno_peft.errors import CampaignError
 
+PROVISIONAL = "to-correct"
+"""File names of provisional picks, which `suggest-labels` writes; corrected ones are called `picks`."""
+
 
 def parts_of_campaign(folder: str | Path) -> tuple[Path, Path | None, Path | None]:
     """(waveforms, stations, picks): `waveforms/`, `stations.*`, `picks.*` of a folder, or a set in SeisBench's format.
@@ -23,7 +26,7 @@ def parts_of_campaign(folder: str | Path) -> tuple[Path, Path | None, Path | Non
         fits = sorted(p for p in folder.iterdir() if p.name == part or (p.stem == part and p.is_file()))
         if len(fits) != 1:
             what = f"{len(fits)} files called {part}" if fits else f"nothing called {part}"
-            if part == "picks" and not fits and (provisional := sorted(folder.glob("to-correct.*"))):
+            if part == "picks" and not fits and (provisional := sorted(folder.glob(f"{PROVISIONAL}.*"))):
                 raise CampaignError(
                     f"{folder}: its picks were not corrected yet. Correct {provisional[0].name} and save it there as "
                     f"picks{provisional[0].suffix}."

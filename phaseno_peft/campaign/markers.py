@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
 from obspy import UTCDateTime
 
 from phaseno_peft.campaign.catalog import CatalogueEvent, LabelledPick, phase_of
@@ -42,22 +43,20 @@ def events_of_markers(name: str, text: str, tally: Tally) -> list[CatalogueEvent
                 f"{name}: line {number}: {line.strip()[:80]!r} is no marker of Snuffler ({error}). "
                 "Save the markers again, or leave the line out."
             ) from error
-    for loose in picks.pop(NONE, []):
-        (picks[of] if (of := _event_around(loose, picks)) is not None else tally.loose).append(loose)
+    _join_events(picks.pop(NONE, []), picks, tally)
     return [event_of_picks(found, tally, _event_id(of), hypocentres.get(of, NOWHERE)) for of, found in picks.items()]
 
 
-def _event_around(pick: LabelledPick, picks: Mapping[str, Sequence[LabelledPick]]) -> str | None:
-    """The one event among whose picks a pick without any lies, and which has no such pick: one that was added."""
-    around = [
-        event
-        for event, own in picks.items()
-        if min(p.time for p in own) - AROUND_S <= pick.time <= max(p.time for p in own) + AROUND_S
-    ]
-    is_new = len(around) == 1 and all(
-        (p.station_id, p.phase) != (pick.station_id, pick.phase) for p in picks[around[0]]
-    )
-    return around[0] if is_new else None
+def _join_events(loose: Sequence[LabelledPick], picks: Mapping[str, list[LabelledPick]], tally: Tally) -> None:
+    """Put picks without an event into the one event around them that has no such pick: they were added to it."""
+    names, around_ns = list(picks), round(AROUND_S * 1e9)
+    first = np.array([min(p.time.ns for p in own) - around_ns for own in picks.values()])
+    last = np.array([max(p.time.ns for p in own) + around_ns for own in picks.values()])
+    for pick in loose:
+        around = np.flatnonzero((first <= pick.time.ns) & (pick.time.ns <= last))
+        own = picks[names[around[0]]] if len(around) == 1 else None
+        is_new = own is not None and all((p.station_id, p.phase) != (pick.station_id, pick.phase) for p in own)
+        (own if own is not None and is_new else tally.loose).append(pick)
 
 
 def _event_id(marked: str) -> str:

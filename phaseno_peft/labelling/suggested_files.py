@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from phaseno_peft.campaign.campaign_folder import PROVISIONAL
 from phaseno_peft.campaign.raw_spans import raw_spans
 from phaseno_peft.campaign.sources import Source
 from phaseno_peft.campaign.waveform_files import ChannelMap
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 CODE_LENGTHS = (2, 5, 2, 3)
 """What MiniSEED has room for: network, station, location, channel."""
-PROVISIONAL = "to-correct"
-"""File names of the provisional picks; a campaign's folder calls its picks `picks`."""
 CORRECTED_S = 2.0
 """A file of provisional picks that is younger than the ranks by more was corrected."""
 TABLE_HEADER = ("rank", "file", "start", "end", "gain", "use", "event", "picks", "stations", "why")
