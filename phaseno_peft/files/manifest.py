@@ -87,15 +87,22 @@ def altered_files(folder: Path, only: Iterable[str] | None = None) -> list[str]:
         if file not in manifest.files:
             problems.append(f"{folder / file}: is not listed in {MANIFEST}.")
             continue
-        n_bytes, digest = manifest.files[file]
-        path = folder / file
-        if not path.is_file():
-            problems.append(f"{path}: is missing, {MANIFEST} lists it.")
-        elif path.stat().st_size != n_bytes:
-            problems.append(f"{path}: {path.stat().st_size} bytes, {MANIFEST} says {n_bytes}.")
-        elif (seen := sha256(path)) != digest:
-            problems.append(f"{path}: the SHA-256 is {seen[:12]}, {MANIFEST} says {digest[:12]}.")
+        if (problem := _difference(folder / file, *manifest.files[file])) is not None:
+            problems.append(problem)
     return problems
+
+
+def _difference(path: Path, n_bytes: int, digest: str) -> str | None:
+    """What is wrong with a listed file; one that goes away while it is looked at, with its folder, is missing."""
+    try:
+        if path.is_file() and (size := path.stat().st_size) != n_bytes:
+            return f"{path}: {size} bytes, {MANIFEST} says {n_bytes}."
+        seen = sha256(path) if path.is_file() else None
+    except FileNotFoundError:
+        seen = None
+    if seen is None:
+        return f"{path}: is missing, {MANIFEST} lists it."
+    return None if seen == digest else f"{path}: the SHA-256 is {seen[:12]}, {MANIFEST} says {digest[:12]}."
 
 
 def sha256(path: Path) -> str:

@@ -299,6 +299,9 @@ def read_json(path: Path) -> dict[str, Any]:
 def _check_size(path: Path, largest_bytes: int) -> None:
     if not path.is_file():  # a pipe would be waited for
         raise AdapterError(f"{path}: no such file. Fetch or train the adapter again.")
-    size = path.stat().st_size
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError as error:  # its folder is being replaced: read again
+        raise AdapterError(f"{path}: no such file. Fetch or train the adapter again.") from error
     if size > largest_bytes:
         raise AdapterError(f"{path}: {size} bytes, more than the {largest_bytes} an adapter may have.")

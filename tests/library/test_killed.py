@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.attack.killing import kills
 from phaseno_peft.errors import BusyError, PhasenoPeftError
-from phaseno_peft.files import lock
+from phaseno_peft.files import lock, manifest
 from phaseno_peft.hub import HubName
 from phaseno_peft.library import Located, list_adapters, read_adapter, remove_adapter, verify_adapters, write_adapter
 from phaseno_peft.library.card import Card
@@ -169,3 +169,27 @@ def test_a_reader_meets_the_old_or_the_new_adapter_while_it_is_replaced(library:
         seen |= values
     writer.join()
     assert len(seen) > 1
+
+
+@pytest.mark.parametrize("moment", ["size", "digest"])
+def test_a_folder_replaced_while_its_files_are_compared_is_read_again(
+    library: Path, stored: StoredAdapter, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    write(library, stored, 1.0)
+    whole, replaced = (Path.stat if moment == "size" else manifest.sha256), []
+    calls = iter(range(9))
+    last = 1 if moment == "size" else 0  # is_file looks first
+
+    def gone_once(path: Path, **options: bool) -> object:
+        if path.name == "adapter_config.json" and not replaced and next(calls) == last:
+            replaced.append(path)
+            monkeypatch.undo()
+            monkeypatch.setenv("PHASENO_PEFT_HOME", str(library.parent))
+            write(library, stored, 2.0)
+            raise FileNotFoundError(path)
+        return whole(path, **options)
+
+    monkeypatch.setattr(*((Path, "stat") if moment == "size" else (manifest, "sha256")), gone_once)
+    read = read_located(Located("bc", "library", library / "bc"))
+    assert replaced
+    assert {float(v) for tensor in read.tensors.values() for v in tensor.unique()} == {2.0}
