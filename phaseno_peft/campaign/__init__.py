@@ -27,6 +27,7 @@ from phaseno_peft.campaign.windows import (
     WindowSampler,
     cut_window,
     fixed_windows,
+    further_noise_windows,
     noise_intervals,
     normalise,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "export_dataset",
     "fixed_windows",
     "fold_campaign",
+    "further_noise_windows",
     "known_events",
     "known_samples",
     "measure_label_offset",

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from obspy import UTCDateTime
@@ -18,6 +19,8 @@ OF_PREFERRED_ORIGIN, MANUAL, REVIEWED = 4, 2, 1
 """What a pick's `rank` is the sum of."""
 UNASSOCIATED_ID = "smi:local/phaseno-peft/unassociated"
 """The event in which `PickList` keeps picks that belong to none."""
+SIMULATED_PICK = "smi:local/phaseno-peft/simulated-analyst"
+"""Method of the picks of `phaseno-peft simulate`."""
 PAUSE_S = 10.0
 """Picks without events (a pick list) are parted where none follows for this long (real time)."""
 
@@ -83,6 +86,13 @@ class Catalogue:
             if e.latitude_deg is not None and e.longitude_deg is not None and abs(e.latitude_deg) <= 90
         ]
         return np.array(places, float).reshape(-1, 2)
+
+
+def made_by(picks: Sequence[LabelledPick]) -> Literal["simulated", "automatic", "unknown"]:
+    """Who made the picks, where the catalogue says the same of every one."""
+    if picks and all(pick.method == SIMULATED_PICK for pick in picks):
+        return "simulated"
+    return "automatic" if picks and all(pick.is_automatic for pick in picks) else "unknown"
 
 
 def phase_of(name: str) -> str | None:

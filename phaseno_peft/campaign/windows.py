@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from obspy import UTCDateTime
@@ -145,6 +145,16 @@ def _cut(
     return window, seen
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class _Place:
+    """Where a noise window can be cut; ordered as the records are."""
+
+    number: int
+    stretch: Stretch = field(compare=False)
+    start: int = field(compare=False)
+    """Sample of the stretch's recording."""
+
+
 def fixed_windows(
     stretches: Sequence[Stretch],
     frame: Frame,
@@ -158,6 +168,40 @@ def fixed_windows(
     fit; events that fit into one window together share it. Noise windows do not overlap each other and keep 5 s before
     and 20 s after the picks. The same arguments give the same windows.
     """
+    windows, places = _events_and_noise(stretches, frame, preprocessing, seed)
+    return [
+        *windows,
+        *_noise_windows(sorted(places[: _n_noise(windows, places, noise_per_event)]), frame, preprocessing),
+    ]
+
+
+def further_noise_windows(
+    stretches: Sequence[Stretch], frame: Frame, preprocessing: Preprocessing, seed: int, hours: float
+) -> list[Window]:
+    """Noise windows beside those of `fixed_windows` with the same arguments, so that both hold `hours` where there are.
+
+    Hours are the record's own. No window overlaps another one.
+    """
+    windows, places = _events_and_noise(stretches, frame, preprocessing, seed)
+    taken = _n_noise(windows, places, 1.0)
+    wanted = math.ceil(3600 * hours / preprocessing.window_s)
+    return _noise_windows(sorted(places[taken : max(taken, wanted)]), frame, preprocessing)
+
+
+def _n_noise(windows: Sequence[Window], places: Sequence[object], noise_per_event: float) -> int:
+    """How many of the places `fixed_windows` takes."""
+    return min(len(places), round(noise_per_event * len(windows)) if windows else len(places))
+
+
+def _noise_windows(places: Sequence[_Place], frame: Frame, preprocessing: Preprocessing) -> list[Window]:
+    windows = [cut_window(place.stretch, place.start, frame, preprocessing) for place in places]
+    return [window for window in windows if window.station_ids]
+
+
+def _events_and_noise(
+    stretches: Sequence[Stretch], frame: Frame, preprocessing: Preprocessing, seed: int
+) -> tuple[list[Window], list[_Place]]:
+    """Event windows, and where noise windows can be cut, in random order."""
     rng = np.random.default_rng(seed)
     windows = [
         cut_window(stretch, _first_sample(rng, span, stretch, preprocessing), frame, preprocessing)
@@ -165,7 +209,7 @@ def fixed_windows(
         for span in _shared_spans(stretch, preprocessing)
     ]
     windows = [w for w in windows if w.station_ids]
-    places: list[tuple[Stretch, int]] = []
+    places: list[_Place] = []
     for stretch in stretches:
         for first, last in noise_intervals(stretch, preprocessing):
             quiet = _quiet(stretch, first, last)
@@ -174,13 +218,8 @@ def fixed_windows(
             starts = range(
                 offset, max(1, last - first - preprocessing.window_samples + 1), preprocessing.window_samples
             )
-            places += [(quiet, start) for start in starts]
-    wanted = min(len(places), round(noise_per_event * len(windows)) if windows else len(places))
-    for i in sorted(rng.permutation(len(places))[:wanted]):
-        window = cut_window(places[i][0], places[i][1], frame, preprocessing)
-        if window.station_ids:
-            windows.append(window)
-    return windows
+            places += [_Place(len(places) + i, quiet, start) for i, start in enumerate(starts)]
+    return windows, [places[i] for i in rng.permutation(len(places))]
 
 
 class WindowSampler:

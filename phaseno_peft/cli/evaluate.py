@@ -61,6 +61,14 @@ def evaluate(
             help="Folder that `compare --labels` wrote for the same campaign: its curve goes into the report.",
         ),
     ] = None,
+    noise_hours: Annotated[
+        float,
+        typer.Option(
+            "--noise-hours",
+            help="False picks are counted in so many hours of record without events, where there are as many. F1 has a "
+            "window of noise for each one of an event.",
+        ),
+    ] = 0.5,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -95,6 +103,7 @@ def evaluate(
             overwrite=overwrite,
             confidential=confidential,
             few_shot=few_shot,
+            noise_hours=noise_hours,
             on_stage=terminal.say,
             on_findings=terminal.tell,
             progress=update,

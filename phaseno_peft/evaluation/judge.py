@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -18,6 +18,7 @@ from phaseno_peft.campaign import (
     Window,
     all_events_sha256,
     fixed_windows,
+    further_noise_windows,
     known_events,
     split_campaign,
     with_moved_labels,
@@ -25,7 +26,7 @@ from phaseno_peft.campaign import (
 from phaseno_peft.contract import Frame, Preprocessing
 from phaseno_peft.cr_lora import selected_adapter
 from phaseno_peft.errors import CampaignError
-from phaseno_peft.evaluation.held_out import Predictions, score_at_thresholds_of
+from phaseno_peft.evaluation.held_out import Predictions, joined_scores, score_at_thresholds_of
 from phaseno_peft.evaluation.metrics import score
 from phaseno_peft.evaluation.scores import Scores
 from phaseno_peft.picking.inference import ensemble_probabilities, window_probabilities
@@ -53,6 +54,20 @@ class Judgement:
     """Events that trained the adapter may be among those it is scored on."""
     trained_on_all: bool = False
     """Every one of these events trained the adapter."""
+    further_noise: dict[str, Predictions] = field(default_factory=dict)
+    """Model -> noise beside that of `predictions`, in which false picks are counted but which F1 does not see."""
+
+    def predictions_with_noise(self, model: str) -> Predictions:
+        """What a model was scored on, and the further noise after it."""
+        found, more = self.predictions[model], self.further_noise.get(model, Predictions((), ()))
+        return Predictions([*found.windows, *more.windows], [*found.probabilities, *more.probabilities])
+
+    def scores_with_noise(self, model: str) -> Scores:
+        """Scores of a model at the same thresholds with the further noise; its F1 is not that of `scores`."""
+        scores, more = self.scores[model], self.further_noise.get(model)
+        if more is None or not more.windows:
+            return scores
+        return joined_scores([scores, score(*more, scores.thresholds, min_distance_s=scores.min_distance_s)])
 
 
 def judge(
@@ -61,6 +76,7 @@ def judge(
     on_stage: Callable[[str], None] | None = None,
     *,
     rivals: Sequence[Rival] = (),
+    noise_hours: float = 0.0,
 ) -> Judgement:
     """Score the active adapter, the frozen backbone and any rivals.
 
@@ -68,8 +84,9 @@ def judge(
     held-out test events are used, and the frozen backbone and the rivals get thresholds from the validation events as
     the adapter did. On any other campaign all events are used but those that the adapter has seen, recognised by the
     times of their picks under whatever ids (`known_events`), and all models keep their own default thresholds. Where
-    all events trained it (see `cross_fit`) all are used, and `events` says that this flatters. Raises `CampaignError`
-    where no label is left to judge by.
+    all events trained it (see `cross_fit`) all are used, and `events` says that this flatters. F1 has a window of noise
+    for each one of an event; false picks are counted in up to `noise_hours` of it, where there are as many. Raises
+    `CampaignError` where no label is left to judge by.
     """
     say = on_stage or log.info
     contract = picker.adapter_contract
@@ -82,6 +99,7 @@ def judge(
     shares_stations = bool(set(made.stations) & set(campaign.stations.station_ids))
     trained_on_all = False
     if is_own:
+        judged_on, frame = split.test, contract.frame
         windows = fixed_windows(split.test, contract.frame, preprocessing, made.seed)
         validation = validation_windows(split, contract.frame, preprocessing, made.seed)
         n_events = len({event for stretch in split.test for event in stretch.event_ids})
@@ -95,6 +113,7 @@ def judge(
             bool(seen) and not _n_events(unseen)
         )
         stretches = stretches if trained_on_all else unseen
+        judged_on, frame = tuple(stretches), campaign.frame
         windows = fixed_windows(stretches, campaign.frame, preprocessing, made.seed)
         validation = []
         n_events = _n_events(stretches)
@@ -127,11 +146,17 @@ def judge(
     n_judged = len({label.event_id for window in windows for label in window.labels})
     if n_judged < n_events:
         events += f"; {n_judged} of them have a usable label to be judged by"
-    say(f"scoring {len(windows)} windows: {events}")
+    further = further_noise_windows(judged_on, frame, preprocessing, made.seed, noise_hours) if noise_hours else []
+    say(
+        f"scoring {len(windows)} windows{f', and false picks in {len(further)} more of noise' if further else ''}: "
+        f"{events}"
+    )
     predictions: dict[str, Predictions] = {}
+    further_noise: dict[str, Predictions] = {}
 
     def scored(model: str, probabilities_of: ProbabilitiesOf, default_thresholds: Mapping[str, float]) -> Scores:
         found = predictions[model] = Predictions(windows, probabilities_of(windows))
+        further_noise[model] = Predictions(further, probabilities_of(further))
         if not validation:
             return score(*found, default_thresholds, min_distance_s=contract.min_distance_s)
         chosen_on = Predictions(validation, probabilities_of(validation))
@@ -141,6 +166,7 @@ def judge(
     labelled = with_moved_labels(windows, contract.pick_shift_s)
     adapted = Predictions(labelled, predicted(picker, picker.active_adapter, windows))
     predictions["adapter"] = adapted
+    further_noise["adapter"] = Predictions(further, predicted(picker, picker.active_adapter, further))
     scores["adapter"] = score(*adapted, contract.thresholds, min_distance_s=contract.min_distance_s)
     for rival in rivals:
         say(f"scoring {rival.name}")
@@ -155,6 +181,7 @@ def judge(
         and not made.pick_times_sha256
         and (trained_on_all or shares_stations or not made.split_sha256),
         trained_on_all=trained_on_all,
+        further_noise=further_noise,
     )
 
 

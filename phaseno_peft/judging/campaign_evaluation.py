@@ -18,7 +18,11 @@ from phaseno_peft.judging.evidence import stored_forgetting, weigh
 from phaseno_peft.judging.few_shot import read_few_shot
 from phaseno_peft.judging.page import report_folder, write_report
 from phaseno_peft.judging.tables import verdict_row
+from phaseno_peft.judging.verdict import FEWEST_NOISE_HOURS
 from phaseno_peft.picking.picker import load_adapter
+
+MOST_NOISE_HOURS = 24.0
+"""Windows are kept in memory."""
 
 
 def evaluate(
@@ -39,6 +43,7 @@ def evaluate(
     overwrite: bool = False,
     confidential: bool = False,
     few_shot: str | Path | None = None,
+    noise_hours: float = FEWEST_NOISE_HOURS,
     on_stage: Callable[[str], None] | None = None,
     on_findings: Callable[[Sequence[Finding]], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -51,10 +56,16 @@ def evaluate(
     `about["verdict"]` says what the scores mean by the rules of `judging.verdict`. `report` is a folder for one
     self-contained HTML page with its tables and figures beside it; a report that is there is replaced with `overwrite`
     only. A `confidential` one leaves stations, times, exact place, single picks and records out. `few_shot` is a folder
-    that `compare` wrote for the same campaign and backbone: its F1 against labelled events goes into the report. Raises
-    `AdapterError`, `CampaignError` also where no label lies in a record, and `PhasenoPeftError` for weights of a
+    that `compare` wrote for the same campaign and backbone: its F1 against labelled events goes into the report. False
+    picks are counted in up to `noise_hours` of record without events; F1 has a window of noise for each of an event.
+    Raises `AdapterError`, `CampaignError` also where no label lies in a record, and `PhasenoPeftError` for weights of a
     rival that is not asked for and a report that cannot be written.
     """
+    if not 0 <= noise_hours <= MOST_NOISE_HOURS:
+        raise PhasenoPeftError(
+            f"`noise_hours` should be 0 to {MOST_NOISE_HOURS:g} but is {noise_hours:g}. For longer noise use "
+            "`phaseno-peft score`, which counts on continuous records."
+        )
     if confidential and report is None:
         raise PhasenoPeftError(
             "`confidential` is about the report. Give `report` a folder (--report), or leave it out."
@@ -85,7 +96,7 @@ def evaluate(
     )
     if on_findings is not None:
         on_findings(campaign.findings)
-    judged = judge(picker, campaign, on_stage, rivals=others)
+    judged = judge(picker, campaign, on_stage, rivals=others, noise_hours=noise_hours)
     weighed = weigh(str(picker.active_adapter), contract, campaign, judged, stored_forgetting(adapter))
     page = None
     if report is not None:

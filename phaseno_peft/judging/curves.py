@@ -154,7 +154,8 @@ def f1_against(
             n: int = len(middle),
         ) -> NDArray[np.float64]:
             counts = np.zeros((judgement.scores[model].n_windows, 3, n))
-            of_phase = [row for row in rows[model] if row.phase == phase and row.outcome != "not judged"]
+            scored = [row for row in rows[model] if row.window < judgement.scores[model].n_windows]
+            of_phase = [row for row in scored if row.phase == phase and row.outcome != "not judged"]
             values = np.array([quantity(row) for row in of_phase], dtype=np.float64)
             bins = bin_of(np.where(np.isfinite(values), values, -np.inf))
             windows = np.array([row.window for row in of_phase], dtype=np.int64)
@@ -168,15 +169,20 @@ def f1_against(
 
 
 def false_per_hour(judgement: Judgement, counts: Counts) -> list[Curve]:
-    """Return false picks in noise windows per hour of noise, whole network, against the threshold."""
-    hours = noise_hours(judgement.predictions[ADAPTER].windows)
+    """Return false picks in noise windows per hour of noise, further noise too, against the threshold."""
+    hours = noise_hours(judgement.predictions_with_noise(ADAPTER).windows)
     if not hours.any():
         return []
+    further = {
+        model: _counts(judgement.further_noise.get(model, Predictions([], [])), judgement.scores[model])
+        for model in judgement.scores
+    }
     curves: list[Curve] = []
     for p, phase in enumerate(PHASES):
         rates: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
-        for model, scores in judgement.scores.items():
-            false = counts[model][p][:, 1] * (hours > 0)[:, None]
+        for model in judgement.scores:
+            scores = judgement.scores_with_noise(model)
+            false = np.concatenate([counts[model][p][:, 1], further[model][p][:, 1]]) * (hours > 0)[:, None]
             drawn = scores.drawn(np.concatenate([false, hours[:, None]], axis=1))
             with np.errstate(invalid="ignore", divide="ignore"):
                 rates[model] = false.sum(axis=0) / hours.sum(), drawn[:, :-1] / drawn[:, -1:]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from phaseno_peft.campaign import Campaign, Window, measure_label_offset
+from phaseno_peft.campaign.catalog import made_by
 from phaseno_peft.contract import NO_SHIFT_S, PHASES, Contract
-from phaseno_peft.evaluation import Scores, f1_gain, mean_f1_gain
+from phaseno_peft.evaluation import Predictions, Scores, f1_gain, mean_f1_gain
 from phaseno_peft.evaluation.judge import Judgement
 from phaseno_peft.judging.few_shot import FewShot
 from phaseno_peft.judging.judged_picks import JudgedPick, epicentral_distances_km, judged_picks
@@ -37,11 +39,16 @@ class Judged:
     few_shot: FewShot | None = None
     """Trainings with fewer labels, for the report."""
 
+    @cached_property
+    def shown(self) -> dict[str, Predictions]:
+        """Model -> everything that can be shown: the windows it was scored on, and further noise after them."""
+        return {model: self.judgement.predictions_with_noise(model) for model in self.judgement.scores}
+
     def picks_of(self, model: str) -> list[JudgedPick]:
-        """Labels and picks of a model, as `judged_picks`, within 0.5 s of the network's time."""
+        """Labels and picks of a model in `shown`, as `judged_picks`, within 0.5 s of the network's time."""
         shift_s = self.contract.pick_shift_s if model == ADAPTER else NO_SHIFT_S
-        found = self.judgement.predictions[model]
-        return judged_picks(found, self.judgement.scores[model], self.distances_km, pick_shift_s=shift_s)
+        scores = self.judgement.scores_with_noise(model)
+        return judged_picks(self.shown[model], scores, self.distances_km, pick_shift_s=shift_s)
 
 
 def weigh(
@@ -63,9 +70,8 @@ def gather_evidence(
     """Return what the rules of the verdict look at."""
     scores = judgement.scores
     own, frozen = scores[ADAPTER], scores[FROZEN]
-    hours = noise_hours(judgement.predictions[ADAPTER].windows)
-    rate = false_picks_per_hour(own, hours)
-    before = false_picks_per_hour(frozen, hours)
+    of_adapter, of_frozen = (judgement.scores_with_noise(model) for model in (ADAPTER, FROZEN))
+    hours = noise_hours(judgement.predictions_with_noise(ADAPTER).windows)
     return Evidence(
         n_events=judgement.n_events,
         n_labels={phase: own.n_labels(phase) for phase in PHASES},
@@ -75,8 +81,9 @@ def gather_evidence(
             name: Interval(*mean_f1_gain(other, own)) for name, other in scores.items() if name not in (ADAPTER, FROZEN)
         },
         noise_hours=float(hours.sum()),
-        false_per_hour=rate,
-        frozen_false_per_hour=before.value,
+        false_per_hour=false_picks_per_hour([of_adapter], [1.0], hours),
+        frozen_false_per_hour=false_picks_per_hour([of_frozen], [1.0], hours).value,
+        more_false_per_hour=false_picks_per_hour([of_adapter, of_frozen], [1.0, -1.0], hours),
         label_source=label_source(contract, campaign, judgement),
         may_flatter=judgement.may_flatter,
         trained_on_all=judgement.trained_on_all,
@@ -96,8 +103,7 @@ def label_source(contract: Contract, campaign: Campaign, judgement: Judgement) -
     """Whose labels are scored against: the contract's on the adapter's own campaign, else by the catalogue's word."""
     if judgement.is_own:
         return contract.provenance.label_source
-    picks = campaign.catalogue.picks
-    return "automatic" if picks and all(pick.is_automatic for pick in picks) else "unknown"
+    return made_by(campaign.catalogue.picks)
 
 
 def noise_hours(windows: Sequence[Window]) -> np.ndarray:
@@ -109,16 +115,19 @@ def noise_hours(windows: Sequence[Window]) -> np.ndarray:
     return np.array(hours, dtype=np.float64)
 
 
-def false_picks_per_hour(scores: Scores, hours: np.ndarray) -> Interval:
-    """Return false picks of both phases in noise windows per hour of noise, whole network, with its 95 % interval.
+def false_picks_per_hour(models: Sequence[Scores], weights: Sequence[float], hours: np.ndarray) -> Interval:
+    """Return a weighted sum, over models on the same windows, of false picks of both phases per hour of noise.
 
-    `hours` [window] is `noise_hours`. By bootstrap; all zero where there is no noise.
+    Of the whole network, with its 95 % interval by bootstrap: a difference is drawn on the same windows. `hours`
+    [window] is `noise_hours`. All zero where there is no noise.
     """
-    noise = np.array(scores.noise_windows, dtype=bool)
-    false = np.sum([np.array(tally.judged_picks) for tally in scores.tallies.values()], axis=0) * noise
     if hours.sum() == 0:
         return Interval(0.0, 0.0, 0.0)
-    draws = scores.drawn(np.stack([false, hours], axis=1))
+    false = np.zeros(len(hours))
+    for scores, weight in zip(models, weights, strict=True):
+        picks = np.sum([np.array(tally.judged_picks) for tally in scores.tallies.values()], axis=0)
+        false += weight * picks * np.array(scores.noise_windows, dtype=bool)
+    draws = models[0].drawn(np.stack([false, hours], axis=1))
     rates = draws[:, 0] / np.maximum(draws[:, 1], hours[hours > 0].min())
     low, high = np.quantile(rates, [0.025, 0.975])
     return Interval(float(false.sum() / hours.sum()), float(low), float(high))

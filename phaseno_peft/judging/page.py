@@ -127,7 +127,8 @@ def _page(
     evidence, decided = judged.evidence, judged.verdict
     records = [] if confidential else choose_records(judged, rows[ADAPTER])
     rate = evidence.false_per_hour
-    wrong = [row for row in rows[ADAPTER] if row.outcome in ("false", "missed")]
+    scored = judged.judgement.scores[ADAPTER].n_windows
+    wrong = [row for row in rows[ADAPTER] if row.outcome in ("false", "missed") and row.window < scored]
     tiles = [
         Tile(
             f"{evidence.gain.value:+.3f}",
@@ -176,11 +177,16 @@ def lead(judged: Judged) -> str:
     others = ", ".join(name for name in judged.judgement.scores if name not in (ADAPTER, FROZEN))
     return (
         f"Adapter {judged.adapter} on {judged.judgement.events}: {scores.n_windows} windows, "
-        f"{scores.n_noise_windows} of them noise ({60 * evidence.noise_hours:.1f} minutes), with "
-        f"{scores.n_labels('P')} P and {scores.n_labels('S')} S picks of {WHOSE[evidence.label_source]}. "
-        "Compared with the frozen network"
+        f"{scores.n_noise_windows} of them noise, with {scores.n_labels('P')} P and {scores.n_labels('S')} S picks of "
+        f"{WHOSE[evidence.label_source]}. False picks were counted in {60 * evidence.noise_hours:.1f} minutes of "
+        f"noise{_further(judged)}. Compared with the frozen network"
         f"{f' and {others}' if others else ''}."
     )
+
+
+def _further(judged: Judged) -> str:
+    n = len(judged.shown[ADAPTER].windows) - judged.judgement.scores[ADAPTER].n_windows
+    return f", {n} windows of it beyond those of F1" if n else ""
 
 
 def _sections(
@@ -334,7 +340,7 @@ def _record_section(
             Leaf(record.anchor, title, drawing.svg(description), caption, is_printed=record in shown.values())
         )
     links = [Link(name, record.anchor) for name, record in shown.items()]
-    noise = [r for r in records if judged.judgement.predictions[ADAPTER].windows[r.window].is_noise]
+    noise = [r for r in records if judged.shown[ADAPTER].windows[r.window].is_noise]
     links += [Link("false picks in noise", noise[0].anchor)] if noise else []
     return Section("Records", [KEY], links=links, leaves=leaves)
 
@@ -344,7 +350,7 @@ def _wrong_picks(judged: Judged, rows: Sequence[JudgedPick], records: Sequence[R
     wrong = [row for row in rows if row.outcome in ("false", "missed") and row.window in record_of]
     place = {record.window: n for n, record in enumerate(records)}
     wrong.sort(key=lambda row: (place[row.window], row.station, row.sample))
-    windows = judged.judgement.predictions[ADAPTER].windows
+    windows = judged.shown[ADAPTER].windows
     cells = []
     for row, told in zip(wrong, pick_rows(ADAPTER, wrong, windows), strict=True):
         cells.append(

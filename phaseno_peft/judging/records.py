@@ -40,7 +40,7 @@ def choose_records(judged: Judged, rows: Sequence[JudgedPick]) -> list[Record]:
 
     `rows` are the adapter's. Beyond `MOST_WHOLE` windows those without a false or missed pick are left out.
     """
-    windows = judged.judgement.predictions[ADAPTER].windows
+    windows = judged.shown[ADAPTER].windows
     counts: dict[int, Counter[str]] = {i: Counter() for i in range(len(windows))}
     spread: dict[int, list[float]] = {i: [] for i in range(len(windows))}
     for row in rows:
@@ -67,7 +67,7 @@ def choose_records(judged: Judged, rows: Sequence[JudgedPick]) -> list[Record]:
 
 def standing_out(judged: Judged, records: Sequence[Record]) -> dict[str, Record]:
     """Return the records of the worst, the median and the best event by name; fewer where there are fewer."""
-    windows = judged.judgement.predictions[ADAPTER].windows
+    windows = judged.shown[ADAPTER].windows
     events = [record for record in records if not windows[record.window].is_noise]
     if not events:
         return {}
@@ -80,7 +80,7 @@ def lanes(judged: Judged, record: Record, rows: Sequence[JudgedPick], frozen_row
     """Return the record section of one window; `rows` and `frozen_rows` are those of this window."""
     from phaseno_peft.figures.lanes import Lanes
 
-    predictions = judged.judgement.predictions
+    predictions = judged.shown
     window = predictions[FROZEN].windows[record.window]  # labels as the catalogue has them
     return Lanes(
         window=window,
@@ -108,7 +108,7 @@ def _marks(rows: Sequence[JudgedPick], frozen_rows: Sequence[JudgedPick]) -> Ite
 
 def _stations(judged: Judged, record: Record, rows: Sequence[JudgedPick]) -> list[int]:
     """By epicentral distance, without one by first arrival."""
-    window = judged.judgement.predictions[ADAPTER].windows[record.window]
+    window = judged.shown[ADAPTER].windows[record.window]
     first = dict.fromkeys(range(len(window.station_ids)), np.inf)
     for row in rows:
         first[row.station] = min(first[row.station], row.sample)
@@ -128,14 +128,14 @@ def _stations(judged: Judged, record: Record, rows: Sequence[JudgedPick]) -> lis
 
 
 def _name(judged: Judged, record: Record, row: int, rows: Sequence[JudgedPick]) -> str:
-    station_id = judged.judgement.predictions[ADAPTER].windows[record.window].station_ids[row]
+    station_id = judged.shown[ADAPTER].windows[record.window].station_ids[row]
     event_ids = {r.event_id for r in rows if r.event_id}
     known = [judged.distances_km[e, station_id] for e in event_ids if (e, station_id) in judged.distances_km]
     return f"{station_id.rstrip('.')}\n{min(known):.1f} km" if known else station_id.rstrip(".")
 
 
 def _title(judged: Judged, i: int, counts: Counter[str]) -> str:
-    window = judged.judgement.predictions[ADAPTER].windows[i]
+    window = judged.shown[ADAPTER].windows[i]
     start = window.start.strftime("%Y-%m-%d %H:%M:%S")
     if window.is_noise:
         return f"noise from {start}, {counts['false']} false"

@@ -66,8 +66,8 @@ def score_rows(scores: Mapping[str, Scores]) -> list[dict[str, Any]]:
 
 
 def window_rows(judged: Judged) -> list[dict[str, Any]]:
-    """Return what was judged, a row per window."""
-    windows = judged.judgement.predictions[ADAPTER].windows
+    """Return what was judged, a row per window; of noise beyond the windows of F1 only false picks are counted."""
+    windows = judged.shown[ADAPTER].windows
     return [
         {
             "window": window.name,
@@ -75,12 +75,13 @@ def window_rows(judged: Judged) -> list[dict[str, Any]]:
             "seconds": window.waveforms.shape[-1] / window.rate_hz,
             "is_noise": window.is_noise,
             "hours_of_noise": round(float(hours), 6),
+            "in_f1": number < judged.judgement.scores[ADAPTER].n_windows,
             "stations": len(window.station_ids),
             "p_labels": sum(x.phase == 0 for x in window.labels),
             "s_labels": sum(x.phase == 1 for x in window.labels),
             "events": " ".join(sorted({x.event_id for x in window.labels})),
         }
-        for window, hours in zip(windows, noise_hours(windows), strict=True)
+        for number, (window, hours) in enumerate(zip(windows, noise_hours(windows), strict=True))
     ]
 
 
@@ -101,8 +102,7 @@ def decided_row(verdict: Verdict, evidence: Evidence) -> dict[str, Any]:
 
 def all_picks(judged: Judged, rows: Mapping[str, Sequence[JudgedPick]]) -> list[dict[str, Any]]:
     """Return labels and picks of all models, see `pick_rows`."""
-    predictions = judged.judgement.predictions
-    return [row for model, own in rows.items() for row in pick_rows(model, own, predictions[model].windows)]
+    return [row for model, own in rows.items() for row in pick_rows(model, own, judged.shown[model].windows)]
 
 
 def _finite(value: float) -> float | None:

@@ -5,8 +5,8 @@ The rules, first match first (numbers are the constants below):
 1. *not enough evidence*: the adapter was trained on these events, or labels are simulated, or fewer than 5 test events,
    or fewer than 20 labels.
 2. *do not deploy*: F1 (mean over P and S within 0.5 s and 0.1 s) is below the frozen network's with the whole 95 %
-   interval; or F1 of one phase within 0.5 s is; or a rival is better with the whole interval; or false picks on noise
-   more than double and their interval lies above the frozen network's rate.
+   interval; or F1 of one phase within 0.5 s is; or a rival is better with the whole interval; or false picks on half an
+   hour of noise more than double, and are more with the whole interval.
 3. *not enough evidence*: the interval of the gain over the frozen network holds zero.
 4. *deploy with care*: something speaks for care, see `cautions`. Otherwise *deploy*.
 """
@@ -68,6 +68,8 @@ class Evidence:
     false_per_hour: Interval
     """False picks of the adapter per hour of noise, whole network."""
     frozen_false_per_hour: float
+    more_false_per_hour: Interval
+    """False picks of the adapter minus those of the frozen network, per hour of the same noise."""
     label_source: str = "analyst"
     """Of the labels: "analyst", "automatic", "simulated" or "unknown"."""
     may_flatter: bool = False
@@ -132,8 +134,8 @@ def decide(evidence: Evidence) -> Verdict:
 def _too_little(e: Evidence) -> Iterator[str]:
     if e.trained_on_all:
         yield (
-            "the adapter was trained on these events. Judge it on others, or look at the scores on its card, which are "
-            "of events that what was scored had not seen."
+            "the adapter was trained on the events that it is scored on. Judge it on others; scores on its card that "
+            "are out of fold or of held-out events do not flatter."
         )
     if e.label_source == "simulated":
         yield "the labels are simulated, so that the scores say nothing of real records."
@@ -153,11 +155,11 @@ def _against(e: Evidence) -> Iterator[str]:
     for rival, gain in e.rival_gains.items():
         if gain.high < 0:
             yield f"{rival} is better on the same windows: the adapter's F1 minus its F1 is {gain}."
-    rate, before = e.false_per_hour, e.frozen_false_per_hour
-    if e.noise_hours > 0 and rate.low > before and rate.value > 2 * before:
+    rate, before, more = e.false_per_hour.value, e.frozen_false_per_hour, e.more_false_per_hour
+    if e.noise_hours >= FEWEST_NOISE_HOURS and more.low > 0 and rate > 2 * before:
         yield (
-            f"false picks on noise more than double, from {before:.1f} to {rate.value:.1f} an hour "
-            f"(95 % {rate.low:.1f} to {rate.high:.1f})."
+            f"false picks on noise more than double, from {before:.1f} to {rate:.1f} an hour (95 % of the difference "
+            f"{more.low:.1f} to {more.high:.1f}, {e.noise_hours:.1f} hours)."
         )
 
 
@@ -188,8 +190,9 @@ def cautions(e: Evidence) -> Iterator[str]:
         yield "no noise was judged: look at an hour of quiet record for false picks before you trust it."
     elif e.noise_hours < FEWEST_NOISE_HOURS:
         yield (
-            f"false picks were counted in {60 * e.noise_hours:.0f} minutes of noise only; look at an hour of quiet "
-            "record before you trust the rate."
+            f"false picks were counted in {60 * e.noise_hours:.0f} minutes of noise only ({e.false_per_hour.value:.1f} "
+            f"an hour, the frozen network's {e.frozen_false_per_hour:.1f}); look at an hour of quiet record before you "
+            "trust the rate."
         )
     elif e.false_per_hour.value > e.frozen_false_per_hour:
         yield (f"false picks on noise rise from {e.frozen_false_per_hour:.1f} to {e.false_per_hour.value:.1f} an hour.")

@@ -27,6 +27,7 @@ from obspy.core.event import (
 from obspy.core.inventory import Channel, Inventory, Network, Site, Station
 from obspy.core.inventory.response import Response
 
+from phaseno_peft.campaign.catalog import SIMULATED_PICK
 from phaseno_peft.contract import PHASES
 from phaseno_peft.files import write_file
 from phaseno_peft.simulation.presets import KM_PER_DEGREE, Preset
@@ -187,6 +188,7 @@ def _event(preset: Preset, campaign: str, event: SimulatedEvent) -> Event:
                 time_errors=QuantityError(uncertainty=0.02 if arrival.snr > 5 else 0.05),
                 waveform_id=waveform,
                 phase_hint=arrival.phase,
+                method_id=ResourceIdentifier(SIMULATED_PICK),
                 evaluation_mode="manual",
             )
         )

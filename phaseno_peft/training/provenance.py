@@ -21,6 +21,7 @@ from phaseno_peft.campaign import (
     pick_times_sha256,
     with_moved_labels,
 )
+from phaseno_peft.campaign.catalog import made_by
 from phaseno_peft.campaign.conventions import CERTAIN, EXTREMA, measure_conventions
 from phaseno_peft.contract import NO_SHIFT_S, PHASES, LabelConvention, Provenance
 from phaseno_peft.errors import CampaignError
@@ -35,15 +36,16 @@ LabelSource = Literal["analyst", "automatic", "simulated", "unknown"]
 
 
 def source_of_labels(campaign: Campaign, claimed: LabelSource) -> LabelSource:
-    """Who made the labels: what the user claims, or "automatic" where that is "unknown" and every pick is marked so.
+    """Who made the labels: what the user claims, or what every pick is marked as where that is "unknown".
 
     Raises `CampaignError` where the catalogue marks every pick as automatic and the user says something else.
     """
     labels = _labels(campaign)
-    if not labels or not all(pick.is_automatic for pick in labels) or claimed == "automatic":
-        return claimed
+    marked = made_by(labels)
     if claimed == "unknown":
-        return "automatic"
+        return marked
+    if marked != "automatic" or claimed == "automatic":
+        return claimed
     raise CampaignError(
         f"{campaign.catalogue.source}: all {len(labels)} picks are marked as automatic{_methods(labels)}, but the "
         f"label source is said to be {claimed!r}. Leave --label-source out, or set the evaluation status of the picks "

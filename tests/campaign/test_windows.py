@@ -15,6 +15,7 @@ from phaseno_peft.campaign import (
     WindowSampler,
     cut_window,
     fixed_windows,
+    further_noise_windows,
     noise_intervals,
     normalise,
     prepare,
@@ -179,6 +180,22 @@ def test_noise_comes_from_the_times_that_are_given() -> None:
     starts = [int(w.name.split("@")[1]) for w in fixed_windows([given], FRAME, PREPROCESSING, 0, 100) if w.is_noise]
     assert len(starts) == 3
     assert all(s == 0 or 6000 <= s <= 6500 or s == 17000 for s in starts)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_further_noise_lies_beside_the_noise_of_the_fixed_windows_up_to_so_many_hours(seed: int) -> None:
+    stretches = [ONE, BARE]
+    fixed = fixed_windows(stretches, FRAME, PREPROCESSING, seed)
+    noise = [w.name for w in fixed if w.is_noise]
+    everything = further_noise_windows(stretches, FRAME, PREPROCESSING, seed, 1.0)
+    assert all(w.is_noise for w in everything)
+    assert sorted([*noise, *(w.name for w in everything)]) == sorted(
+        w.name for w in fixed_windows(stretches, FRAME, PREPROCESSING, seed, 1e3) if w.is_noise
+    )
+    two = further_noise_windows(stretches, FRAME, PREPROCESSING, seed, (len(noise) + 2) * PREPROCESSING.window_s / 3600)
+    assert len(two) == 2
+    assert {w.name for w in two} <= {w.name for w in everything}
+    assert further_noise_windows(stretches, FRAME, PREPROCESSING, seed, 0.0) == []
 
 
 def test_noise_intervals_keep_five_seconds_before_and_twenty_after_the_picks() -> None:

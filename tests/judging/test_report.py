@@ -60,7 +60,7 @@ def test_the_first_lines_say_what_was_judged_and_what_to_do(judged: tuple[Path, 
     assert made.about["report"] == str(folder / "index.html")
     assert re.search(
         r"Adapter tiny-ohio on \d+ held-out test events of the adapter&#39;s own campaign: \d+ windows, \d+ of them "
-        r"noise \([\d.]+ minutes\), with \d+ P and \d+ S picks of a simulation\.",
+        r"noise, with \d+ P and \d+ S picks of a simulation\. False picks were counted in [\d.]+ minutes of noise\. ",
         words,
     )
     assert made.about["verdict"]["verdict"] == "not enough evidence"
@@ -116,6 +116,38 @@ def test_tables_lie_beside_the_page_as_csv_and_json_and_say_the_same(judged: tup
     assert float(first["adapter_minus_it"]) == pytest.approx(made.scores["adapter"].phase("P", 0.5).f1 - frozen.f1)
     assert len(rows_of(folder, "windows")) == made.scores["adapter"].n_windows
     assert {"field": "provenance.label_source", "value": "simulated"} in rows_of(folder, "contract")
+
+
+def test_more_noise_moves_false_picks_and_never_f1(adapter_home: Path, campaign_folder: Path, tmp_path: Path) -> None:
+    waveforms, stations, picks = files_of(campaign_folder)
+    few = read_events(str(picks))
+    few.events = few.events[-2:]  # what the others leave behind counts as noise here
+    few.write(str(tmp_path / "few.xml"), "QUAKEML")
+    adapter, files = adapter_home / "adapters" / "tiny-ohio", (waveforms, stations, tmp_path / "few.xml")
+    without = evaluate(adapter, *files, backbone=BACKBONE[0], noise_hours=0.0)
+    made = evaluate(adapter, *files, backbone=BACKBONE[0], report=tmp_path / "report")
+    assert made.scores["adapter"].to_json() == without.scores["adapter"].to_json()
+    n, windows = made.scores["adapter"].n_windows, rows_of(tmp_path / "report", "windows")
+    assert [row["in_f1"] for row in windows] == ["True"] * n + ["False"] * (len(windows) - n)
+    assert len(windows) > n
+    further = {row["window"] for row in windows[n:]}
+    own = [row for row in rows_of(tmp_path / "report", "picks") if row["model"] == "adapter"]
+    assert {row["outcome"] for row in own if row["window"] in further} == {"false"}
+    before, after = (each.about["verdict"]["evidence"] for each in (without, made))
+    noise_h = sum(float(row["hours_of_noise"]) for row in windows)
+    assert before["noise_hours"] < after["noise_hours"] == pytest.approx(noise_h, abs=1e-5)
+    false = sum(row["is_noise_window"] == "True" for row in own)
+    assert after["false_per_hour"]["value"] == pytest.approx(false / noise_h, rel=1e-3)
+    assert after["more_false_per_hour"]["value"] == pytest.approx(
+        after["false_per_hour"]["value"] - after["frozen_false_per_hour"]
+    )
+    html = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert re.search(rf"noise, {len(windows) - n} windows of it beyond those of F1\.", html)
+    listed = html[html.index('id="missed-and-false-picks"') :]
+    n_wrong = sum(row["outcome"] in ("false", "missed") for row in own)
+    assert len(re.findall(r'<td><a href="#record-\d+">', listed)) == n_wrong
+    with pytest.raises(PhasenoPeftError, match="`noise_hours` should be 0 to 24 but is -1"):
+        evaluate(adapter, *files, backbone=BACKBONE[0], noise_hours=-1.0)
 
 
 def test_figures_lie_beside_the_page_as_png_and_svg(judged: tuple[Path, Evaluation]) -> None:

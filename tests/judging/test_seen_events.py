@@ -89,7 +89,7 @@ def test_a_catalogue_of_events_that_all_trained_decides_nothing(
     made = evaluate(adapter, waveforms, stations, again, backbone=small_backbone)
     assert "this catalogue, which it was trained on: these scores flatter" in made.about["events"]
     assert made.about["verdict"]["verdict"] == "not enough evidence"
-    assert made.about["verdict"]["reason"].startswith("the adapter was trained on these events. Judge it on others")
+    assert made.about["verdict"]["reason"].startswith("the adapter was trained on the events that it is scored on")
 
 
 def test_an_adapter_of_another_backbone_a_catalogue_elsewhere_and_one_without_labels_are_refused(
@@ -121,3 +121,20 @@ def test_a_contract_tells_when_its_events_were_only_by_digests(adapter_home: Pat
     digests = read_adapter(adapter_home / "adapters" / "tiny-ohio").contract.provenance.pick_times_sha256
     assert digests == sorted(set(digests))
     assert {len(digest) for digest in digests} == {12}
+
+
+def test_simulated_and_automatic_picks_are_known_as_such_on_another_campaign(
+    adapter_home: Path, small_backbone: Path, campaign_folder: Path, tmp_path: Path
+) -> None:
+    adapter = adapter_home / "adapters" / "tiny-ohio"
+    waveforms, stations, picks = files_of(campaign_folder)
+    found = {}
+    for made_by in ("simulated", "automatic", "unknown"):
+        catalogue = read_events(str(picks))
+        catalogue.events = catalogue.events[:6]
+        for pick in (pick for event in catalogue for pick in event.picks if made_by != "simulated"):
+            pick.method_id, pick.evaluation_mode = None, "automatic" if made_by == "automatic" else "manual"
+        catalogue.write(str(tmp_path / f"{made_by}.xml"), "QUAKEML")
+        made = evaluate(adapter, waveforms, stations, tmp_path / f"{made_by}.xml", backbone=small_backbone)
+        found[made_by] = made.about["verdict"]["evidence"]["label_source"]
+    assert found == {name: name for name in found}

@@ -26,8 +26,11 @@ SOUND = Evidence(
     noise_hours=2.0,
     false_per_hour=Interval(2.0, 1.0, 3.0),
     frozen_false_per_hour=4.0,
+    more_false_per_hour=Interval(-2.0, -4.0, 0.0),
     forgetting={"P": 0.01, "S": -0.01},
 )
+
+DOUBLED = {"false_per_hour": Interval(9.0, 5.0, 13.0), "more_false_per_hour": Interval(5.0, 1.0, 9.0)}
 
 
 def given(**changes: Any) -> Evidence:
@@ -43,7 +46,7 @@ def test_a_clear_gain_on_many_events_without_anything_against_it_is_deployed() -
 @pytest.mark.parametrize(
     ("changes", "word", "reason"),
     [
-        ({"trained_on_all": True}, "not enough evidence", "was trained on these events. Judge it on others"),
+        ({"trained_on_all": True}, "not enough evidence", "was trained on the events that it is scored on"),
         ({"label_source": "simulated"}, "not enough evidence", "labels are simulated"),
         ({"n_events": FEWEST_EVENTS - 1}, "not enough evidence", "there are 4 test events"),
         ({"n_groups": 1}, "not enough evidence", "there are 40 test events in 1 group that share windows, and fewer"),
@@ -52,7 +55,7 @@ def test_a_clear_gain_on_many_events_without_anything_against_it_is_deployed() -
         ({"gain": Interval(-0.1, -0.2, -0.01)}, "do not deploy", "better without it: F1 changes by -0.100"),
         ({"phase_gains": {"S": Interval(-0.1, -0.2, -0.01)}}, "do not deploy", "loses S"),
         ({"rival_gains": {"phasenet": Interval(-0.1, -0.2, -0.01)}}, "do not deploy", "phasenet is better"),
-        ({"false_per_hour": Interval(9.0, 5.0, 13.0)}, "do not deploy", "more than double, from 4.0 to 9.0 an hour"),
+        (DOUBLED, "do not deploy", "more than double, from 4.0 to 9.0 an hour (95 % of the difference 1.0 to 9.0, 2.0"),
         ({"gain": Interval(0.1, 0.0, 0.2)}, "not enough evidence", "40 test events do not tell the adapter"),
         ({"may_flatter": True}, "deploy with care", "may have been trained on some of these events"),
         ({"offset_change_s": {"P": 1.1 * ANOTHER_CONVENTION_S}}, "deploy with care", "55 ms earlier"),
@@ -78,7 +81,9 @@ def test_each_rule_decides_where_it_alone_applies(changes: dict[str, Any], word:
     [
         {"n_events": FEWEST_EVENTS, "n_labels": {"P": FEWEST_LABELS, "S": 0}},
         {"offset_change_s": {"P": 0.9 * ANOTHER_CONVENTION_S}},
-        {"false_per_hour": Interval(9.0, 3.9, 13.0)},  # the interval holds the frozen network's rate
+        {**DOUBLED, "more_false_per_hour": Interval(5.0, 0.0, 10.0)},  # the interval of the difference holds zero
+        {**DOUBLED, "false_per_hour": Interval(8.0, 5.0, 11.0)},
+        {**DOUBLED, "noise_hours": 0.9 * FEWEST_NOISE_HOURS},
         {"noise_hours": 0.0, "false_per_hour": Interval(0.0, 0.0, 0.0)},
     ],
 )
