@@ -6,7 +6,7 @@ Each FOLDER holds waveforms/, stations.xml and picks.xml. The events are parted 
 was trained on the others (`phaseno-peft compare --folds`): epochs by the same rule for all, thresholds of the other
 folds, median residual of the other folds taken off or not. Writes a comparison for each campaign to --out (the same
 command goes on where it was stopped) and prints F1 of P and S within 0.5 and 0.1 s with 95 % intervals (bootstrap over
-events), and CR-LoRA minus each rival, paired.
+events), and the first adapter minus each other recipe, paired.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ import numpy as np
 
 from phaseno_peft.campaign import Campaign
 from phaseno_peft.comparison import compare
+from phaseno_peft.comparison.report import interval_table
 from phaseno_peft.comparison.results import Comparison, Run
-from phaseno_peft.evaluation import Scores, mean_f1_gain
+from phaseno_peft.evaluation import Scores
 from phaseno_peft.text_tables import TextTable
 from phaseno_peft.training.fit import TrainingCallbacks
 
@@ -63,7 +64,7 @@ def main() -> None:
 
 
 def tables(found: Comparison) -> list[str]:
-    """Markdown of one campaign: scores with intervals, and CR-LoRA minus each other picker."""
+    """Markdown of one campaign: scores with intervals, and the first adapter minus each other recipe."""
     groups = found.groups()
     labels = " and ".join(f"{found.runs[0].test.n_labels(phase)} {phase}" for phase in ("P", "S"))
     rows = []
@@ -72,7 +73,7 @@ def tables(found: Comparison) -> list[str]:
         rows.append(_row(name, runs, [run.test for run in runs]))
         rows.append(_row(f"{name}, offset removed", runs, [run.without_offset for run in runs]))
     lines = [f"## {found.name}", "", f"{labels} labels. {found.split}", "", TextTable(HEADER, rows).markdown()]
-    return [*lines, *_gains(groups), ""]
+    return [*lines, interval_table(found).markdown(), ""]
 
 
 def _row(name: str, runs: Sequence[Run], scores: Sequence[Scores]) -> list[str]:
@@ -84,23 +85,6 @@ def _row(name: str, runs: Sequence[Run], scores: Sequence[Scores]) -> list[str]:
         cells.append(f"{np.mean([value.f1 for value in values]):.3f} ({low:.2f}-{high:.2f})")
     mean = np.mean([each.phase(phase, tolerance_s).f1 for each in scores for phase, tolerance_s in SCORES])
     return [*cells, f"{mean:.3f}", ", ".join(str(run.epoch_kept) for run in runs)]
-
-
-def _gains(groups: dict[tuple[str, int], list[Run]]) -> list[str]:
-    most = max(n for _, n in groups)
-    ours = groups.get(("cr-lora", most))
-    if not ours:
-        return []
-    rows = []
-    for (recipe, n_events), runs in groups.items():
-        if recipe == "cr-lora" or n_events not in (0, most):
-            continue
-        for what, of in (("", [r.test for r in runs]), (", offset removed", [r.without_offset for r in runs])):
-            pairs = [(of[i % len(of)], run.test) for i, run in enumerate(ours)]
-            gains = [mean_f1_gain(before, after) for before, after in pairs]
-            gain = float(np.mean([g[0] for g in gains]))
-            rows.append([f"cr-lora - {recipe}{what}", f"{gain:+.3f}", f"{gains[0][1]:+.3f} to {gains[0][2]:+.3f}"])
-    return [TextTable(("mean F1 of P and S at 0.5 and 0.1 s", "gain", "95 %, first seed"), rows).markdown()]
 
 
 if __name__ == "__main__":

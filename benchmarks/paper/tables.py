@@ -14,6 +14,7 @@ from benchmarks.paper.published import PUBLISHED, VALIDATION_F1
 from benchmarks.paper.runs import PaperRun
 from phaseno_peft.contract import PHASES
 from phaseno_peft.evaluation import PhaseScore, Scores
+from phaseno_peft.figures.few_shot import MARKERS, untrained_styles
 from phaseno_peft.figures.scores import f1_against_tolerance, model_colours, residual_histograms
 from phaseno_peft.figures.style import legend_outside, new_figure, plain, save, style
 from phaseno_peft.files import write_file
@@ -170,22 +171,25 @@ def _write_csv(runs: Runs, path: Path) -> None:
 
 def _figure_4(runs: Runs, path: Path) -> None:
     shown = {name: each for name, each in runs.items() if each[0].n_trainable}
+    untrained = untrained_styles(name for name in runs if name not in shown)
     with style():
         figure = new_figure(6.4, 3.8)
         axes = figure.subplots()
-        for (name, each), colour in zip(shown.items(), model_colours(shown), strict=True):
+        for k, ((name, each), colour) in enumerate(zip(shown.items(), model_colours(shown), strict=True)):
             values = [run.validation.mean_f1(0.5) for run in each]
             spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
             label = f"{NAMES.get(name, name)} ({each[0].n_trainable:,})"
-            axes.errorbar(
-                each[0].n_trainable, np.mean(values), yerr=spread, fmt="o", color=colour, capsize=3, label=label
-            )
+            look = {"fmt": MARKERS[k % len(MARKERS)], "color": colour, "capsize": 3}
+            axes.errorbar(each[0].n_trainable, np.mean(values), yerr=spread, label=label, **look)
+        for name, look in untrained.items():
+            value = runs[name][0].validation.mean_f1(0.5)
+            axes.axhline(value, linewidth=1.2, label=NAMES.get(name, name), **look)
         axes.set_xscale("log")
         axes.set_ylim(0.0, 1.02)
         axes.set_xlabel("trainable parameters")
         axes.set_ylabel("validation F1 at 0.5 s, simulated")
         plain(axes, grid=True)
-        legend_outside(figure, *axes.get_legend_handles_labels(), columns=2)
+        legend_outside(figure, *axes.get_legend_handles_labels(), columns=2, handle_length=2.6)
         save(figure, path)
 
 

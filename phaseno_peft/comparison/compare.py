@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,6 +84,11 @@ def compare(
             "a backbone is kept of a training on all events, not of folds. Leave --save-backbones or --folds out."
         )
     chosen = [find_recipe(recipe, phasenet_weights) for recipe in dict.fromkeys(recipes)]
+    if twice := [name for name, n in Counter(recipe.name for recipe in chosen).items() if n > 1]:
+        raise AdapterError(
+            f"`recipes` name {twice[0]!r} twice, from different files. Give the files different names, so that their "
+            "rows can be told apart."
+        )
     folder = Path(folder).expanduser()
     parted = fold_campaign(campaign, folds, seed) if folds else None
     dataset = CampaignDataset(campaign, parted.whole, [], [], seed) if parted else CampaignDataset.of(campaign, seed)
@@ -187,7 +193,7 @@ def _running(
     if processes <= 1:
         yield (_run(setup, planned, training, callbacks) for planned, training in missing)
         return
-    jobs = [(setup, planned.recipe.name, planned.seed, planned.labels, training) for planned, training in missing]
+    jobs = [(setup, planned.recipe.request, planned.seed, planned.labels, training) for planned, training in missing]
     with side_by_side(_run_apart, jobs, processes) as made:
         yield made
 

@@ -10,14 +10,28 @@ from pathlib import Path
 from typing import Any
 
 from phaseno_peft.comparison.results import MEASURES, Comparison, Row
-from phaseno_peft.figures.few_shot import COLOURS, FewShotPoint, few_shot_figure
+from phaseno_peft.evaluation import f1_gain_of_seeds, f1_of_seeds
+from phaseno_peft.figures.few_shot import COLOURS, MARKERS, FewShotPoint, few_shot_figure, untrained_styles
 from phaseno_peft.figures.style import FROZEN_COLOUR, legend_outside, new_figure, plain, save, style
 from phaseno_peft.files import write_file
 from phaseno_peft.text_tables import TextTable
 from phaseno_peft.training.forgetting import FORGETTING_WINDOWS
 
+OFFSET_OFF = ", offset removed"
 COLUMNS = ("recipe", "events", "trainable", "seeds", *MEASURES)
-ON_SCREEN = tuple(column for column in COLUMNS if column not in ("test P F1", "test S F1"))
+ON_SCREEN = {
+    "recipe": "recipe",
+    "events": "events",
+    "seeds": "seeds",
+    "validation F1": "validation\nF1",
+    "test F1": "test\nF1",
+    "test F1 at 0.1 s": "test F1\nat 0.1 s",
+    "offset removed, F1 at 0.1 s": "offset off,\nat 0.1 s",
+    "own-kind F1": "own-kind\nF1",
+    "minutes": "minutes",
+}
+"""Columns that are shown in a terminal, and their headings there."""
+TOLERANCES_S = (0.5, 0.1)
 
 
 def write_tables(comparison: Comparison, folder: Path) -> None:
@@ -29,7 +43,8 @@ def write_tables(comparison: Comparison, folder: Path) -> None:
 
 
 def draw_figures(comparison: Comparison, folder: Path) -> None:
-    """Draw F1 against parameters, and against labels where there is more than one number of them."""
+    """Draw F1 of every recipe; where some are trained also against parameters and, with several counts, labels."""
+    f1_of_recipes(comparison, folder / "f1-of-recipes.png")
     if not any(run.n_trainable for run in comparison.runs):
         return
     f1_against_parameters(comparison, folder / "f1-against-parameters.png")
@@ -41,7 +56,26 @@ def comparison_table(comparison: Comparison) -> TextTable:
     """The rows as a table for the terminal, mean and standard deviation over seeds."""
     shown = [COLUMNS.index(column) for column in ON_SCREEN]
     rows = [[cells[k] for k in shown] for cells in map(_cells, comparison.rows())]
-    return TextTable(ON_SCREEN, rows, _title(comparison))
+    return TextTable(tuple(ON_SCREEN.values()), rows, _title(comparison))
+
+
+def interval_table(comparison: Comparison) -> TextTable:
+    """F1 with 95 % intervals by bootstrap over events, and what the reference gains over each, on the same events.
+
+    The reference is the comparison's first adapter, with as many labelled events where there are as many.
+    """
+    groups, reference = comparison.groups(), comparison.reference()
+    rows = []
+    for (recipe, n_events), runs in groups.items():
+        ours = groups.get((reference, n_events)) or groups[reference, comparison.most_events(reference)]
+        for what, scores in (("", [run.test for run in runs]), (OFFSET_OFF, [run.without_offset for run in runs])):
+            cells = [f"{recipe}{what}", str(n_events), str(len(runs))]
+            cells += ["{:.3f} [{:.3f}, {:.3f}]".format(*f1_of_seeds(scores, [t])) for t in TOLERANCES_S]
+            is_itself = runs is ours and not what
+            gain = None if is_itself else f1_gain_of_seeds(scores, [run.test for run in ours], TOLERANCES_S)
+            rows.append([*cells, "" if gain is None else "{:+.3f} [{:+.3f}, {:+.3f}]".format(*gain)])
+    headings = [f"F1 at {t:g} s [95 %]" for t in TOLERANCES_S]
+    return TextTable(("recipe", "events", "seeds", *headings, f"{reference} minus it [95 %]"), rows)
 
 
 def markdown(comparison: Comparison) -> str:
@@ -55,6 +89,10 @@ def markdown(comparison: Comparison) -> str:
             f"chosen on validation, nothing on test. Own kind: {FORGETTING_WINDOWS}.",
             "",
             TextTable(COLUMNS, [_cells(row) for row in comparison.rows()]).markdown(),
+            "Test F1, mean of P and S, with 95 % intervals by bootstrap over events (of the mean over seeds); the last "
+            "column is the mean of both tolerances, drawn on the same events.",
+            "",
+            interval_table(comparison).markdown(),
             *what,
             "",
         ]
@@ -106,13 +144,15 @@ def f1_against_parameters(comparison: Comparison, path: Path) -> Path:
         figure = new_figure(8.6, 4.0)
         panels = figure.subplots(1, 2, sharex=True, sharey=True)
         for axes, side in zip(panels, sides, strict=True):
-            for colour, row, at in zip(_colours(len(rows)), rows, shown, strict=True):
+            untrained = untrained_styles(row.recipe for row in rows if not row.n_trainable)
+            for k, (row, at) in enumerate(zip(rows, shown, strict=True)):
                 label = f"{row.recipe} ({row.n_trainable:,})"
                 if not row.n_trainable:
-                    axes.axhline(row.mean[side], color=FROZEN_COLOUR, linestyle="--", linewidth=1.2, label=row.recipe)
+                    axes.axhline(row.mean[side], linewidth=1.2, label=row.recipe, **untrained[row.recipe])
                     continue
                 spread = _spread(row, side)
-                axes.errorbar(at, row.mean[side], yerr=spread, fmt="o", color=colour, capsize=3, label=label)
+                colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
+                axes.errorbar(at, row.mean[side], yerr=spread, fmt=marker, color=colour, capsize=3, label=label)
             axes.set_xscale("log")
             axes.set_xlim(0.5 * min(filter(None, counts)), 2 * max(shown))
             axes.set_ylim(0.0, 1.02)
@@ -121,7 +161,31 @@ def f1_against_parameters(comparison: Comparison, path: Path) -> Path:
             plain(axes, grid=True)
         panels[0].set_ylabel("F1 at 0.5 s, mean of P and S")
         handles, labels = panels[0].get_legend_handles_labels()
-        legend_outside(figure, handles, labels, columns=4)
+        legend_outside(figure, handles, labels, columns=3, handle_length=2.6)
+        return save(figure, path)
+
+
+def f1_of_recipes(comparison: Comparison, path: Path) -> Path:
+    """Draw test F1 of every recipe with its 95 % interval, the best at the top; mean over seeds."""
+    groups = {
+        f"{recipe}, {n} events" if n not in (0, comparison.most_events(recipe)) else recipe: runs
+        for (recipe, n), runs in comparison.groups().items()
+    }
+    names = sorted(groups, key=lambda name: f1_of_seeds([run.test for run in groups[name]], TOLERANCES_S)[0])
+    with style():
+        figure = new_figure(8.6, 1.1 + 0.3 * len(names))
+        panels = figure.subplots(1, len(TOLERANCES_S), sharex=True, sharey=True)
+        for axes, tolerance_s in zip(panels, TOLERANCES_S, strict=True):
+            for at, name in enumerate(names):
+                value, low, high = f1_of_seeds([run.test for run in groups[name]], [tolerance_s])
+                is_frozen = not any(run.n_trainable for run in groups[name])
+                axes.plot([low, high], [at, at], color=FROZEN_COLOUR if is_frozen else COLOURS[0], linewidth=1.6)
+                axes.plot(value, at, "s" if is_frozen else "o", color=FROZEN_COLOUR if is_frozen else COLOURS[0])
+            axes.set_title(f"within {tolerance_s:g} s", loc="center")
+            axes.set_xlabel("test F1, mean of P and S")
+            axes.set_yticks(range(len(names)), names)
+            axes.set_xlim(0.0, 1.0)
+            plain(axes, grid=True)
         return save(figure, path)
 
 
@@ -152,7 +216,3 @@ def _cells(row: Row) -> list[str]:
 
 def _spread(row: Row, measure: str) -> float:
     return row.deviation[measure] if math.isfinite(row.deviation[measure]) else 0.0
-
-
-def _colours(n: int) -> list[str]:
-    return [COLOURS[i % len(COLOURS)] for i in range(n)]

@@ -94,6 +94,16 @@ class Comparison:
         """One row a recipe and number of labels."""
         return [_row(group) for group in self.groups().values()]
 
+    def reference(self) -> str:
+        """The recipe that the others are set against: the first adapter, else the first that is trained, or any."""
+        names = list(dict.fromkeys(run.recipe for run in self.runs))
+        trained = {run.recipe for run in self.runs if run.n_trainable}
+        return min(names, key=lambda name: (not name.startswith("cr-lora"), name not in trained, names.index(name)))
+
+    def most_events(self, recipe: str) -> int:
+        """Labelled events of the recipe's largest training."""
+        return max(run.n_events for run in self.runs if run.recipe == recipe)
+
     def most_labels(self) -> list[Row]:
         """The rows with all the labels there were, and the frozen backbone: the paper's figure 4."""
         most = max(run.n_events for run in self.runs)

@@ -21,7 +21,15 @@ from phaseno_peft.evaluation.report import (
     read_evaluation,
     write_evaluation,
 )
-from phaseno_peft.evaluation.scores import PhaseScore, PhaseTally, Scores, f1_gain, mean_f1_gain
+from phaseno_peft.evaluation.scores import (
+    PhaseScore,
+    PhaseTally,
+    Scores,
+    f1_gain,
+    f1_gain_of_seeds,
+    f1_of_seeds,
+    mean_f1_gain,
+)
 from phaseno_peft.lazy_names import lazy_names
 
 if TYPE_CHECKING:
@@ -45,6 +53,8 @@ __all__ = [
     "cross_entropy",
     "cross_fitted_scores",
     "f1_gain",
+    "f1_gain_of_seeds",
+    "f1_of_seeds",
     "joined_scores",
     "match",
     "mean_f1_gain",

@@ -327,6 +327,53 @@ def f1_gain(before: Scores, after: Scores, phase: str, tolerance_s: float = 0.5)
     Both are drawn on the same windows. The paired interval is narrower than the two single ones suggest: hard windows
     are hard for both. Raises `PhasenoPeftError` where the two were not scored on the same windows.
     """
+    _check_same_windows(before, after, phase)
+    low, high = interval_of_draws(after._f1_draws(phase, tolerance_s) - before._f1_draws(phase, tolerance_s))
+    return after._f1_at(phase, tolerance_s) - before._f1_at(phase, tolerance_s), low, high
+
+
+def mean_f1_gain(
+    before: Scores, after: Scores, tolerances_s: Sequence[float] = (0.5, 0.1)
+) -> tuple[float, float, float]:
+    """Return the mean of `f1_gain` over labelled phases and tolerances, and its paired 95 % interval."""
+    return f1_gain_of_seeds([before], [after], tolerances_s)
+
+
+def f1_of_seeds(seeds: Sequence[Scores], tolerances_s: Sequence[float]) -> tuple[float, float, float]:
+    """Return F1, mean over labelled phases, tolerances and seeds, and its 95 % interval by bootstrap over events.
+
+    The scores of one model trained with several seeds, all on the same windows: the interval says what other events
+    would do, not what other seeds would.
+    """
+    value, draws = _mean_f1(seeds, tolerances_s)
+    return value, *interval_of_draws(draws)
+
+
+def f1_gain_of_seeds(
+    before: Sequence[Scores], after: Sequence[Scores], tolerances_s: Sequence[float] = (0.5, 0.1)
+) -> tuple[float, float, float]:
+    """Return `f1_of_seeds` of `after` minus that of `before`, and its 95 % interval, drawn on the same windows.
+
+    Raises `PhasenoPeftError` where there is no label, or the two were not scored on the same windows.
+    """
+    for phase in after[0].tallies:
+        for one in (*before, *after):
+            _check_same_windows(after[0], one, phase)
+    (old, old_draws), (new, new_draws) = _mean_f1(before, tolerances_s), _mean_f1(after, tolerances_s)
+    return new - old, *interval_of_draws(new_draws - old_draws)
+
+
+def _mean_f1(seeds: Sequence[Scores], tolerances_s: Sequence[float]) -> tuple[float, NDArray[np.float64]]:
+    """F1 over phases, tolerances and seeds, and the same [draw] of windows drawn with replacement."""
+    phases = [phase for phase in seeds[0].tallies if seeds[0].n_labels(phase)]
+    cases = [(one, phase, tolerance_s) for one in seeds for phase in phases for tolerance_s in tolerances_s]
+    if not cases:
+        raise PhasenoPeftError("there is no label to score. Give windows with labels.")
+    value = float(np.mean([one._f1_at(phase, tolerance_s) for one, phase, tolerance_s in cases]))
+    return value, np.mean([one._f1_draws(phase, tolerance_s) for one, phase, tolerance_s in cases], axis=0)
+
+
+def _check_same_windows(before: Scores, after: Scores, phase: str) -> None:
     if (before.tallies[phase].labels, before.noise_windows, before.window_groups, before.seed) != (
         after.tallies[phase].labels,
         after.noise_windows,
@@ -337,21 +384,6 @@ def f1_gain(before: Scores, after: Scores, phase: str, tolerance_s: float = 0.5)
             f"F1 of {phase} cannot be compared pair by pair: the two scores come from different windows or seeds "
             f"({before.n_windows} and {after.n_windows} windows). Score both models on the same windows."
         )
-    low, high = interval_of_draws(after._f1_draws(phase, tolerance_s) - before._f1_draws(phase, tolerance_s))
-    return after._f1_at(phase, tolerance_s) - before._f1_at(phase, tolerance_s), low, high
-
-
-def mean_f1_gain(
-    before: Scores, after: Scores, tolerances_s: Sequence[float] = (0.5, 0.1)
-) -> tuple[float, float, float]:
-    """Return the mean of `f1_gain` over labelled phases and tolerances, and its paired 95 % interval."""
-    phases = [phase for phase in after.tallies if after.n_labels(phase)]
-    pairs = [(phase, tolerance_s) for phase in phases for tolerance_s in tolerances_s]
-    if not pairs:
-        raise PhasenoPeftError("there is no label to score. Give windows with labels.")
-    gain = float(np.mean([f1_gain(before, after, *pair)[0] for pair in pairs]))
-    draws = np.mean([after._f1_draws(*pair) - before._f1_draws(*pair) for pair in pairs], axis=0)
-    return gain, *interval_of_draws(draws)
 
 
 def _tally_from_json(fields: dict[str, Any]) -> PhaseTally:

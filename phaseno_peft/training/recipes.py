@@ -43,6 +43,8 @@ class Recipe:
     """Settings of the CR-LoRA adapter it makes; None if it makes none."""
     makes: Literal["adapter", "backbone", "picker"] = "adapter"
     """An adapter can be switched off; another backbone and another picker cannot."""
+    asked_as: str = ""
+    """What `find_recipe` takes for it, where that is more than the name: a name tells no folder."""
     origin: str = ""
     """Digest of the weights that a picker starts from."""
     is_trained: bool = True
@@ -51,6 +53,11 @@ class Recipe:
     """Of a picker that is taken as it comes: windows -> [window][station, 2 (P, S), sample]. It has no `model`."""
     tune: Callable[[Sequence[Window]], Callable[[Sequence[Window]], Probabilities]] | None = None
     """Of a picker whose few settings are chosen on the training windows: these -> `probabilities`."""
+
+    @property
+    def request(self) -> str:
+        """What `find_recipe` takes for it."""
+        return self.asked_as or self.name
 
     @property
     def is_picker(self) -> bool:

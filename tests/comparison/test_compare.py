@@ -21,9 +21,11 @@ from phaseno_peft.backbone import load_backbone
 from phaseno_peft.campaign import Campaign
 from phaseno_peft.comparison.compare import compare, plan
 from phaseno_peft.comparison.recipes import find_recipe
+from phaseno_peft.comparison.report import interval_table
 from phaseno_peft.comparison.results import Comparison, Run
 from phaseno_peft.comparison.runs import PlannedRun
 from phaseno_peft.errors import AdapterError, PhasenoPeftError
+from phaseno_peft.evaluation import f1_gain_of_seeds, f1_of_seeds, mean_f1_gain
 from phaseno_peft.training import Epoch, TrainingSettings, forgetting
 from phaseno_peft.training.dataset import CampaignDataset
 from phaseno_peft.training.fit import TrainingCallbacks
@@ -46,6 +48,39 @@ def test_the_frozen_backbone_is_judged_once_and_seeds_take_turns() -> None:
         ("head", 1, None),
         ("lora", 1, None),
     ]
+
+
+def test_intervals_and_what_the_first_trained_recipe_gains_over_each_are_drawn_on_the_same_events(
+    done: tuple[Path, Comparison],
+) -> None:
+    folder, comparison = done
+    assert comparison.reference() == "head"
+    groups = comparison.groups()
+    table = interval_table(comparison)
+    rows = {(row[0], row[1]): row for row in table.rows}
+    assert set(rows) == {(f"{r}{what}", str(n)) for r, n in groups for what in ("", ", offset removed")}
+    gains = [
+        mean_f1_gain(other.test, own.test)
+        for other, own in zip(groups["unfreeze:1", 3], groups["head", 3], strict=True)
+    ]
+    assert str(rows["unfreeze:1", "3"][-1]).startswith(f"{np.mean([gain[0] for gain in gains]):+.3f} [")
+    assert rows["head", "3"][-1] == rows["head", "7"][-1] == ""
+    value, low, high = f1_of_seeds([run.test for run in groups["head", 7]], [0.1])
+    assert rows["head", "7"][4] == f"{value:.3f} [{low:.3f}, {high:.3f}]"
+    assert low <= value <= high
+    text = (folder / "comparison.md").read_text()
+    assert "| head minus it [95 %] |" in text
+    assert f"| unfreeze:1 | 3 | 2 | {rows['unfreeze:1', '3'][3]} |" in text
+
+
+def test_the_gain_of_one_seed_over_another_is_that_of_their_scores(done: tuple[Path, Comparison]) -> None:
+    one, other = (run.test for run in done[1].groups()["head", 3])
+    assert f1_gain_of_seeds([one], [other]) == mean_f1_gain(one, other)
+    both, of_one, of_other = (f1_of_seeds(each, [0.5]) for each in ([one, other], [one], [other]))
+    assert both[0] == pytest.approx((of_one[0] + of_other[0]) / 2)
+    elsewhere = dataclasses.replace(other, noise_windows=(True,) * other.n_windows)
+    with pytest.raises(PhasenoPeftError, match="come from different windows or seeds"):
+        f1_gain_of_seeds([one], [elsewhere])
 
 
 def test_more_labels_than_there_are_become_one_point_with_all() -> None:
@@ -119,7 +154,7 @@ def test_a_comparison_reports_means_and_deviations_over_seeds(done: tuple[Path, 
     assert "| frozen | 0 | 0 | 1 |" in text
     rows_in_json = json.loads((folder / "comparison.json").read_text())["rows"]
     assert [row["deviation"]["test F1"] for row in rows_in_json if row["recipe"] == "frozen"] == [None]
-    for figure in ("f1-against-parameters.png", "f1-against-labels.png"):
+    for figure in ("f1-of-recipes.png", "f1-against-parameters.png", "f1-against-labels.png"):
         assert (folder / figure).stat().st_size > 10_000
     assert not (folder / ".training").exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 import torch
 
 from phaseno_peft.backbone import PhaseNO, PhaseNOConfig, StationGraph, StemConfig, load_backbone
+from phaseno_peft.baselines.phasenet import weights_digest
+from phaseno_peft.comparison.compare import compare
 from phaseno_peft.comparison.recipes import RECIPES, find_recipe
 from phaseno_peft.comparison.recipes.seisbench_logits import SeisBenchLogits
 from phaseno_peft.comparison.recipes.stock_peft import METHODS, POINTWISE_AND_LINEAR
@@ -267,3 +270,23 @@ def test_a_picker_of_seisbench_that_cannot_be_trained_here_is_refused() -> None:
         SeisBenchLogits(models.PhaseNet(phases="NPS", sampling_rate=50), "PhaseNet:slow")
     with pytest.raises(PhasenoPeftError, match="SeisBench has no model 'PhaseNought'"):
         find_recipe("rival:PhaseNought-finetuned:original")
+
+
+def test_a_pickers_name_tells_its_file_and_no_folder(phasenet_file: Path, tmp_path: Path) -> None:
+    pytest.importorskip("seisbench.models", reason="needs seisbench, the extra `rivals`")
+    other = tmp_path / "elsewhere" / phasenet_file.name
+    other.parent.mkdir()
+    shutil.copy(phasenet_file, other)
+    found = [find_recipe(f"rival:{kind}:{phasenet_file}") for kind in ("PhaseNet", "PhaseNet-finetuned")]
+    assert [each.name for each in found] == [
+        "rival:PhaseNet:phasenet.safetensors",
+        "rival:PhaseNet-finetuned:phasenet.safetensors",
+    ]
+    for each in found:
+        assert str(phasenet_file.parent) not in repr(each.name + each.trains)
+        assert find_recipe(each.request).name == each.name
+        assert each.origin == weights_digest(phasenet_file)
+    assert find_recipe("rival:phasenet", phasenet_file).origin == weights_digest(phasenet_file)
+    assert find_recipe("rival:stalta").request == "rival:stalta"
+    with pytest.raises(AdapterError, match="'rival:PhaseNet:phasenet[.]safetensors' twice, from different files"):
+        compare("ohio", None, [f"rival:PhaseNet:{path}" for path in (phasenet_file, other)], folder=tmp_path / "out")  # type: ignore[arg-type]  # refused before it is read

@@ -69,7 +69,17 @@ def rival_recipe(name: str, phasenet_weights: str | Path | None) -> Recipe:
     if which != FINE_TUNED:
         rival = load_rival(which, phasenet_weights if which == "phasenet" else None)
         nothing = f"nothing; {rival.name} as it comes, thresholds are chosen on validation"
-        return Recipe(name, nothing, "", _no_model, makes="picker", is_trained=False, probabilities=rival.probabilities)
+        return Recipe(
+            _without_folder(kind, of_seisbench),
+            nothing,
+            "",
+            _no_model,
+            makes="picker",
+            asked_as=name,
+            origin=_origin(of_seisbench or (str(phasenet_weights or "") if which == "phasenet" else "")),
+            is_trained=False,
+            probabilities=rival.probabilities,
+        )
     weights = _weights(name, phasenet_weights)
 
     def build(backbone: PhaseNO) -> nn.Module:
@@ -96,14 +106,25 @@ def _fine_tuned_of_seisbench(name: str, kind: str, weights: str) -> Recipe:
         return SeisBenchLogits(model, name).requires_grad_(True).to(next(backbone.parameters()).device)
 
     return Recipe(
-        name,
+        _without_folder(f"{kind}{SUFFIX}", weights),
         f"every weight of {kind} ({Path(weights).name})",
         "SeisBench's, fine-tuned alike",
         build,
         FINE_TUNING,
         makes="picker",
-        origin=weights_digest(Path(weights)) if Path(weights).is_file() else weights,
+        asked_as=name,
+        origin=_origin(weights),
     )
+
+
+def _without_folder(kind: str, weights: str) -> str:
+    """A recipe's name that tells a file but no folder of this machine."""
+    return f"{PREFIX}{kind}:{Path(weights).name}" if weights else f"{PREFIX}{kind}"
+
+
+def _origin(weights: str) -> str:
+    """A file's digest, or the name of weights that SeisBench has."""
+    return weights_digest(Path(weights)) if Path(weights).is_file() else weights
 
 
 def _no_model(_: PhaseNO) -> nn.Module:
