@@ -288,5 +288,5 @@ def test_a_pickers_name_tells_its_file_and_no_folder(phasenet_file: Path, tmp_pa
         assert each.origin == weights_digest(phasenet_file)
     assert find_recipe("rival:phasenet", phasenet_file).origin == weights_digest(phasenet_file)
     assert find_recipe("rival:stalta").request == "rival:stalta"
-    with pytest.raises(AdapterError, match="'rival:PhaseNet:phasenet[.]safetensors' twice, from different files"):
+    with pytest.raises(AdapterError, match=r"'rival:PhaseNet:phasenet[.]safetensors' twice, from different files"):
         compare("ohio", None, [f"rival:PhaseNet:{path}" for path in (phasenet_file, other)], folder=tmp_path / "out")  # type: ignore[arg-type]  # refused before it is read
