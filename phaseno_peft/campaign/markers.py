@@ -16,6 +16,8 @@ from phaseno_peft.station_ids import station_id_of
 HEADER = "# Snuffler Markers File Version"
 NONE = "None"
 """Snuffler's word for what a marker does not have."""
+DOUBTFUL_KIND = "3"
+"""Of a marker that is automatic, too: nobody has said yet whether it is a pick. In Snuffler the key 0 makes it one."""
 AROUND_S = 2.0
 """A pick without an event, this close to the picks of one, is one of its own that an analyst added."""
 
@@ -23,8 +25,9 @@ AROUND_S = 2.0
 def events_of_markers(name: str, text: str, tally: Tally) -> list[CatalogueEvent] | None:
     """Events of a Snuffler markers file; None where the text is none.
 
-    A phase marker that spans time counts at its middle, its half width is the uncertainty. Markers of no phase are
-    passed over, those of several traces count at their station, and those of no event belong to the one around them.
+    A phase marker that spans time counts at its middle, its half width is the uncertainty. Automatic ones of kind 3
+    are doubtful: nothing is learnt near them. Markers of no phase are passed over, those of several traces count at
+    their station, and those of no event belong to the one around them.
     Raises `CampaignError` naming a line that cannot be read.
     """
     if not text.startswith(HEADER):
@@ -55,7 +58,9 @@ def _join_events(loose: Sequence[LabelledPick], picks: Mapping[str, list[Labelle
     for pick in loose:
         around = np.flatnonzero((first <= pick.time.ns) & (pick.time.ns <= last))
         own = picks[names[around[0]]] if len(around) == 1 else None
-        is_new = own is not None and all((p.station_id, p.phase) != (pick.station_id, pick.phase) for p in own)
+        is_new = own is not None and not any(
+            p.usable and (p.station_id, p.phase) == (pick.station_id, pick.phase) for p in own
+        )
         (own if own is not None and is_new else tally.loose).append(pick)
 
 
@@ -79,7 +84,7 @@ def _phase_marker(fields: Sequence[str], tally: Tally) -> tuple[str, LabelledPic
         end = _time(rest[:2])
         half_width_s = (end - time) / 2
         time, rest = time + half_width_s, rest[3:]
-    _, traces, event, _, _, phase_name, _, automatic = rest[:8]
+    kind, traces, event, _, _, phase_name, _, automatic = rest[:8]
     tally.n_picks += 1
     if phase_name == NONE:
         tally.incomplete["no phase"] += 1
@@ -91,6 +96,9 @@ def _phase_marker(fields: Sequence[str], tally: Tally) -> tuple[str, LabelledPic
     if traces == NONE:
         tally.incomplete["no station"] += 1
         return None
+    is_doubtful = kind == DOUBTFUL_KIND and automatic == "True"
+    if is_doubtful:
+        tally.counts["are automatic and doubtful (kind 3); nothing is learnt within 1 s of them"] += 1
     return event, LabelledPick(
         pick_id="",
         event_id="",
@@ -98,7 +106,7 @@ def _phase_marker(fields: Sequence[str], tally: Tally) -> tuple[str, LabelledPic
         phase=phase,
         time=time,
         uncertainty_s=half_width_s,
-        usable=True,
+        usable=not is_doubtful,
         number=tally.n_picks,
         is_automatic=automatic == "True",
         phase_name=phase_name,

@@ -46,8 +46,9 @@ def suggest_labels(
     """Choose the records of an archive whose labels would teach an adapter most.
 
     Where the adapter, the frozen network and the adapters of the folds (`train-adapter --keep-folds`) differ, and where
-    the adapter is undecided; of many alike one. Correct to-correct.markers in Snuffler, or to-correct.xml in your tool,
-    save it as picks.markers or picks.xml in the same folder, and train with `train-adapter --more FOLDER`.
+    the adapter is undecided; of many alike one. Doubtful arrivals are markers of kind 3 (in QuakeML rejected picks):
+    left as they are, nothing is learnt near them. Correct to-correct.markers in Snuffler, or to-correct.xml in your
+    tool, save it as picks.markers or picks.xml in the same folder, and train with `train-adapter --more FOLDER`.
 
     Example: phaseno-peft suggest-labels --unlabelled archive --stations stations.xml --adapter samba-nz --out next
     """

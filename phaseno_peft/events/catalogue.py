@@ -84,7 +84,7 @@ def _event(event: AssociatedEvent, creator: str, associator: str, what: str, sta
     for pick in doubtful:
         pick.evaluation_status = "rejected"
     # Of two events that begin at one time the station and the phase tell them apart.
-    name = str(picks[0].resource_id.id).removeprefix(f"{ID_PREFIX}/")
+    name = str([*picks, *doubtful][0].resource_id.id).removeprefix(f"{ID_PREFIX}/")
     event_id = f"{ID_PREFIX}/event/{name}"
     where = f"located by {associator}" if event.is_located else "not located: placed at the station of the first pick"
     origin = Origin(

@@ -47,10 +47,12 @@ def write_suggestions(
     """Write the suggested records and their provisional picks, whole or not at all, and return the folder.
 
     `waveforms/` has one MiniSEED file a suggestion, samples as they were delivered; `to-correct.xml` (QuakeML) and
-    `to-correct.markers` (Snuffler) the provisional events; `suggestions.csv` ranks and reasons. A `stations` file is
-    copied beside them. Corrected and saved as `picks.*`, the folder is one that `train-adapter --more` takes: a record
-    without a pick is noise then. Raises `CampaignError` for what cannot be read, and `PhasenoPeftError` where the
-    folder exists, or may not be replaced: what holds no suggestions, or corrected picks, is never overwritten.
+    `to-correct.markers` (Snuffler) the provisional events, in which doubtful arrivals are rejected picks and markers of
+    kind 3, near which nothing is learnt until somebody says that they are picks; `suggestions.csv` ranks and reasons. A
+    `stations` file is copied beside them. Corrected and saved as `picks.*`, the folder is one that `train-adapter
+    --more` takes: a record without a pick is noise then. Raises `CampaignError` for what cannot be read, and
+    `PhasenoPeftError` where the folder exists, or may not be replaced: what holds no suggestions, or corrected picks,
+    is never overwritten.
     """
     check_replaceable(folder)
     spans = [(each.start, each.end) for each in found.suggestions]

@@ -42,6 +42,8 @@ RECORD_WINDOWS = 3
 """Length of a suggested record in windows of the network: the event in the middle one, noise and coda around it."""
 ALONE = 0.3
 """A doubt in a pick that belongs to no event counts this much: most such picks are noise, and archives full of it."""
+ASKED = 0.5
+"""Arrivals in at least such doubt are shown to the analyst, as ambiguous ones, beside the picks."""
 MOST_RANKED = 2000
 """Only so many of the most useful candidates are compared with each other."""
 PLACE_S, NOISE_DECADES = 1.0, 0.3
@@ -103,9 +105,31 @@ class SuggestedLabels:
     findings: tuple[Finding, ...] = field(default=(), repr=False)
 
     def events(self) -> list[AssociatedEvent]:
-        """Provisional events in the suggested records, of the picks at the model's thresholds."""
+        """Provisional events in the suggested records, of the picks at the model's thresholds.
+
+        Arrivals that are asked about and are no such pick, or belong to no event, are ambiguous: of the event around
+        them, or of one by themselves.
+        """
         inside = [p for p in self.picks if any(s.start <= p.time <= s.end for s in self.suggestions)]
-        return coincide(inside, self.stations, self.rule)
+        events = coincide(inside, self.stations, self.rule)
+        known = {(p.trace_id, p.phase, p.time.ns) for event in events for p in (*event.picks, *event.ambiguous)}
+        for suggestion in self.suggestions:
+            asked = tuple(
+                r.pick
+                for r in suggestion.readings
+                if (r.is_pick or r.doubt >= ASKED) and (r.pick.trace_id, r.pick.phase, r.pick.time.ns) not in known
+            )
+            if not asked:
+                continue
+            around = [e for e in events if e.picks and suggestion.start <= e.picks[0].time <= suggestion.end]
+            if around:
+                nearest = min(around, key=lambda e: abs(e.picks[0].time - suggestion.middle))
+                events[events.index(nearest)] = replace(nearest, ambiguous=(*nearest.ambiguous, *asked))
+            else:
+                station = self.stations[asked[0].trace_id]
+                place = station.latitude_deg, station.longitude_deg
+                events.append(AssociatedEvent((), asked, asked[0].time, *place))
+        return sorted(events, key=lambda event: [*event.picks, *event.ambiguous][0].time.ns)
 
 
 def suggest_labels(

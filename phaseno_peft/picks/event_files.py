@@ -101,7 +101,7 @@ def _hypodd(catalog: Catalog) -> bytes:
 
 
 def _markers(catalog: Catalog) -> bytes:
-    """Snuffler's markers; a pick stands on all channels of its sensor."""
+    """Snuffler's markers; a pick stands on all channels of its sensor, a rejected one is automatic and of kind 3."""
     lines = ["# Snuffler Markers File Version 0.2"]
     for event in catalog:
         origin = event.preferred_origin()
@@ -112,12 +112,12 @@ def _markers(catalog: Catalog) -> bytes:
             lines.append(f"event: {_clock(origin.time)} 0 {name} {where} None None None None")
             of_event = f"{name} {_clock(origin.time)}"
         for pick in event.picks:
-            if pick.evaluation_status != "rejected":
-                stream = pick.waveform_id
-                codes = (stream.network_code, stream.station_code, stream.location_code, "*")
-                trace = ".".join(code or "" for code in codes)
-                automatic = pick.evaluation_mode == "automatic"
-                lines.append(f"phase: {_clock(pick.time)} 0 {trace} {of_event} {pick.phase_hint} None {automatic}")
+            stream = pick.waveform_id
+            codes = (stream.network_code, stream.station_code, stream.location_code, "*")
+            trace = ".".join(code or "" for code in codes)
+            is_rejected = pick.evaluation_status == "rejected"
+            kind, automatic = 3 if is_rejected else 0, is_rejected or pick.evaluation_mode == "automatic"
+            lines.append(f"phase: {_clock(pick.time)} {kind} {trace} {of_event} {pick.phase_hint} None {automatic}")
     return ("\n".join(lines) + "\n").encode()
 
 

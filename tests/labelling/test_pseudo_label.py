@@ -167,8 +167,11 @@ def test_automatic_labels_are_recognised_and_no_others(campaign_folder: Path, ca
     for claimed in ("analyst", "simulated"):
         with pytest.raises(CampaignError, match=f"marked as automatic .*STA/LTA.* is said to be '{claimed}'"):
             source_of_labels(campaign, claimed)
-    manual = read(campaign_folder, campaign_folder / "picks.xml")
-    assert [source_of_labels(manual, s) for s in ("unknown", "analyst")] == ["unknown", "analyst"]
+    simulated = read(campaign_folder, campaign_folder / "picks.xml")
+    assert [source_of_labels(simulated, s) for s in ("unknown", "analyst")] == ["simulated", "analyst"]
+    (of_nobody := read_events(str(campaign_folder / "picks.xml")))[0].picks[0].method_id = None
+    of_nobody.write(str(tmp_path / "of-nobody.xml"), format="QUAKEML")
+    assert source_of_labels(read(campaign_folder, tmp_path / "of-nobody.xml"), "unknown") == "unknown"
     reviewed = read_events(str(catalogue))
     for one in reviewed:
         for p in one.picks:

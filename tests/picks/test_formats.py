@@ -123,7 +123,7 @@ def test_rejected_picks_stay_unusable_or_away(tmp_path, name: str) -> None:
     catalog[0].picks[1].evaluation_status = "rejected"
     read = read_catalogue(write_events(tmp_path / "a", catalog, name))
     assert len([p for p in read.picks if p.usable]) == len(PICKS) - 1
-    assert len(read.picks) == len(PICKS) - (name in ("hypodd", "snuffler"))
+    assert len(read.picks) == len(PICKS) - (name == "hypodd")
 
 
 def test_what_a_format_cannot_hold_is_said(tmp_path) -> None:
