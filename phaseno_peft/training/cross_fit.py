@@ -61,7 +61,9 @@ def cross_fit(task: Task, folds: Folds, dataset: CampaignDataset, at_once: int =
         else "out of fold, no adaptation is better than moving the frozen network's picks by the constant shift"
     )
 
-    windows = round(float(np.mean([training.windows(d.n_sampled) for d in datasets])))
+    n_sampled = [d.n_sampled for d in datasets]
+    windows = round(float(np.mean([training.windows(n) for n in n_sampled])))
+    as_folds = training.changed(windows_per_epoch=windows).for_events(float(np.mean(n_sampled)))
     everything = dataclasses.replace(
         dataset,
         validation=[window for d in datasets for window in d.validation],
@@ -70,7 +72,7 @@ def cross_fit(task: Task, folds: Folds, dataset: CampaignDataset, at_once: int =
     say(f"training on all {everything.n_events} events for as many steps")
     shipped = task.fit(
         dataset,
-        training.changed(windows_per_epoch=windows, keep_epoch=kept, epochs=training.epochs if kept else 0),
+        as_folds.changed(keep_epoch=kept, epochs=training.epochs if kept else 0),
         "all-events",
     )
     set_trainable(shipped.model, shrunk(trainable(shipped.model), factor))

@@ -117,6 +117,7 @@ def fit(
     what = training_identity(recipe, dataset, training, labels, fingerprint(frozen), device)
     stretches = dataset.train(labels, training.seed)
     n_events = len(training_events(stretches))
+    n_sampled = n_events + len(training_events(dataset.unlabelled))
     pick_shift = {}
     if recipe.makes == "adapter" and training.shifts_labels:
         pick_shift = _pick_shift(frozen, dataset, stretches)
@@ -128,6 +129,7 @@ def fit(
         pick_shift = _pick_shift(model.eval(), dataset, stretches)
     if labels is not None:  # as many steps as with all labels, so that only the labels differ
         training = training.changed(windows_per_epoch=training.windows(dataset.n_events))
+    training = training.for_events(n_sampled)
     store = None if checkpoint is None else Checkpoint(checkpoint, what)
     if store and restart:
         store.discard()

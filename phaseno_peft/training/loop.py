@@ -95,7 +95,7 @@ def train(
         with seeded(settings.seed, number, device=device):
             for step, batch in enumerate(steps):
                 progress = (number - 1 + step / len(steps)) / state.last_epoch
-                rate = settings.learning_rate * _learning_rate_factor(state, progress, settings)
+                rate = settings.learning_rate * settings.rate_factor * _learning_rate_factor(state, progress, settings)
                 for group in optimizer.param_groups:
                     group["lr"] = rate * group["share"]
                 waveforms, graph = network_input(batch, edge_limit_km)

@@ -9,6 +9,11 @@ from typing import Literal
 
 from phaseno_peft.errors import CampaignError
 
+LEAST_WINDOWS = 32
+"""Of an epoch by default: fewer are a handful of steps, and the same event is another window at every shift."""
+FULL_RATE_EVENTS = 16
+"""What this brings is in docs/few-labels.md."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:
@@ -19,10 +24,15 @@ class TrainingSettings:
 
     epochs: int = 15
     windows_per_epoch: int | None = None
-    """By default two for each training event: its own at a random shift, and one of noise."""
+    """By default two for each training event, its own at a random shift and one of noise, and `LEAST_WINDOWS`."""
     most_windows: int | None = None
     """At most so many windows an epoch, however many events there are."""
     learning_rate: float = 2e-3
+    full_rate_events: int = FULL_RATE_EVENTS
+    """With fewer events to train on every learning rate is lowered in proportion, since few are soon learnt by heart.
+    0: never."""
+    rate_factor: float = 1.0
+    """On every learning rate; `for_events` sets it."""
     stem_rate: float = 0.1
     """Learning rate of what an adapter changes of the stem, as part of the operator's (`stem_first` comes before)."""
     weight_decay: float = 1e-3
@@ -59,6 +69,8 @@ class TrainingSettings:
         for name, least in (
             ("epochs", 0),
             ("stem_rate", 0),
+            ("full_rate_events", 0),
+            ("rate_factor", 0),
             ("stations_per_window", 1),
             ("batch_stations", 1),
             ("plateau_epochs", 1),
@@ -68,8 +80,18 @@ class TrainingSettings:
 
     def windows(self, n_events: int) -> int:
         """Windows of one epoch of a campaign with so many training events."""
-        wanted = self.windows_per_epoch or 2 * n_events
+        wanted = self.windows_per_epoch or max(2 * n_events, LEAST_WINDOWS)
         return wanted if self.most_windows is None else min(wanted, self.most_windows)
+
+    def for_events(self, n_events: float) -> TrainingSettings:
+        """These settings with the windows of an epoch and the learning rates that so many events get."""
+        factor = min(1.0, n_events / self.full_rate_events) if self.full_rate_events else 1.0
+        return dataclasses.replace(
+            self,
+            windows_per_epoch=self.windows(round(n_events)),
+            rate_factor=self.rate_factor * factor,
+            full_rate_events=0,
+        )
 
     def changed(self, **values: object) -> TrainingSettings:
         """These settings with those of `values` that are not None."""

@@ -27,6 +27,7 @@ from phaseno_peft.training.dataset import CampaignDataset, training_events
 from phaseno_peft.training.fit import TrainingCallbacks
 from phaseno_peft.training.out_of_fold import pooled
 from phaseno_peft.training.outcome import Outcome, Task
+from phaseno_peft.training.settings import FULL_RATE_EVENTS
 from tests.training.conftest import LEAN
 
 SHORT = dataclasses.replace(LEAN, epochs=2, windows_per_epoch=2, judged_windows=2)
@@ -75,6 +76,23 @@ def test_all_events_train_and_all_are_judged_by_adapters_that_never_saw_them(
     picker = load_adapter(trained.folder, backbone=small_backbone)
     judged = judge(picker, campaign)
     assert "which it was trained on: these scores flatter" in judged.events
+
+
+def test_the_adapter_that_ships_is_trained_at_the_rates_of_the_folds(
+    campaign: Campaign, small_backbone: Path, tmp_path: Path
+) -> None:
+    four = dataclasses.replace(campaign, recordings=campaign.recordings[:4])
+    folds, rates = fold_campaign(four, 2, 0), []
+    task = Task(
+        find_recipe("se-only"), dataclasses.replace(SHORT, epochs=1), small_backbone, "cpu", tmp_path, False,
+        TrainingCallbacks(on_epoch=lambda epoch: rates.append(epoch.learning_rate)),
+    )  # fmt: skip
+    outcome = cross_fit(task, folds, CampaignDataset(four, folds.whole, [], [], 0))
+    assert outcome.fitted.training.rate_factor == 2 / FULL_RATE_EVENTS
+    trained = [rate for rate in rates if rate]
+    assert len(trained) >= 2
+    assert max(trained) <= SHORT.learning_rate * 2 / FULL_RATE_EVENTS
+    assert len(set(trained)) == 1
 
 
 class StoppedError(Exception):

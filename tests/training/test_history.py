@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.training import QUICK, Epoch, TrainingSettings
 from phaseno_peft.training.history import TrainingState, best_epoch, first_difference
-from phaseno_peft.training.settings import cosine, plateau
+from phaseno_peft.training.settings import FULL_RATE_EVENTS, LEAST_WINDOWS, cosine, plateau
 
 
 def epoch(number: int, f1: float, loss: float) -> Epoch:
@@ -71,6 +71,17 @@ def test_windows_of_an_epoch_follow_the_events_up_to_a_limit() -> None:
     assert TrainingSettings().windows(19) == 38
     assert TrainingSettings(windows_per_epoch=6).windows(19) == 6
     assert [QUICK.windows(n) for n in (19, 400)] == [38, 80]
+    assert TrainingSettings().windows(4) == LEAST_WINDOWS
+
+
+def test_fewer_events_are_trained_at_lower_rates_and_that_is_done_once() -> None:
+    few, some, many = (TrainingSettings().for_events(n) for n in (4, FULL_RATE_EVENTS, 40))
+    assert [each.rate_factor for each in (few, some, many)] == [4 / FULL_RATE_EVENTS, 1.0, 1.0]
+    assert [each.windows_per_epoch for each in (few, some, many)] == [LEAST_WINDOWS, LEAST_WINDOWS, 80]
+    assert few.for_events(2) == few
+    assert TrainingSettings(full_rate_events=0).for_events(3).rate_factor == 1.0
+    with pytest.raises(CampaignError, match="`full_rate_events` should be at least 0 but is -1"):
+        TrainingSettings(full_rate_events=-1)
 
 
 def test_settings_refuse_what_they_do_not_know() -> None:

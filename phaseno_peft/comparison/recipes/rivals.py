@@ -26,9 +26,9 @@ PREFIX = "rival:"
 SUFFIX = "-finetuned"
 FINE_TUNED = f"phasenet{SUFFIX}"
 TUNED = "stalta-tuned"
-FINE_TUNING = TrainingSettings(learning_rate=1e-3)
+FINE_TUNING = TrainingSettings(learning_rate=1e-3, full_rate_events=0)
 """As an adapter's but for the rate. Of 3e-4, 1e-3 and 3e-3 none is the best on both campaigns of recordings
-(`benchmarks/recipes/stem-first.md`)."""
+(`benchmarks/recipes/stem-first.md`), and with five events a lower one made it worse."""
 
 
 class SingleStationNetwork(nn.Module):

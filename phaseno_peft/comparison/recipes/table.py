@@ -21,10 +21,16 @@ from phaseno_peft.training.recipes import find_recipe as find_adapter_recipe
 from phaseno_peft.training.settings import TrainingSettings
 
 FINE_TUNING = TrainingSettings(
-    epochs=100, learning_rate=5e-5, weight_decay=1e-2, schedule="plateau", batch_stations=1, patience=10
+    epochs=100,
+    learning_rate=5e-5,
+    full_rate_events=0,
+    weight_decay=1e-2,
+    schedule="plateau",
+    batch_stations=1,
+    patience=10,
 )
 """The paper's regular fine-tuning; 1e-2 is torch's default weight decay, the paper names none."""
-FROM_SCRATCH = TrainingSettings(epochs=100, learning_rate=1e-3, weight_decay=1e-2, patience=20)
+FROM_SCRATCH = TrainingSettings(epochs=100, learning_rate=1e-3, full_rate_events=0, weight_decay=1e-2, patience=20)
 """The paper gives no settings for random weights (its F1 stayed below 0.20). 5e-5 would not move them in time, so they
 get the rate of pre-training: so that it does as well as it can."""
 
