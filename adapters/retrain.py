@@ -3,12 +3,16 @@
 python adapters/retrain.py                                   # those of simulated campaigns
 python adapters/retrain.py --recordings FOLDER               # and those of recordings: FOLDER/<name>/waveforms ...
 python adapters/retrain.py samba-nz --recordings FOLDER      # one of them
+python adapters/retrain.py --judge                           # no training: calibrate and judge the adapters again
 python adapters/retrain.py --cards                           # no training: write the cards again
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -16,15 +20,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from phaseno_peft.campaign import Campaign
+from phaseno_peft.campaign import Campaign, pick_times_sha256, with_moved_labels
+from phaseno_peft.cr_lora import selected_adapter
 from phaseno_peft.errors import PhasenoPeftError
-from phaseno_peft.evaluation import comparison_markdown, read_evaluation
+from phaseno_peft.evaluation import (
+    Evaluation,
+    calibrate_uncertainty,
+    comparison_markdown,
+    read_evaluation,
+    write_evaluation,
+)
+from phaseno_peft.files import write_file, write_folder
+from phaseno_peft.files.manifest import MANIFEST, write_manifest
 from phaseno_peft.judging.card_tables import card_tables
+from phaseno_peft.judging.evidence import stored_forgetting
+from phaseno_peft.judging.uncertainty import stated_for
 from phaseno_peft.library.inventory import renew_card
+from phaseno_peft.library.names import CONFIG
 from phaseno_peft.library.resolve import names_in
-from phaseno_peft.library.store import EVALUATION, read_contract, render_card
+from phaseno_peft.library.store import EVALUATION, listed_files, read_contract, read_json, render_card
+from phaseno_peft.picking import load_adapter
 from phaseno_peft.simulation import simulate_campaign
 from phaseno_peft.training import TrainingSettings, train_adapter
+from phaseno_peft.training.dataset import CampaignDataset
+from phaseno_peft.training.fit import judge_model
+from phaseno_peft.training.worth import worth
 
 ADAPTERS = Path(__file__).resolve().parent
 CARDS = ADAPTERS.parent / "cards"
@@ -106,6 +126,51 @@ def train(name: str, recordings: Path | None) -> Path:
     return trained.folder
 
 
+def judge(name: str) -> None:
+    """Calibrate and judge an adapter of a simulated campaign by the rules of today, its tensors and thresholds kept.
+
+    Raises `PhasenoPeftError` where they are not those of the campaign as it is simulated and split today.
+    """
+    campaign, folder = CAMPAIGNS.get(name), ADAPTERS / name
+    if not isinstance(campaign, Simulated):
+        raise PhasenoPeftError(f"{name}: is no adapter of a simulated campaign. Train it again, without --judge.")
+    picker = load_adapter(folder)
+    contract, evaluation = picker.adapter_contract, read_evaluation(folder / EVALUATION)
+    with tempfile.TemporaryDirectory() as scratch:
+        dataset = CampaignDataset.of(campaign.read(name, Path(scratch)), SEED)
+        with selected_adapter(None):
+            frozen = judge_model(picker.backbone, dataset)
+        with selected_adapter(picker.active_adapter):
+            adapter = judge_model(picker.backbone, dataset, contract.pick_shift_s)
+    if dataset.split.sha256() != contract.provenance.split_sha256 or adapter.thresholds != dict(contract.thresholds):
+        raise PhasenoPeftError(f"{name}: the campaign is split or picked differently today. Train it again.")
+    uncertainty = calibrate_uncertainty(
+        with_moved_labels(dataset.validation, contract.pick_shift_s),
+        adapter.validation_probabilities,
+        adapter.thresholds,
+        min_distance_s=contract.min_distance_s,
+    )
+    trained_on = [*dataset.train(), *dataset.split.validation]
+    contract = dataclasses.replace(
+        contract,
+        uncertainty_factor=dict(uncertainty.factor),
+        uncertainty_calibration=dict(uncertainty.calibration),
+        provenance=dataclasses.replace(contract.provenance, pick_times_sha256=pick_times_sha256(trained_on)),
+    )
+    forgotten = stored_forgetting(folder) or {}
+    stated = stated_for(adapter.test, uncertainty)
+    found = worth(dataset, frozen.test, adapter, stated, contract, forgotten)
+    scores = {**evaluation.scores, "frozen": frozen.test, "adapter": adapter.test}
+    config = read_json(folder / CONFIG) | {"contract": contract.to_json()}
+    files = [file for file in listed_files(folder) if file != MANIFEST]
+    with write_folder(folder, "judging", overwrite=True) as part:
+        shutil.copytree(folder, part, dirs_exist_ok=True)
+        write_file(part / CONFIG, json.dumps(config, indent=2) + "\n")
+        write_evaluation(part / EVALUATION, Evaluation(scores, evaluation.about | found))
+        write_manifest(part, name, files)
+    print(f"{name}: {found['verdict']['verdict']}; {comparison_markdown(scores)}")
+
+
 def write_cards(names: Sequence[str]) -> list[Path]:
     """`README.md` of these adapters, and the same card in `cards/`."""
     cards = []
@@ -122,13 +187,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help=f"of {', '.join(CAMPAIGNS)}; default: all that can be trained")
     parser.add_argument("--recordings", type=Path, help="folder with a folder for each campaign of recordings")
+    parser.add_argument("--judge", action="store_true", help="only calibrate and judge again what is simulated")
     parser.add_argument("--cards", action="store_true", help="only write the cards again")
     asked = parser.parse_args()
     possible = [name for name, c in CAMPAIGNS.items() if isinstance(c, Simulated) or asked.recordings is not None]
     try:
         names = asked.names or (names_in(ADAPTERS) if asked.cards else possible)
         for name in [] if asked.cards else names:
-            train(name, asked.recordings)
+            if asked.judge:
+                judge(name)
+            else:
+                train(name, asked.recordings)
         for card in write_cards(names):
             print(card)
     except PhasenoPeftError as error:

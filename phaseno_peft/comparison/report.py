@@ -114,7 +114,7 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
                 "labelled_events": row.n_events,
                 "trainable_parameters": row.n_trainable,
                 "seeds": list(row.seeds),
-                "mean": row.mean,
+                "mean": {k: v if math.isfinite(v) else None for k, v in row.mean.items()},
                 "deviation": {k: v if math.isfinite(v) else None for k, v in row.deviation.items()},
             }
             for row in comparison.rows()
@@ -129,7 +129,7 @@ def runs_csv(comparison: Comparison) -> str:
     names = [name.replace(" ", "_").replace("-", "_") for name in MEASURES]
     writer.writerow(["recipe", "seed", "labelled_events", "trainable_parameters", "epoch_kept", "epochs", *names])
     for run in comparison.runs:
-        values = [f"{measure(run):.4f}" for measure in MEASURES.values()]
+        values = [f"{value:.4f}" if math.isfinite(value := measure(run)) else "" for measure in MEASURES.values()]
         writer.writerow([run.recipe, run.seed, run.n_events, run.n_trainable, run.epoch_kept, run.epochs, *values])
     return text.getvalue()
 
@@ -208,6 +208,9 @@ def _cells(row: Row) -> list[str]:
     cells = [row.recipe, str(row.n_events), f"{row.n_trainable:,}", str(len(row.seeds))]
     for name in MEASURES:
         digits = 1 if name == "minutes" else 3
+        if not math.isfinite(row.mean[name]):
+            cells.append("no labels")
+            continue
         deviation = row.deviation[name]
         spread = f" ± {deviation:.{digits}f}" if math.isfinite(deviation) else ""
         cells.append(f"{row.mean[name]:.{digits}f}{spread}")

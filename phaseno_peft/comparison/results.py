@@ -45,18 +45,23 @@ class Run:
         return cls(**{**raw, **scores})
 
 
+def _f1_of_phase(scores: Scores, phase: str) -> float:
+    return scores.phase(phase, 0.5).f1 if scores.n_labels(phase) else math.nan
+
+
 MEASURES: dict[str, Callable[[Run], float]] = {
     "validation F1": lambda run: run.validation.mean_f1(0.5),
     "test F1": lambda run: run.test.mean_f1(0.5),
-    "test P F1": lambda run: run.test.phase("P", 0.5).f1,
-    "test S F1": lambda run: run.test.phase("S", 0.5).f1,
+    "test P F1": lambda run: _f1_of_phase(run.test, "P"),
+    "test S F1": lambda run: _f1_of_phase(run.test, "S"),
     "test F1 at 0.1 s": lambda run: run.test.mean_f1(0.1),
     "offset removed, F1": lambda run: run.without_offset.mean_f1(0.5),
     "offset removed, F1 at 0.1 s": lambda run: run.without_offset.mean_f1(0.1),
     "own-kind F1": lambda run: run.home.mean_f1(0.5),
     "minutes": lambda run: run.seconds / 60,
 }
-"""What is reported of a run. F1 without a phase is the mean of P and S, without a tolerance at 0.5 s."""
+"""What is reported of a run. F1 without a phase is the mean of P and S, without a tolerance at 0.5 s; NaN of a phase
+without labels."""
 
 
 @dataclass(frozen=True)

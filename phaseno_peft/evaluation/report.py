@@ -142,7 +142,7 @@ def _cells(found: PhaseScore) -> dict[str, str]:
     values = (
         _ratio(found.precision),
         _ratio(found.recall),
-        f"{found.f1:.3f} [{low:.3f}, {high:.3f}]",
+        f"{found.f1:.3f} [{low:.3f}, {high:.3f}]" if found.n_labels else "no labels",
         _milliseconds(found.residual_median_s, sign=True),
         _milliseconds(found.residual_mad_s),
         str(found.tp),

@@ -173,19 +173,19 @@ def bars(
                 for k, scores in enumerate((before, after)):
                     found = scores.phase(phase, tolerance_s)
                     at = np.arange(3) + (k - 0.5) * 0.38
-                    values = np.array([found.precision, found.recall, found.f1])
+                    f1, (low, high) = (found.f1, found.f1_95) if found.n_labels else (math.nan, (0.0, 0.0))
+                    values = np.array([found.precision, found.recall, f1])
                     shown = np.nan_to_num(values)
                     axes.bar(at, shown, 0.36, color=(FROZEN_COLOUR, ADAPTER_COLOUR)[k], label=names[k])
-                    low, high = found.f1_95
                     axes.errorbar(
                         at[2],
-                        found.f1,
-                        yerr=[[max(found.f1 - low, 0.0)], [max(high - found.f1, 0.0)]],
+                        f1,
+                        yerr=[[max(f1 - low, 0.0)], [max(high - f1, 0.0)]],
                         color=INK,
                         capsize=2.5,
                         linewidth=1.0,
                     )
-                    for x, value, above in zip(at, values, (*shown[:2], max(high, found.f1)), strict=True):
+                    for x, value, above in zip(at, values, (*shown[:2], max(high, shown[2])), strict=True):
                         label = f"{value:.2f}" if math.isfinite(value) else "none"
                         axes.text(x, above + 0.02, label, ha="center", va="bottom", fontsize=7.5, color=INK)
                 axes.set_xticks(range(3), measures)

@@ -22,24 +22,33 @@ Row = Mapping[str, Any]
 
 
 def write_table(folder: Path, name: str, rows: Sequence[Row]) -> None:
-    """Write NAME.csv and NAME.json. The columns are those of the first row; None is an empty cell and null."""
+    """Write NAME.csv and NAME.json. The columns are those of the first row; None is an empty cell and null.
+
+    Lists and mappings are JSON in a cell of the CSV.
+    """
     text = io.StringIO()
     columns = list(rows[0]) if rows else ["none"]
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows([{k: "" if v is None else v for k, v in row.items()} for row in rows])
+    writer.writerows([{name: _cell(value) for name, value in row.items()} for row in rows])
     write_file(folder / f"{name}.csv", text.getvalue())
     write_file(folder / f"{name}.json", json.dumps([dict(row) for row in rows], indent=1, allow_nan=False) + "\n")
 
 
 def score_rows(scores: Mapping[str, Scores]) -> list[dict[str, Any]]:
-    """Return scores as numbers: a row per phase, tolerance and model, with the paired gain of the adapter over it."""
+    """Return scores as numbers: a row per phase, tolerance and model, with the paired gain of the adapter over it.
+
+    F1 of a phase without labels is None.
+    """
     rows = []
     for phase in PHASES:
         for tolerance_s in scores[ADAPTER].tolerances_s:
             for model, found in scores.items():
                 own = found.phase(phase, tolerance_s)
-                gain = f1_gain(found, scores[ADAPTER], phase, tolerance_s) if model != ADAPTER else (None,) * 3
+                gain: tuple[float | None, ...] = (None,) * 3
+                if model != ADAPTER and own.n_labels:
+                    gain = f1_gain(found, scores[ADAPTER], phase, tolerance_s)
+                f1 = (own.f1, *own.f1_95) if own.n_labels else (None,) * 3
                 rows.append(
                     {
                         "phase": phase,
@@ -48,9 +57,9 @@ def score_rows(scores: Mapping[str, Scores]) -> list[dict[str, Any]]:
                         "threshold": own.threshold,
                         "precision": _finite(own.precision),
                         "recall": _finite(own.recall),
-                        "f1": own.f1,
-                        "f1_low": own.f1_95[0],
-                        "f1_high": own.f1_95[1],
+                        "f1": f1[0],
+                        "f1_low": f1[1],
+                        "f1_high": f1[2],
                         "adapter_minus_it": gain[0],
                         "adapter_minus_it_low": gain[1],
                         "adapter_minus_it_high": gain[2],
@@ -103,6 +112,12 @@ def decided_row(verdict: Verdict, evidence: Evidence) -> dict[str, Any]:
 def all_picks(judged: Judged, rows: Mapping[str, Sequence[JudgedPick]]) -> list[dict[str, Any]]:
     """Return labels and picks of all models, see `pick_rows`."""
     return [row for model, own in rows.items() for row in pick_rows(model, own, judged.shown[model].windows)]
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list | tuple) else value
 
 
 def _finite(value: float) -> float | None:

@@ -23,7 +23,7 @@ import torch
 from phaseno_peft.backbone import EMBEDDED, backbone_info, fingerprint, load_backbone
 from phaseno_peft.campaign import Campaign, fold_campaign, measure_label_offset
 from phaseno_peft.campaign.splits import FEW_EVENTS, FOLDS
-from phaseno_peft.contract import BackboneDefaults, Contract, LabelConvention, LabelOffset, tensors_sha256
+from phaseno_peft.contract import PHASES, BackboneDefaults, Contract, LabelConvention, LabelOffset, tensors_sha256
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.evaluation import Evaluation, Scores, comparison_markdown, write_evaluation
 from phaseno_peft.files import lock, remove_folder, write_file
@@ -359,6 +359,8 @@ def _write(
     fitted, dataset, frozen, adapter = outcome.fitted, outcome.dataset, outcome.frozen, outcome.adapter
     campaign, method = dataset.campaign, fitted.recipe.method
     assert method is not None  # train_adapter refused recipes without
+    lost = trained.forgetting
+    forgotten = {p: lost["frozen"].phase(p, 0.5).f1 - lost["adapter"].phase(p, 0.5).f1 for p in PHASES}
     about = {
         "adapter": trained.name,
         "campaign": campaign.name,
@@ -381,7 +383,15 @@ def _write(
             **{model: summary(scores) for model, scores in trained.forgetting.items()},
         },
         **outcome.about,
-        **worth(outcome, trained.contract, trained.forgetting),
+        **worth(
+            dataset,
+            frozen.test,
+            adapter,
+            outcome.stated,
+            trained.contract,
+            forgotten,
+            trained_on_all=outcome.about.get("folds", {}).get("folds") == 1,
+        ),
         "findings": [f"{finding.severity}: {finding.text}" for finding in campaign.findings],
     }
     sentences = [

@@ -10,27 +10,38 @@ from phaseno_peft.evaluation import Predictions, Scores
 from phaseno_peft.evaluation.judge import Judgement
 from phaseno_peft.judging.evidence import ADAPTER, FROZEN, gather_evidence
 from phaseno_peft.judging.tables import decided_row
-from phaseno_peft.judging.uncertainty import coverage
+from phaseno_peft.judging.uncertainty import Stated, coverage
 from phaseno_peft.judging.verdict import decide
-from phaseno_peft.training.outcome import Outcome
+from phaseno_peft.training.dataset import CampaignDataset
+from phaseno_peft.training.fit import ModelScores
 
 
-def worth(outcome: Outcome, contract: Contract, forgetting: Mapping[str, Scores]) -> dict[str, Any]:
-    """Return "verdict" and "coverage" for `evaluation.json`, plain JSON types; no verdict where nothing is labelled."""
-    scores = {FROZEN: outcome.frozen.test, ADAPTER: outcome.adapter.test}
-    found: dict[str, Any] = {"coverage": [each.row() for each in coverage(outcome.adapter.test, outcome.stated)]}
-    if not any(outcome.adapter.test.n_labels(phase) for phase in PHASES):
+def worth(
+    dataset: CampaignDataset,
+    frozen: Scores,
+    adapter: ModelScores,
+    stated: Stated,
+    contract: Contract,
+    forgotten: Mapping[str, float],
+    *,
+    trained_on_all: bool = False,
+) -> dict[str, Any]:
+    """Return "verdict" and "coverage" for `evaluation.json`, plain JSON types; no verdict where nothing is labelled.
+
+    Scores are of the dataset's test windows; `stated`: intervals of the right picks there; `forgotten`: phase -> F1
+    within 0.5 s lost away from the campaign.
+    """
+    found: dict[str, Any] = {"coverage": [each.row() for each in coverage(adapter.test, stated)]}
+    if not any(adapter.test.n_labels(phase) for phase in PHASES):
         return found
-    windows = outcome.dataset.test
     judgement = Judgement(
-        scores,
+        {FROZEN: frozen, ADAPTER: adapter.test},
         "held-out events",
-        {ADAPTER: Predictions(windows, outcome.adapter.test_probabilities)},
-        len({label.event_id for window in windows for label in window.labels}),
+        {ADAPTER: Predictions(dataset.test, adapter.test_probabilities)},
+        len({label.event_id for window in dataset.test for label in window.labels}),
         is_own=True,
         may_flatter=False,
-        trained_on_all=outcome.about.get("folds", {}).get("folds") == 1,
+        trained_on_all=trained_on_all,
     )
-    lost = {p: forgetting[FROZEN].phase(p, 0.5).f1 - forgetting[ADAPTER].phase(p, 0.5).f1 for p in PHASES}
-    evidence = gather_evidence(contract, outcome.dataset.campaign, judgement, lost)
+    evidence = gather_evidence(contract, dataset.campaign, judgement, forgotten)
     return found | {"verdict": decided_row(decide(evidence), evidence)}
