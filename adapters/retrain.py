@@ -25,6 +25,7 @@ from phaseno_peft.cr_lora import selected_adapter
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.evaluation import (
     Evaluation,
+    Predictions,
     calibrate_uncertainty,
     comparison_markdown,
     read_evaluation,
@@ -35,11 +36,13 @@ from phaseno_peft.files.manifest import MANIFEST, write_manifest
 from phaseno_peft.judging.card_tables import card_tables
 from phaseno_peft.judging.evidence import stored_forgetting
 from phaseno_peft.judging.uncertainty import stated_for
+from phaseno_peft.judging.verdict import FEWEST_NOISE_HOURS
 from phaseno_peft.library.inventory import renew_card
 from phaseno_peft.library.names import CONFIG
 from phaseno_peft.library.resolve import names_in
 from phaseno_peft.library.store import EVALUATION, listed_files, read_contract, read_json, render_card
 from phaseno_peft.picking import load_adapter
+from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.simulation import simulate_campaign
 from phaseno_peft.training import TrainingSettings, train_adapter
 from phaseno_peft.training.dataset import CampaignDataset
@@ -138,10 +141,13 @@ def judge(name: str) -> None:
     contract, evaluation = picker.adapter_contract, read_evaluation(folder / EVALUATION)
     with tempfile.TemporaryDirectory() as scratch:
         dataset = CampaignDataset.of(campaign.read(name, Path(scratch)), SEED)
+        noise = dataset.further_noise(FEWEST_NOISE_HOURS)
         with selected_adapter(None):
             frozen = judge_model(picker.backbone, dataset)
+            of_frozen = window_probabilities(picker.backbone, noise, dataset.edge_limit_km)
         with selected_adapter(picker.active_adapter):
             adapter = judge_model(picker.backbone, dataset, contract.pick_shift_s)
+            of_adapter = window_probabilities(picker.backbone, noise, dataset.edge_limit_km)
     if dataset.split.sha256() != contract.provenance.split_sha256 or adapter.thresholds != dict(contract.thresholds):
         raise PhasenoPeftError(f"{name}: the campaign is split or picked differently today. Train it again.")
     uncertainty = calibrate_uncertainty(
@@ -159,7 +165,8 @@ def judge(name: str) -> None:
     )
     forgotten = stored_forgetting(folder) or {}
     stated = stated_for(adapter.test, uncertainty)
-    found = worth(dataset, frozen.test, adapter, stated, contract, forgotten)
+    further_noise = {"frozen": Predictions(noise, of_frozen), "adapter": Predictions(noise, of_adapter)}
+    found = worth(dataset, frozen.test, adapter, stated, contract, forgotten, further_noise=further_noise)
     scores = {**evaluation.scores, "frozen": frozen.test, "adapter": adapter.test}
     config = read_json(folder / CONFIG) | {"contract": contract.to_json()}
     files = [file for file in listed_files(folder) if file != MANIFEST]

@@ -390,6 +390,7 @@ def _write(
             outcome.stated,
             trained.contract,
             forgotten,
+            further_noise=outcome.further_noise,
             trained_on_all=outcome.about.get("folds", {}).get("folds") == 1,
         ),
         "findings": [f"{finding.severity}: {finding.text}" for finding in campaign.findings],

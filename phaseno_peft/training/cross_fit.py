@@ -16,7 +16,8 @@ from phaseno_peft.backbone import load_backbone
 from phaseno_peft.campaign import Folds
 from phaseno_peft.contract import NO_SHIFT_S, PHASES
 from phaseno_peft.cr_lora.blend import shrunk
-from phaseno_peft.evaluation import calibrate_uncertainty, choose_thresholds
+from phaseno_peft.evaluation import Predictions, calibrate_uncertainty, choose_thresholds
+from phaseno_peft.judging.verdict import FEWEST_NOISE_HOURS
 from phaseno_peft.library.folds import FoldAdapter
 from phaseno_peft.library.training_notes import how_scored
 from phaseno_peft.picking.inference import window_probabilities
@@ -62,6 +63,15 @@ def cross_fit(task: Task, folds: Folds, dataset: CampaignDataset, at_once: int =
     )
 
     n_sampled = [d.n_sampled for d in datasets]
+    noise = [d.further_noise(FEWEST_NOISE_HOURS / k) for d in datasets]
+    if windows_of_noise := [window for own in noise for window in own]:
+        say(f"counting false picks in {len(windows_of_noise)} more windows of noise")
+    further_noise = {
+        "frozen": Predictions(
+            windows_of_noise, window_probabilities(frozen_model, windows_of_noise, dataset.edge_limit_km)
+        ),
+        "adapter": Predictions(windows_of_noise, found.probabilities_of(noise)),
+    }
     windows = round(float(np.mean([training.windows(n) for n in n_sampled])))
     as_folds = training.changed(windows_per_epoch=windows).for_events(float(np.mean(n_sampled)))
     everything = dataclasses.replace(
@@ -107,5 +117,6 @@ def cross_fit(task: Task, folds: Folds, dataset: CampaignDataset, at_once: int =
         [fitted],
         about,
         sentences,
+        further_noise,
         [FoldAdapter(adapter_tensors(one.model), one.pick_shift_s) for one in found.fits] if k > 1 else (),
     )

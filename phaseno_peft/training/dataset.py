@@ -11,7 +11,17 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from phaseno_peft.campaign import Campaign, Folds, Split, Stretch, Window, WindowSampler, fixed_windows, split_campaign
+from phaseno_peft.campaign import (
+    Campaign,
+    Folds,
+    Split,
+    Stretch,
+    Window,
+    WindowSampler,
+    fixed_windows,
+    further_noise_windows,
+    split_campaign,
+)
 from phaseno_peft.campaign.noise_times import common_times
 from phaseno_peft.campaign.stretch import Times
 from phaseno_peft.contract import Preprocessing
@@ -85,6 +95,12 @@ class CampaignDataset:
         seconds = sum(end - begin for begin, end in times) * 1e-9
         say(f"quiet stretches: the frozen backbone sees nothing in {seconds:.0f} s between the events")
         return dataclasses.replace(self, training_noise=times)
+
+    def further_noise(self, hours: float) -> list[Window]:
+        """Noise beside that of the test windows, so that both hold `hours` of the record where it has them."""
+        judged = self.split.test or self.split.validation  # of a fold the events to be predicted
+        frame, preprocessing = self.campaign.frame, self.campaign.preprocessing
+        return further_noise_windows(judged, frame, preprocessing, self.seed, hours)
 
     @property
     def edge_limit_km(self) -> float:

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from phaseno_peft.campaign import Folds, with_moved_labels
+from phaseno_peft.campaign import Folds, Window, with_moved_labels
 from phaseno_peft.contract import PHASES, BackboneDefaults
 from phaseno_peft.cr_lora.blend import shrunk
 from phaseno_peft.errors import AdapterError
@@ -88,6 +88,14 @@ class OutOfFold:
         for one, own in zip(self.fits, self.datasets, strict=True):
             _keep(self.recipe, one, self.kept, self.factor)
             found.append(window_probabilities(one.model, own.validation, own.edge_limit_km))
+        return found
+
+    def probabilities_of(self, windows: Sequence[Sequence[Window]]) -> list[NDArray[np.float32]]:
+        """Of windows [fold][window], each fold's by its model as chosen, one after the other."""
+        found = []
+        for one, dataset, own in zip(self.fits, self.datasets, windows, strict=True):
+            _keep(self.recipe, one, self.kept, self.factor)
+            found += window_probabilities(one.model, own, dataset.edge_limit_km)
         return found
 
 

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from phaseno_peft.backbone import load_backbone
 from phaseno_peft.campaign import with_moved_labels
 from phaseno_peft.contract import BackboneDefaults
-from phaseno_peft.evaluation import calibrate_uncertainty
+from phaseno_peft.evaluation import Predictions, calibrate_uncertainty
 from phaseno_peft.judging.uncertainty import stated_for
+from phaseno_peft.judging.verdict import FEWEST_NOISE_HOURS
+from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.training.dataset import CampaignDataset
 from phaseno_peft.training.fit import Fitted, judge_model
 from phaseno_peft.training.history import best_epoch
@@ -25,7 +27,8 @@ def train_on_three_sides(task: Task, dataset: CampaignDataset, *, labels: int | 
         f"windows: {training.windows(dataset.n_events)} an epoch for training, {len(validation)} for validation, "
         f"{len(test)} for testing ({sum(w.is_noise for w in test)} of them noise)"
     )
-    frozen = judge_model(load_backbone(task.backbone, task.device), dataset)
+    frozen_model = load_backbone(task.backbone, task.device)
+    frozen = judge_model(frozen_model, dataset)
     say(f"frozen backbone on the test windows: mean F1 {frozen.test.mean_f1(0.5):.3f} at 0.5 s")
     fits = []
     for number, seed in enumerate(seeds, 1):
@@ -42,6 +45,13 @@ def train_on_three_sides(task: Task, dataset: CampaignDataset, *, labels: int | 
         min_distance_s=BackboneDefaults().min_distance_s,
     )
     without_offset = score_without_offset(dataset, frozen)
+    noise = dataset.further_noise(FEWEST_NOISE_HOURS) if training.max_minutes is None else []
+    if noise:
+        say(f"counting false picks in {len(noise)} more windows of noise")
+    further_noise = {
+        name: Predictions(noise, window_probabilities(model, noise, dataset.edge_limit_km))
+        for name, model in (("frozen", frozen_model), ("adapter", fitted.model))
+    }
     sentences = [f"The best of {len(seeds)} seeds on validation."] if len(seeds) > 1 else []
     return Outcome(
         fitted,
@@ -54,6 +64,7 @@ def train_on_three_sides(task: Task, dataset: CampaignDataset, *, labels: int | 
         stated_for(adapter.test, uncertainty),
         fits,
         sentences=sentences,
+        further_noise=further_noise,
     )
 
 

@@ -24,12 +24,13 @@ def worth(
     contract: Contract,
     forgotten: Mapping[str, float],
     *,
+    further_noise: Mapping[str, Predictions] | None = None,
     trained_on_all: bool = False,
 ) -> dict[str, Any]:
     """Return "verdict" and "coverage" for `evaluation.json`, plain JSON types; no verdict where nothing is labelled.
 
     Scores are of the dataset's test windows; `stated`: intervals of the right picks there; `forgotten`: phase -> F1
-    within 0.5 s lost away from the campaign.
+    within 0.5 s lost away from the campaign; `further_noise`: see `Judgement`.
     """
     found: dict[str, Any] = {"coverage": [each.row() for each in coverage(adapter.test, stated)]}
     if not any(adapter.test.n_labels(phase) for phase in PHASES):
@@ -42,6 +43,7 @@ def worth(
         is_own=True,
         may_flatter=False,
         trained_on_all=trained_on_all,
+        further_noise=dict(further_noise or {}),
     )
     evidence = gather_evidence(contract, dataset.campaign, judgement, forgotten)
     return found | {"verdict": decided_row(decide(evidence), evidence)}
