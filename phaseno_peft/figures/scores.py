@@ -140,43 +140,31 @@ def residuals(
         return figure
 
 
-def score_bars(
-    before: Scores,
-    after: Scores,
-    path: str | Path,
-    *,
-    tolerances_s: Sequence[float] = (0.5, 0.1),
-    names: tuple[str, str] = ("frozen", "adapter"),
-) -> Path:
+def score_bars(scores: Mapping[str, Scores], path: str | Path, *, tolerances_s: Sequence[float] = (0.5, 0.1)) -> Path:
     """Write `bars` as PNG and return its path."""
-    return save(bars(before, after, tolerances_s=tolerances_s, names=names), path)
+    return save(bars(scores, tolerances_s=tolerances_s), path)
 
 
-def bars(
-    before: Scores,
-    after: Scores,
-    *,
-    tolerances_s: Sequence[float] = (0.5, 0.1),
-    names: tuple[str, str] = ("frozen", "adapter"),
-) -> Figure:
-    """Draw precision, recall and F1 of two models as bars, a row per phase and a column per tolerance (network's time).
+def bars(scores: Mapping[str, Scores], *, tolerances_s: Sequence[float] = (0.5, 0.1)) -> Figure:
+    """Draw precision, recall and F1 of models as bars, a row per phase and a column per tolerance (network's time).
 
     F1 carries its 95 % bootstrap interval. A ratio that is undefined has no bar.
     """
     measures = ("precision", "recall", "F1")
+    width = 0.76 / max(len(scores), 2)
     with style():
-        figure = themed_figure(3.6 * len(tolerances_s) + 0.4, 4.8)
+        figure = themed_figure(max(3.6, 1.5 * len(scores)) * len(tolerances_s) + 0.4, 4.8)
         grid = figure.subplots(len(PHASES), len(tolerances_s), sharex=True, sharey=True, squeeze=False)
         for row, phase in enumerate(PHASES):
             for column, tolerance_s in enumerate(tolerances_s):
                 axes = grid[row, column]
-                for k, scores in enumerate((before, after)):
-                    found = scores.phase(phase, tolerance_s)
-                    at = np.arange(3) + (k - 0.5) * 0.38
+                for k, ((name, model), colour) in enumerate(zip(scores.items(), model_colours(scores), strict=True)):
+                    found = model.phase(phase, tolerance_s)
+                    at = np.arange(3) + (k - (len(scores) - 1) / 2) * width
                     f1, (low, high) = (found.f1, found.f1_95) if found.n_labels else (math.nan, (0.0, 0.0))
                     values = np.array([found.precision, found.recall, f1])
                     shown = np.nan_to_num(values)
-                    axes.bar(at, shown, 0.36, color=(FROZEN_COLOUR, ADAPTER_COLOUR)[k], label=names[k])
+                    axes.bar(at, shown, 0.95 * width, color=colour, label=name)
                     axes.errorbar(
                         at[2],
                         f1,

@@ -201,15 +201,15 @@ def _sections(
 
     scores = judged.judgement.scores
     pair = scores[FROZEN], scores[ADAPTER]
-    yield Section(
-        "Scores",
-        (),
-        [_picture(bars(*pair), figures, "scores", "Precision, recall and F1 of the frozen network and the adapter. "
-                  "Bars of error: 95 % of F1.")],
-        [_score_table(judged)],
-    )  # fmt: skip
+    text = "Precision, recall and F1 of every model. Bars of error: 95 % of F1."
+    yield Section("Scores", (), [_picture(bars(scores), figures, "scores", text)], [_score_table(judged)])
     text = "Residuals within 0.5 s: pick minus label of right picks, so that negative is early."
-    yield Section("Residuals", (), [_picture(residuals(*pair), figures, "residuals", text)])
+    pictures = [_picture(residuals(*pair), figures, "residuals", text)]
+    for name in (name for name in scores if name not in (FROZEN, ADAPTER)):
+        figure = residuals(scores[name], scores[ADAPTER], names=(name, ADAPTER))
+        file = f"residuals_{re.sub('[^0-9A-Za-z]+', '_', name)}"
+        pictures.append(_picture(figure, figures, file, f"The same of {name} beside the adapter."))
+    yield Section("Residuals", (), pictures)
     yield _uncertainty_section(judged, curves, found, figures)
     yield _curve_section(judged, curves, figures)
     if judged.few_shot is not None:

@@ -161,7 +161,7 @@ def draw(
             frozen_probability=before,
             adapter_probability=_moved_curves(section, after, fitted.pick_shift_s),
         ),
-        "figures/scores.png": score_bars(frozen.test, adapter.test, folder / "scores.png"),
+        "figures/scores.png": score_bars(scores, folder / "scores.png"),
         "figures/residuals.png": residual_histograms(frozen.test, adapter.test, folder / "residuals.png"),
         "figures/tolerance.png": f1_against_tolerance(scores, folder / "tolerance.png"),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.image
@@ -19,6 +18,8 @@ from phaseno_peft.evaluation.metrics import pick_window, score
 from phaseno_peft.evaluation.scores import Scores
 from phaseno_peft.figures import scores as figures
 from phaseno_peft.figures import sections
+from phaseno_peft.figures.scores import bars
+from phaseno_peft.figures.style import save
 from phaseno_peft.picks import Pick, PickList
 from tests.evaluation.handmade_windows import SAMPLES, probability, window
 
@@ -44,12 +45,23 @@ def noisy(w: Window) -> Window:
     return w
 
 
-@pytest.mark.parametrize("draw", [figures.score_bars, figures.residual_histograms])
 @pytest.mark.parametrize("picks", [{}, {(0, "P"): [305]}, {(0, "P"): [305], (0, "S"): [490], (1, "P"): [320]}])
 def test_comparisons_of_scores_are_drawn_with_and_without_picks(
-    tmp_path: Path, draw: Callable[..., Path], picks: dict[tuple[int, str], list[int]]
+    tmp_path: Path, picks: dict[tuple[int, str], list[int]]
 ) -> None:
-    drawn(draw(scored({}), scored(picks), tmp_path / "figure.png"))
+    drawn(figures.residual_histograms(scored({}), scored(picks), tmp_path / "residuals.png"))
+    drawn(figures.score_bars({"frozen": scored({}), "adapter": scored(picks)}, tmp_path / "bars.png"))
+
+
+def test_bars_hold_every_model_and_none_of_a_phase_without_labels(tmp_path: Path) -> None:
+    found = scored({(0, "P"): [305], (0, "S"): [490]})
+    only_p = score([window({(0, "P"): [300]})], [probability({(0, "P"): [305]})], THRESHOLDS)
+    for models in ({"frozen": found, "phasenet": found, "stalta": found, "adapter": found}, {"adapter": only_p}):
+        figure = bars(models)
+        drawn(save(figure, tmp_path / "bars.png"))
+        axes = figure.axes[0]
+        assert len(axes.patches) == 3 * len(models)
+    assert "none" in {text.get_text() for text in figure.axes[2].texts}
 
 
 def test_f1_against_tolerance_is_drawn_for_any_number_of_models(tmp_path: Path) -> None:
@@ -161,5 +173,5 @@ def test_thinning_keeps_the_extremes() -> None:
 
 def test_drawing_never_imports_pyplot(tmp_path: Path) -> None:
     had = "matplotlib.pyplot" in sys.modules
-    figures.score_bars(scored({}), scored({}), tmp_path / "figure.png")
+    figures.score_bars({"frozen": scored({}), "adapter": scored({})}, tmp_path / "figure.png")
     assert ("matplotlib.pyplot" in sys.modules) == had
