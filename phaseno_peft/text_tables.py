@@ -24,7 +24,7 @@ class TextTable:
     group_size: int = 0
     """In a terminal a line is drawn after each group of so many rows; 0 for none."""
     keep_lines: bool = True
-    """Whether a cell stays on one line where the terminal is too narrow."""
+    """Whether numbers, aligned right, stay on one line where the terminal is too narrow: the names before them fold."""
     bold: Collection[tuple[int, int]] = ()
     """(row, column) of cells that stand out in a terminal."""
 
@@ -47,7 +47,13 @@ class TextTable:
         title = Text(self.title) if self.title else None  # texts, not markup: an interval is in square brackets
         table = Table(title=title, title_justify="left", title_style="", pad_edge=False)
         for k, name in enumerate(self.columns):
-            table.add_column(Text(name), justify="left" if k < self.n_left else "right", no_wrap=self.keep_lines)
+            is_name = k < self.n_left
+            table.add_column(
+                Text(name),
+                justify="left" if is_name else "right",
+                no_wrap=self.keep_lines and not is_name,
+                overflow="fold" if is_name and self.keep_lines else "ellipsis",
+            )
         for number, row in enumerate(self.rows):
             texts = [Text(str(cell), style="bold" if (number, k) in self.bold else "") for k, cell in enumerate(row)]
             table.add_row(*texts, end_section=bool(self.group_size) and (number + 1) % self.group_size == 0)

@@ -23,12 +23,11 @@ ON_SCREEN = {
     "recipe": "recipe",
     "events": "events",
     "seeds": "seeds",
-    "validation F1": "validation\nF1",
     "test F1": "test\nF1",
-    "test F1 at 0.1 s": "test F1\nat 0.1 s",
-    "offset removed, F1 at 0.1 s": "offset off,\nat 0.1 s",
-    "own-kind F1": "own-kind\nF1",
-    "minutes": "minutes",
+    "test F1 at 0.1 s": "test F1\n0.1 s",
+    "offset removed, F1 at 0.1 s": "offset\noff, 0.1 s",
+    "own-kind F1": "own\nkind",
+    "minutes": "min",
 }
 """Columns that are shown in a terminal, and their headings there."""
 TOLERANCES_S = (0.5, 0.1)
