@@ -29,8 +29,10 @@ from phaseno_peft.evaluation import (
     calibrate_uncertainty,
     comparison_markdown,
     read_evaluation,
+    score,
     write_evaluation,
 )
+from phaseno_peft.evaluation.judge import JudgedNoise
 from phaseno_peft.files import write_file, write_folder
 from phaseno_peft.files.manifest import MANIFEST, write_manifest
 from phaseno_peft.judging.card_tables import card_tables
@@ -163,9 +165,15 @@ def judge(name: str) -> None:
         uncertainty_calibration=dict(uncertainty.calibration),
         provenance=dataclasses.replace(contract.provenance, pick_times_sha256=pick_times_sha256(trained_on)),
     )
-    forgotten = stored_forgetting(folder) or {}
     stated = stated_for(adapter.test, uncertainty)
-    further_noise = {"frozen": Predictions(noise, of_frozen), "adapter": Predictions(noise, of_adapter)}
+    further_noise = {
+        model: JudgedNoise(found, score(*found, own.thresholds, min_distance_s=contract.min_distance_s))
+        for model, own, found in (
+            ("frozen", frozen, Predictions(noise, of_frozen)),
+            ("adapter", adapter, Predictions(noise, of_adapter)),
+        )
+    }
+    forgotten = stored_forgetting(folder)
     found = worth(dataset, frozen.test, adapter, stated, contract, forgotten, further_noise=further_noise)
     scores = {**evaluation.scores, "frozen": frozen.test, "adapter": adapter.test}
     config = read_json(folder / CONFIG) | {"contract": contract.to_json()}

@@ -31,6 +31,10 @@ EVENT_PART = 0.5
 """Part of a training epoch that holds events, where there is noise to balance them."""
 CUT_OFF_PART = 0.25
 """Part of the event windows of training that begin or end anywhere, also inside the event."""
+MOST_FURTHER = 600
+"""Further noise windows are kept in memory: half an hour of record that is ten times faster than the network's."""
+LEAST_HOURS = 1e-6
+"""Hours are sums of many small numbers: less than this is rounding."""
 _ALL = slice(None)
 
 
@@ -178,14 +182,27 @@ def fixed_windows(
 def further_noise_windows(
     stretches: Sequence[Stretch], frame: Frame, preprocessing: Preprocessing, seed: int, hours: float
 ) -> list[Window]:
-    """Noise windows beside those of `fixed_windows` with the same arguments, so that both hold `hours` where there are.
+    """Noise windows beside those of `fixed_windows` with the same arguments, until both hold `hours` of record.
 
-    Hours are the record's own. No window overlaps another one.
+    Hours are real ones in which something was recorded. No window overlaps another one. There are fewer where the
+    record has no more, and at most `MOST_FURTHER`.
     """
     windows, places = _events_and_noise(stretches, frame, preprocessing, seed)
     taken = _n_noise(windows, places, 1.0)
-    wanted = math.ceil(3600 * hours / preprocessing.window_s)
-    return _noise_windows(sorted(places[taken : max(taken, wanted)]), frame, preprocessing)
+    missing = hours - sum(recorded_hours(window) for window in _noise_windows(places[:taken], frame, preprocessing))
+    found: list[tuple[_Place, Window]] = []
+    for place in places[taken:]:
+        if missing < LEAST_HOURS or len(found) == MOST_FURTHER:
+            break
+        for window in _noise_windows([place], frame, preprocessing):
+            found.append((place, window))
+            missing -= recorded_hours(window)
+    return [window for _, window in sorted(found, key=lambda each: each[0])]
+
+
+def recorded_hours(window: InputWindow) -> float:
+    """Real hours of a window in which something was recorded."""
+    return float(np.any(window.waveforms != 0, axis=(0, 1)).sum()) / window.rate_hz / 3600
 
 
 def _n_noise(windows: Sequence[Window], places: Sequence[object], noise_per_event: float) -> int:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,14 @@ VALIDATION_DRAWS = 2
 """There are few validation events: each is seen at this many places in the window."""
 
 
+class JudgedNoise(NamedTuple):
+    """A model on noise beside what it is scored on."""
+
+    predictions: Predictions
+    scores: Scores
+    """At the thresholds of the model's other scores; of models of several folds at each one's own."""
+
+
 @dataclass(frozen=True)
 class Judgement:
     """Scores of all models on the same windows, what the scores were made of, and which events those were."""
@@ -54,20 +63,21 @@ class Judgement:
     """Events that trained the adapter may be among those it is scored on."""
     trained_on_all: bool = False
     """Every one of these events trained the adapter."""
-    further_noise: dict[str, Predictions] = field(default_factory=dict)
+    further_noise: dict[str, JudgedNoise] = field(default_factory=dict)
     """Model -> noise beside that of `predictions`, in which false picks are counted but which F1 does not see."""
 
     def predictions_with_noise(self, model: str) -> Predictions:
         """What a model was scored on, and the further noise after it."""
-        found, more = self.predictions[model], self.further_noise.get(model, Predictions((), ()))
-        return Predictions([*found.windows, *more.windows], [*found.probabilities, *more.probabilities])
+        found, more = self.predictions[model], self.further_noise.get(model)
+        if more is None:
+            return found
+        own = more.predictions
+        return Predictions([*found.windows, *own.windows], [*found.probabilities, *own.probabilities])
 
     def scores_with_noise(self, model: str) -> Scores:
-        """Scores of a model at the same thresholds with the further noise; its F1 is not that of `scores`."""
+        """Scores of a model with the further noise; its F1 is not that of `scores`."""
         scores, more = self.scores[model], self.further_noise.get(model)
-        if more is None or not more.windows:
-            return scores
-        return joined_scores([scores, score(*more, scores.thresholds, min_distance_s=scores.min_distance_s)])
+        return joined_scores([scores, more.scores]) if more is not None and more.predictions.windows else scores
 
 
 def judge(
@@ -152,22 +162,29 @@ def judge(
         f"{events}"
     )
     predictions: dict[str, Predictions] = {}
-    further_noise: dict[str, Predictions] = {}
+    further_noise: dict[str, JudgedNoise] = {}
+
+    def count_in_noise(model: str, probabilities_of: ProbabilitiesOf, scores: Scores) -> None:
+        more = Predictions(further, probabilities_of(further))
+        own = score(*more, scores.thresholds, min_distance_s=contract.min_distance_s)
+        further_noise[model] = JudgedNoise(more, own)
 
     def scored(model: str, probabilities_of: ProbabilitiesOf, default_thresholds: Mapping[str, float]) -> Scores:
         found = predictions[model] = Predictions(windows, probabilities_of(windows))
-        further_noise[model] = Predictions(further, probabilities_of(further))
-        if not validation:
-            return score(*found, default_thresholds, min_distance_s=contract.min_distance_s)
-        chosen_on = Predictions(validation, probabilities_of(validation))
-        return score_at_thresholds_of(chosen_on, found, min_distance_s=contract.min_distance_s)
+        if validation:
+            chosen_on = Predictions(validation, probabilities_of(validation))
+            scores = score_at_thresholds_of(chosen_on, found, min_distance_s=contract.min_distance_s)
+        else:
+            scores = score(*found, default_thresholds, min_distance_s=contract.min_distance_s)
+        count_in_noise(model, probabilities_of, scores)
+        return scores
 
     scores = {"frozen": scored("frozen", partial(predicted, picker, None), picker.backbone_thresholds)}
     labelled = with_moved_labels(windows, contract.pick_shift_s)
     adapted = Predictions(labelled, predicted(picker, picker.active_adapter, windows))
     predictions["adapter"] = adapted
-    further_noise["adapter"] = Predictions(further, predicted(picker, picker.active_adapter, further))
     scores["adapter"] = score(*adapted, contract.thresholds, min_distance_s=contract.min_distance_s)
+    count_in_noise("adapter", partial(predicted, picker, picker.active_adapter), scores["adapter"])
     for rival in rivals:
         say(f"scoring {rival.name}")
         scores[rival.name] = scored(rival.name, rival.probabilities, rival.thresholds)

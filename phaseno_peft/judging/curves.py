@@ -173,9 +173,10 @@ def false_per_hour(judgement: Judgement, counts: Counts) -> list[Curve]:
     hours = noise_hours(judgement.predictions_with_noise(ADAPTER).windows)
     if not hours.any():
         return []
+    nothing = Predictions([], [])
     further = {
-        model: _counts(judgement.further_noise.get(model, Predictions([], [])), judgement.scores[model])
-        for model in judgement.scores
+        model: _counts(more.predictions if (more := judgement.further_noise.get(model)) else nothing, scores)
+        for model, scores in judgement.scores.items()
     }
     curves: list[Curve] = []
     for p, phase in enumerate(PHASES):

@@ -11,6 +11,7 @@ import numpy as np
 
 from phaseno_peft.campaign import Campaign, Window, measure_label_offset
 from phaseno_peft.campaign.catalog import made_by
+from phaseno_peft.campaign.windows import recorded_hours
 from phaseno_peft.contract import NO_SHIFT_S, PHASES, Contract
 from phaseno_peft.evaluation import Predictions, Scores, f1_gain, mean_f1_gain
 from phaseno_peft.evaluation.judge import Judgement
@@ -108,11 +109,7 @@ def label_source(contract: Contract, campaign: Campaign, judgement: Judgement) -
 
 def noise_hours(windows: Sequence[Window]) -> np.ndarray:
     """Real hours [window] in which something was recorded and no event is; 0 for windows with an event."""
-    hours = [
-        float(np.any(window.waveforms != 0, axis=(0, 1)).sum()) / window.rate_hz / 3600 if window.is_noise else 0.0
-        for window in windows
-    ]
-    return np.array(hours, dtype=np.float64)
+    return np.array([recorded_hours(window) if window.is_noise else 0.0 for window in windows], dtype=np.float64)
 
 
 def false_picks_per_hour(models: Sequence[Scores], weights: Sequence[float], hours: np.ndarray) -> Interval:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from phaseno_peft.campaign.windows import LEAST_HOURS
 from phaseno_peft.contract import PHASES
 
 Word = Literal["deploy", "deploy with care", "do not deploy", "not enough evidence"]
@@ -89,6 +90,11 @@ class Evidence:
         return self.n_events if self.n_groups is None else self.n_groups
 
     @property
+    def has_enough_noise(self) -> bool:
+        """For a rate of false picks; hours are sums of many windows, so that rounding is passed over."""
+        return self.noise_hours >= FEWEST_NOISE_HOURS - LEAST_HOURS
+
+    @property
     def tested_on(self) -> str:
         """The test events in words."""
         if self.witnesses == self.n_events:
@@ -156,7 +162,7 @@ def _against(e: Evidence) -> Iterator[str]:
         if gain.high < 0:
             yield f"{rival} is better on the same windows: the adapter's F1 minus its F1 is {gain}."
     rate, before, more = e.false_per_hour.value, e.frozen_false_per_hour, e.more_false_per_hour
-    if e.noise_hours >= FEWEST_NOISE_HOURS and more.low > 0 and rate > 2 * before:
+    if e.has_enough_noise and more.low > 0 and rate > 2 * before:
         yield (
             f"false picks on noise more than double, from {before:.1f} to {rate:.1f} an hour (95 % of the difference "
             f"{more.low:.1f} to {more.high:.1f}, {e.noise_hours:.1f} hours)."
@@ -188,7 +194,7 @@ def cautions(e: Evidence) -> Iterator[str]:
         yield "the labels are automatic: the scores tell agreement with a program, not with an analyst."
     if e.noise_hours == 0:
         yield "no noise was judged: look at an hour of quiet record for false picks before you trust it."
-    elif e.noise_hours < FEWEST_NOISE_HOURS:
+    elif not e.has_enough_noise:
         yield (
             f"false picks were counted in {60 * e.noise_hours:.0f} minutes of noise only ({e.false_per_hour.value:.1f} "
             f"an hour, the frozen network's {e.frozen_false_per_hour:.1f}); look at an hour of quiet record before you "

@@ -16,7 +16,7 @@ from phaseno_peft.backbone import load_backbone
 from phaseno_peft.campaign import Folds
 from phaseno_peft.contract import NO_SHIFT_S, PHASES
 from phaseno_peft.cr_lora.blend import shrunk
-from phaseno_peft.evaluation import Predictions, calibrate_uncertainty, choose_thresholds
+from phaseno_peft.evaluation import calibrate_uncertainty, choose_thresholds
 from phaseno_peft.judging.verdict import FEWEST_NOISE_HOURS
 from phaseno_peft.library.folds import FoldAdapter
 from phaseno_peft.library.training_notes import how_scored
@@ -26,7 +26,9 @@ from phaseno_peft.training.fit import adapter_tensors
 from phaseno_peft.training.out_of_fold import (
     MIN_DISTANCE_S,
     fit_folds,
+    further_noise,
     judge_folds,
+    judge_noise,
     mean_score,
     set_trainable,
     together,
@@ -62,16 +64,15 @@ def cross_fit(task: Task, folds: Folds, dataset: CampaignDataset, at_once: int =
         else "out of fold, no adaptation is better than moving the frozen network's picks by the constant shift"
     )
 
-    n_sampled = [d.n_sampled for d in datasets]
-    noise = [d.further_noise(FEWEST_NOISE_HOURS / k) for d in datasets]
-    if windows_of_noise := [window for own in noise for window in own]:
-        say(f"counting false picks in {len(windows_of_noise)} more windows of noise")
-    further_noise = {
-        "frozen": Predictions(
-            windows_of_noise, window_probabilities(frozen_model, windows_of_noise, dataset.edge_limit_km)
-        ),
-        "adapter": Predictions(windows_of_noise, found.probabilities_of(noise)),
+    noise = further_noise(datasets, FEWEST_NOISE_HOURS)
+    if n_noise := sum(map(len, noise)):
+        say(f"counting false picks in {n_noise} more windows of noise")
+    frozen_on_noise = [window_probabilities(frozen_model, own, dataset.edge_limit_km) for own in noise]
+    judged_noise = {
+        "frozen": judge_noise(datasets, of_frozen, [NO_SHIFT_S] * k, noise, frozen_on_noise),
+        "adapter": judge_noise(datasets, of_adapters, found.shifts_s, noise, found.probabilities_of(noise)),
     }
+    n_sampled = [d.n_sampled for d in datasets]
     windows = round(float(np.mean([training.windows(n) for n in n_sampled])))
     as_folds = training.changed(windows_per_epoch=windows).for_events(float(np.mean(n_sampled)))
     everything = dataclasses.replace(
@@ -117,6 +118,6 @@ def cross_fit(task: Task, folds: Folds, dataset: CampaignDataset, at_once: int =
         [fitted],
         about,
         sentences,
-        further_noise,
+        judged_noise,
         [FoldAdapter(adapter_tensors(one.model), one.pick_shift_s) for one in found.fits] if k > 1 else (),
     )

@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from phaseno_peft.campaign import Folds, Window, with_moved_labels
+from phaseno_peft.campaign.windows import recorded_hours
 from phaseno_peft.contract import PHASES, BackboneDefaults
 from phaseno_peft.cr_lora.blend import shrunk
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.evaluation import Predictions, Scores, calibrated, choose_thresholds, joined_scores, score
+from phaseno_peft.evaluation.judge import JudgedNoise
 from phaseno_peft.judging.uncertainty import Stated, stated_for
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.training.dataset import CampaignDataset
@@ -90,12 +92,12 @@ class OutOfFold:
             found.append(window_probabilities(one.model, own.validation, own.edge_limit_km))
         return found
 
-    def probabilities_of(self, windows: Sequence[Sequence[Window]]) -> list[NDArray[np.float32]]:
-        """Of windows [fold][window], each fold's by its model as chosen, one after the other."""
+    def probabilities_of(self, windows: Sequence[Sequence[Window]]) -> list[list[NDArray[np.float32]]]:
+        """Of windows [fold][window], each fold's by its model as chosen."""
         found = []
         for one, dataset, own in zip(self.fits, self.datasets, windows, strict=True):
             _keep(self.recipe, one, self.kept, self.factor)
-            found += window_probabilities(one.model, own, dataset.edge_limit_km)
+            found.append(window_probabilities(one.model, own, dataset.edge_limit_km))
         return found
 
 
@@ -143,10 +145,9 @@ def judge_folds(
     intervals of their right picks by the others' calibration."""
     test, without, stated = [], [], []
     for i, dataset in enumerate(datasets):
-        others = [j for j in range(len(datasets)) if j != i] or [i]
         chosen_on, own = (
-            together([datasets[j] for j in rows], [probabilities[j] for j in rows], [shifts_s[j] for j in rows])
-            for rows in (others, [i])
+            _of_others(i, datasets, probabilities, shifts_s),
+            together([dataset], [probabilities[i]], [shifts_s[i]]),
         )
         own = own.rows(slice(len(dataset.test)))
         thresholds = choose_thresholds(*chosen_on, min_distance_s=MIN_DISTANCE_S)
@@ -163,6 +164,46 @@ def judge_folds(
     models = ModelScores(on_validation, on_test, list(all_of_them.probabilities), first)
     intervals = {phase: np.concatenate([own[phase] for own in stated], axis=1) for phase in PHASES}
     return models, joined_scores(without), intervals
+
+
+def judge_noise(
+    datasets: Sequence[CampaignDataset],
+    probabilities: Sequence[Sequence[NDArray[np.float32]]],
+    shifts_s: Sequence[Mapping[str, float]],
+    noise: Sequence[Sequence[Window]],
+    of_noise: Sequence[Sequence[NDArray[np.float32]]],
+) -> JudgedNoise:
+    """Further noise [fold][window], each fold's at the thresholds of the others, as `judge_folds` has its events."""
+    scores = []
+    for i, own in enumerate(noise):
+        thresholds = choose_thresholds(*_of_others(i, datasets, probabilities, shifts_s), min_distance_s=MIN_DISTANCE_S)
+        scores.append(score(own, of_noise[i], thresholds, min_distance_s=MIN_DISTANCE_S))
+    found = Predictions([w for own in noise for w in own], [p for own in of_noise for p in own])
+    return JudgedNoise(found, joined_scores(scores))
+
+
+def further_noise(datasets: Sequence[CampaignDataset], hours: float) -> list[list[Window]]:
+    """Noise [fold][window] beside that of the folds' test windows, so that all hold `hours` where there are as many.
+
+    What a fold lacks the next ones make up for.
+    """
+    found = []
+    for i, dataset in enumerate(datasets):
+        found.append(dataset.further_noise(hours / (len(datasets) - i)))
+        hours -= sum(recorded_hours(w) for w in (*dataset.test, *found[-1]) if w.is_noise)
+        hours = max(hours, 0.0)
+    return found
+
+
+def _of_others(
+    i: int,
+    datasets: Sequence[CampaignDataset],
+    probabilities: Sequence[Sequence[NDArray[np.float32]]],
+    shifts_s: Sequence[Mapping[str, float]],
+) -> Predictions:
+    """What the models of the other folds say of their events; of a single fold its own."""
+    rows = [j for j in range(len(datasets)) if j != i] or [i]
+    return together([datasets[j] for j in rows], [probabilities[j] for j in rows], [shifts_s[j] for j in rows])
 
 
 def mean_score(scores: Scores) -> float:

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from phaseno_peft.contract import PickUncertainty
-from phaseno_peft.evaluation import Predictions, Scores
+from phaseno_peft.evaluation import Scores
+from phaseno_peft.evaluation.judge import JudgedNoise
 from phaseno_peft.judging.uncertainty import Stated
 from phaseno_peft.library.folds import FoldAdapter
 from phaseno_peft.training.dataset import CampaignDataset
@@ -77,7 +78,7 @@ class Outcome:
     """For `evaluation.json`, plain JSON types."""
     sentences: Sequence[str] = ()
     """For the card."""
-    further_noise: Mapping[str, Predictions] = field(default_factory=dict)
+    further_noise: Mapping[str, JudgedNoise] = field(default_factory=dict)
     """"frozen" and "adapter" on noise beside that of the test windows, in which false picks are counted, too."""
     folds: Sequence[FoldAdapter] = ()
     """What the scores are of, where they are of several."""

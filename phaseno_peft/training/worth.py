@@ -7,7 +7,7 @@ from typing import Any
 
 from phaseno_peft.contract import PHASES, Contract
 from phaseno_peft.evaluation import Predictions, Scores
-from phaseno_peft.evaluation.judge import Judgement
+from phaseno_peft.evaluation.judge import JudgedNoise, Judgement
 from phaseno_peft.judging.evidence import ADAPTER, FROZEN, gather_evidence
 from phaseno_peft.judging.tables import decided_row
 from phaseno_peft.judging.uncertainty import Stated, coverage
@@ -22,9 +22,9 @@ def worth(
     adapter: ModelScores,
     stated: Stated,
     contract: Contract,
-    forgotten: Mapping[str, float],
+    forgotten: Mapping[str, float] | None,
     *,
-    further_noise: Mapping[str, Predictions] | None = None,
+    further_noise: Mapping[str, JudgedNoise] | None = None,
     trained_on_all: bool = False,
 ) -> dict[str, Any]:
     """Return "verdict" and "coverage" for `evaluation.json`, plain JSON types; no verdict where nothing is labelled.
