@@ -6,7 +6,7 @@ Each FOLDER holds waveforms/, stations.xml and picks.xml. The events are parted 
 was trained on the others (`phaseno-peft compare --folds`): epochs by the same rule for all, thresholds of the other
 folds, median residual of the other folds taken off or not. Writes a comparison for each campaign to --out (the same
 command goes on where it was stopped) and prints F1 of P and S within 0.5 and 0.1 s with 95 % intervals (bootstrap over
-events), and the first adapter minus each other recipe, paired.
+events), and the first CR-LoRA recipe minus each other, paired.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def tables(found: Comparison) -> list[str]:
-    """Markdown of one campaign: scores with intervals, and the first adapter minus each other recipe."""
+    """Markdown of one campaign: scores with intervals, and the first CR-LoRA recipe minus each other."""
     groups = found.groups()
     labels = " and ".join(f"{found.runs[0].test.n_labels(phase)} {phase}" for phase in ("P", "S"))
     rows = []

@@ -53,8 +53,9 @@ def events_of_markers(name: str, text: str, tally: Tally) -> list[CatalogueEvent
 def _join_events(loose: Sequence[LabelledPick], picks: Mapping[str, list[LabelledPick]], tally: Tally) -> None:
     """Put picks without an event into the one event around them that has no such pick: they were added to it."""
     names, around_ns = list(picks), round(AROUND_S * 1e9)
-    first = np.array([min(p.time.ns for p in own) - around_ns for own in picks.values()])
-    last = np.array([max(p.time.ns for p in own) + around_ns for own in picks.values()])
+    sure = [[p for p in own if p.usable] or own for own in picks.values()]
+    first = np.array([min(p.time.ns for p in own) - around_ns for own in sure])
+    last = np.array([max(p.time.ns for p in own) + around_ns for own in sure])
     for pick in loose:
         around = np.flatnonzero((first <= pick.time.ns) & (pick.time.ns <= last))
         own = picks[names[around[0]]] if len(around) == 1 else None

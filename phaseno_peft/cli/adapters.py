@@ -251,8 +251,7 @@ def suggest(
             {
                 "adapter": each.name,
                 "mean F1": f"{each.score:.3f}",
-                "P F1, 0.5 s": f"{each.f1['P']:.3f}",
-                "S F1, 0.5 s": f"{each.f1['S']:.3f}",
+                **{f"{p} F1, 0.5 s": "no labels" if f1 is None else f"{f1:.3f}" for p, f1 in each.f1.items()},
                 "P median ms": f"{1000 * each.median_s['P']:+.0f}",
                 "S median ms": f"{1000 * each.median_s['S']:+.0f}",
                 "loss": f"{each.loss:.4f}",

@@ -23,7 +23,7 @@ from phaseno_peft.comparison.recipes import find_recipe
 from phaseno_peft.comparison.report import draw_figures, write_tables
 from phaseno_peft.comparison.results import Comparison, Run
 from phaseno_peft.comparison.runs import ComparisonSetup, PlannedRun, train_and_judge
-from phaseno_peft.errors import AdapterError, PhasenoPeftError
+from phaseno_peft.errors import AdapterError, CampaignError, PhasenoPeftError
 from phaseno_peft.files import lock, remove_folder, write_file
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.training.checkpoint import FOLDER, Checkpoint
@@ -93,6 +93,11 @@ def compare(
     parted = fold_campaign(campaign, folds, seed) if folds else None
     dataset = CampaignDataset(campaign, parted.whole, [], [], seed) if parted else CampaignDataset.of(campaign, seed)
     shown = [dataset.of_fold(parted, i) for i in range(len(parted.parts))] if parted else [dataset]
+    if not any(window.labels for each in shown for window in each.test):
+        raise CampaignError(
+            f"{campaign.catalogue.source}: none of its usable picks lies in a record of the test events, so that "
+            "nothing could be compared. Give picks for these records, or records for these picks."
+        )
     planned_runs = plan(chosen, range(seed, seed + seeds), labels, min(each.n_events for each in shown), say)
     say(dataset.split.how)
     keeps_polarity = on_extrema(campaign, dataset.train())

@@ -61,7 +61,8 @@ def comparison_table(comparison: Comparison) -> TextTable:
 def interval_table(comparison: Comparison) -> TextTable:
     """F1 with 95 % intervals by bootstrap over events, and what the reference gains over each, on the same events.
 
-    The reference is the comparison's first adapter, with as many labelled events where there are as many.
+    The reference is the first CR-LoRA recipe, else the first that is trained, with as many labelled events where there
+    are as many.
     """
     groups, reference = comparison.groups(), comparison.reference()
     rows = []

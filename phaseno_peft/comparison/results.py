@@ -100,7 +100,7 @@ class Comparison:
         return [_row(group) for group in self.groups().values()]
 
     def reference(self) -> str:
-        """The recipe that the others are set against: the first adapter, else the first that is trained, or any."""
+        """The recipe that the others are set against: the first CR-LoRA, else the first that is trained, or any."""
         names = list(dict.fromkeys(run.recipe for run in self.runs))
         trained = {run.recipe for run in self.runs if run.n_trainable}
         return min(names, key=lambda name: (not name.startswith("cr-lora"), name not in trained, names.index(name)))

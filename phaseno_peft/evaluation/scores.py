@@ -127,19 +127,19 @@ class PhaseScore:
         return _mad(self.half_widths_s)
 
     def summary(self) -> dict[str, Any]:
-        """Return counts and derived numbers as plain JSON types, None where undefined."""
+        """Return counts and derived numbers as plain JSON types, None where undefined: F1 without labels, too."""
         return {
             "threshold": self.threshold,
             **{name: getattr(self, name) for name in ("tp", "fp", "fn", "tn", "n_labels")},
             **{name: _or_none(getattr(self, name)) for name in _SUMMARY},
-            "f1_95": list(self.f1_95),
+            "f1": self.f1 if self.n_labels else None,
+            "f1_95": list(self.f1_95) if self.n_labels else None,
         }
 
 
 _SUMMARY = (
     "precision",
     "recall",
-    "f1",
     "accuracy",
     "residual_median_s",
     "residual_mad_s",

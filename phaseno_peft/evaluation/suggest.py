@@ -23,7 +23,7 @@ class Suggestion:
     """Mean F1 of P and S at 0.5 s and 0.1 s: what the ranking is by."""
     loss: float
     """Training's cross-entropy over the known samples: decides between scores that a few labels cannot tell apart."""
-    f1: dict[str, float]
+    f1: dict[str, float | None]
     """Phase -> F1 at 0.5 s."""
     median_s: dict[str, float]
     """Phase -> median residual, pick minus label; NaN without a match."""
@@ -66,7 +66,7 @@ def suggest_adapters(
                 name or "frozen",
                 (scores.mean_f1(0.5) + scores.mean_f1(0.1)) / 2,
                 cross_entropy(labelled, found),
-                {phase: each.f1 for phase, each in phases.items()},
+                {phase: each.f1 if each.n_labels else None for phase, each in phases.items()},
                 {phase: each.residual_median_s for phase, each in phases.items()},
             )
         )

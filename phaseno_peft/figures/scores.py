@@ -201,7 +201,7 @@ def f1_against_tolerance(
         panels = figure.subplots(1, len(PHASES), sharex=True, sharey=True, squeeze=False)[0]
         for axes, phase in zip(panels, PHASES, strict=True):
             for k, ((name, found), colour) in enumerate(zip(scores.items(), model_colours(scores), strict=True)):
-                curve = found.f1_curve(phase, grid.tolist())
+                curve = found.f1_curve(phase, grid.tolist()) if found.n_labels(phase) else np.full(len(grid), math.nan)
                 axes.plot(grid, curve, color=colour, linestyle=DASHES[k % len(DASHES)], linewidth=1.8, label=name)
             axes.set_title(phase, loc="center", color=PHASE_COLOURS[phase], fontweight="bold")
             axes.set_xlabel("tolerance (s, network time)")

@@ -205,9 +205,9 @@ def _sections(
     yield Section("Scores", (), [_picture(bars(scores), figures, "scores", text)], [_score_table(judged)])
     text = "Residuals within 0.5 s: pick minus label of right picks, so that negative is early."
     pictures = [_picture(residuals(*pair), figures, "residuals", text)]
-    for name in (name for name in scores if name not in (FROZEN, ADAPTER)):
+    for number, name in enumerate((name for name in scores if name not in (FROZEN, ADAPTER)), 1):
         figure = residuals(scores[name], scores[ADAPTER], names=(name, ADAPTER))
-        file = f"residuals_{re.sub('[^0-9A-Za-z]+', '_', name)}"
+        file = f"residuals_{number}_{re.sub('[^0-9A-Za-z]+', '_', name)}"
         pictures.append(_picture(figure, figures, file, f"The same of {name} beside the adapter."))
     yield Section("Residuals", (), pictures)
     yield _uncertainty_section(judged, curves, found, figures)

@@ -31,7 +31,7 @@ from phaseno_peft.labelling.doubt import Reading, readings
 from phaseno_peft.picking.annotations import Progress
 from phaseno_peft.picking.committee import Committee
 from phaseno_peft.picking.picker import Picker
-from phaseno_peft.picks import PickList
+from phaseno_peft.picks import Pick, PickList
 
 if TYPE_CHECKING:
     from obspy import Inventory
@@ -44,6 +44,8 @@ ALONE = 0.3
 """A doubt in a pick that belongs to no event counts this much: most such picks are noise, and archives full of it."""
 ASKED = 0.5
 """Arrivals in at least such doubt are shown to the analyst, as ambiguous ones, beside the picks."""
+AROUND_S = 2.0
+"""Network's time: an arrival in doubt belongs to the event whose picks lie within so much of it."""
 MOST_RANKED = 2000
 """Only so many of the most useful candidates are compared with each other."""
 PLACE_S, NOISE_DECADES = 1.0, 0.3
@@ -113,23 +115,48 @@ class SuggestedLabels:
         inside = [p for p in self.picks if any(s.start <= p.time <= s.end for s in self.suggestions)]
         events = coincide(inside, self.stations, self.rule)
         known = {(p.trace_id, p.phase, p.time.ns) for event in events for p in (*event.picks, *event.ambiguous)}
-        for suggestion in self.suggestions:
-            asked = tuple(
-                r.pick
-                for r in suggestion.readings
-                if (r.is_pick or r.doubt >= ASKED) and (r.pick.trace_id, r.pick.phase, r.pick.time.ns) not in known
-            )
-            if not asked:
-                continue
-            around = [e for e in events if e.picks and suggestion.start <= e.picks[0].time <= suggestion.end]
-            if around:
-                nearest = min(around, key=lambda e: abs(e.picks[0].time - suggestion.middle))
-                events[events.index(nearest)] = replace(nearest, ambiguous=(*nearest.ambiguous, *asked))
+        asked = [
+            r.pick
+            for suggestion in self.suggestions
+            for r in suggestion.readings
+            if (r.is_pick or r.doubt >= ASKED) and (r.pick.trace_id, r.pick.phase, r.pick.time.ns) not in known
+        ]
+        alone: list[Pick] = []
+        around_s = AROUND_S / self.preprocessing.time_scale
+        for pick in sorted(asked, key=lambda p: (p.time.ns, p.trace_id, p.phase)):
+            own = [k for k, event in enumerate(events) if _may_belong(pick, event, around_s)]
+            if len(own) == 1:
+                events[own[0]] = replace(events[own[0]], ambiguous=(*events[own[0]].ambiguous, pick))
             else:
-                station = self.stations[asked[0].trace_id]
-                place = station.latitude_deg, station.longitude_deg
-                events.append(AssociatedEvent((), asked, asked[0].time, *place))
+                alone.append(pick)
+        events += [_of_ambiguous(group, self.stations) for group in _close_together(alone, around_s)]
         return sorted(events, key=lambda event: [*event.picks, *event.ambiguous][0].time.ns)
+
+
+def _may_belong(pick: Pick, event: AssociatedEvent, around_s: float) -> bool:
+    """Whether an event has no such pick, and some within so many seconds before or after."""
+    own = [*event.picks, *event.ambiguous]
+    if any((p.trace_id, p.phase) == (pick.trace_id, pick.phase) for p in own):
+        return False
+    times = [p.time for p in event.picks]
+    return bool(min(times) - around_s <= pick.time <= max(times) + around_s)
+
+
+def _close_together(picks: Sequence[Pick], around_s: float) -> list[list[Pick]]:
+    """Picks in time order in groups without longer pauses, each phase of a station once."""
+    groups: list[list[Pick]] = []
+    for pick in picks:
+        seen = {(p.trace_id, p.phase) for p in groups[-1]} if groups else set()
+        if not groups or pick.time - groups[-1][-1].time > around_s or (pick.trace_id, pick.phase) in seen:
+            groups.append([])
+        groups[-1].append(pick)
+    return groups
+
+
+def _of_ambiguous(picks: Sequence[Pick], stations: StationTable) -> AssociatedEvent:
+    """An event without a pick that is sure, placed at the station of the first."""
+    station = stations[picks[0].trace_id]
+    return AssociatedEvent((), tuple(picks), picks[0].time, station.latitude_deg, station.longitude_deg)
 
 
 def suggest_labels(

@@ -1,7 +1,7 @@
 """Catalogues of obspy as files that analysts' tools read: QuakeML, SCML, Nordic, NLLOC_OBS, HypoDD phases, Snuffler.
 
 What a format cannot hold is left out or written by its own rule: rejected picks have weight 4 in Nordic and an error of
-`UNUSED_ERROR_S` in NLLOC_OBS, and are not in HypoDD's and Snuffler's files.
+`UNUSED_ERROR_S` in NLLOC_OBS, are automatic markers of kind 3 in Snuffler's, and not in HypoDD's files.
 """
 
 from __future__ import annotations

@@ -38,18 +38,25 @@ LabelSource = Literal["analyst", "automatic", "simulated", "unknown"]
 def source_of_labels(campaign: Campaign, claimed: LabelSource) -> LabelSource:
     """Who made the labels: what the user claims, or what every pick is marked as where that is "unknown".
 
-    Raises `CampaignError` where the catalogue marks every pick as automatic and the user says something else.
+    Raises `CampaignError` where the catalogue marks every pick as automatic, or as simulated, and the user says
+    something else.
     """
     labels = _labels(campaign)
     marked = made_by(labels)
     if claimed == "unknown":
         return marked
-    if marked != "automatic" or claimed == "automatic":
+    if marked in ("unknown", claimed):
         return claimed
+    if marked == "simulated":
+        advice = "Leave --label-source out."
+    else:
+        advice = (
+            "Leave --label-source out, or set the evaluation status of the picks to reviewed when an analyst has been "
+            "through them."
+        )
     raise CampaignError(
-        f"{campaign.catalogue.source}: all {len(labels)} picks are marked as automatic{_methods(labels)}, but the "
-        f"label source is said to be {claimed!r}. Leave --label-source out, or set the evaluation status of the picks "
-        "to reviewed when an analyst has been through them."
+        f"{campaign.catalogue.source}: all {len(labels)} picks are marked as {marked}{_methods(labels)}, but the "
+        f"label source is said to be {claimed!r}. {advice}"
     )
 
 

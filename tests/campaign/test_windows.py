@@ -23,6 +23,7 @@ from phaseno_peft.campaign import (
 )
 from phaseno_peft.campaign.labels import EVENT_TAIL_SAMPLES, HALF_BASE_SAMPLES, NEIGHBOURHOOD_SAMPLES
 from phaseno_peft.campaign.stretch import make_stretch
+from phaseno_peft.campaign.windows import recorded_hours
 from phaseno_peft.contract import Frame, Preprocessing
 from tests.campaign.synthetic_network import T0, catalog, network_picks, pick, record, table, trace
 
@@ -192,10 +193,26 @@ def test_further_noise_lies_beside_the_noise_of_the_fixed_windows_up_to_so_many_
     assert sorted([*noise, *(w.name for w in everything)]) == sorted(
         w.name for w in fixed_windows(stretches, FRAME, PREPROCESSING, seed, 1e3) if w.is_noise
     )
-    two = further_noise_windows(stretches, FRAME, PREPROCESSING, seed, (len(noise) + 2) * PREPROCESSING.window_s / 3600)
-    assert len(two) == 2
-    assert {w.name for w in two} <= {w.name for w in everything}
+    so_far = sum(recorded_hours(w) for w in fixed if w.is_noise)
+    some = further_noise_windows(stretches, FRAME, PREPROCESSING, seed, so_far + 0.4 * PREPROCESSING.window_s / 3600)
+    assert len(some) == 1  # 12 s were missing
+    assert {w.name for w in some} <= {w.name for w in everything}
+    assert further_noise_windows(stretches, FRAME, PREPROCESSING, seed, so_far) == []
     assert further_noise_windows(stretches, FRAME, PREPROCESSING, seed, 0.0) == []
+
+
+def test_half_recorded_noise_counts_by_what_was_recorded() -> None:
+    recording = BARE.recording
+    recorded, samples = recording.recorded.copy(), recording.samples.copy()
+    for first in range(0, recorded.shape[-1], 3000):  # of each window 20 s are missing at all stations
+        recorded[..., first + 500 : first + 2500], samples[..., first + 500 : first + 2500] = False, 0.0
+    holed = dataclasses.replace(BARE, recording=dataclasses.replace(recording, recorded=recorded, samples=samples))
+    fixed = fixed_windows([ONE, holed], FRAME, PREPROCESSING, 0)
+    held = [*(w for w in fixed if w.is_noise), *further_noise_windows([ONE, holed], FRAME, PREPROCESSING, 0, 1.0)]
+    hours = 0.5 * sum(map(recorded_hours, held))
+    both = [*(w for w in fixed if w.is_noise), *further_noise_windows([ONE, holed], FRAME, PREPROCESSING, 0, hours)]
+    assert hours - 1e-9 <= sum(map(recorded_hours, both)) < hours + PREPROCESSING.window_s / 3600
+    assert len(both) * PREPROCESSING.window_s / 3600 > 1.2 * hours  # by windows it would have stopped earlier
 
 
 def test_noise_intervals_keep_five_seconds_before_and_twenty_after_the_picks() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 
 from phaseno_peft.judging import Evidence, Interval, decide
@@ -89,6 +90,13 @@ def test_each_rule_decides_where_it_alone_applies(changes: dict[str, Any], word:
 )
 def test_what_is_at_its_limit_never_forbids(changes: dict[str, Any]) -> None:
     assert decide(given(**changes)).word in ("deploy", "deploy with care")
+
+
+def test_half_an_hour_of_noise_is_half_an_hour_however_its_windows_are_summed() -> None:
+    a_little_less = float(np.sum(np.full(60, 30.0 / 3600.0))) - 1e-13
+    assert a_little_less < FEWEST_NOISE_HOURS
+    assert decide(given(**{**DOUBLED, "noise_hours": a_little_less})).word == "do not deploy"
+    assert decide(given(noise_hours=a_little_less)).word == "deploy"
 
 
 def test_too_little_evidence_goes_before_what_speaks_against_it_and_that_before_what_asks_for_care() -> None:

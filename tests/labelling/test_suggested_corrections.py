@@ -97,6 +97,7 @@ DOUBTFUL = "phase: 2020-01-01 00:00:11.300000 3 XX.B..* one 2020-01-01 00:00:10.
         (DOUBTFUL.replace(" 3 XX", " 0 XX"), [True]),  # the analyst made it a pick
         (DOUBTFUL.replace("None True", "None False"), [True]),  # somebody's own marker of that kind
         (DOUBTFUL + ADDED.format(at="11.340000", station="XX.B..*", phase="P"), [True]),  # or set one beside it
+        (DOUBTFUL.replace("11.3", "40.3") + ADDED.format(at="12.100000", station="XX.B..*", phase="P"), [True]),
     ],
 )
 def test_a_doubtful_marker_is_no_label_until_somebody_says_so(tmp_path: Path, line: str, usable: list[bool]) -> None:
@@ -119,21 +120,30 @@ def test_arrivals_in_doubt_stand_beside_the_picks_and_teach_nothing_uncorrected(
     event += [reading(code, "S", 31.5 + 0.4 * i, is_pick=True, undecided=0.1) for i, code in enumerate("ABC")]
     asked, sure_of_none = (reading(code, "P", 30.7, is_pick=False, undecided=u) for code, u in (("D", 0.9), ("E", 0.2)))
     alone = reading("B", "P", 130.0, is_pick=True, undecided=0.8)
+    far = [reading("A", "P", 75.0, is_pick=False, undecided=0.9), reading("D", "P", 76.0, is_pick=False, undecided=0.9)]
     found = SuggestedLabels(
         tuple(
             Suggestion(start + at_s, start + at_s + 90, tuple(own), is_event, 0.0, 1.0)
-            for at_s, own, is_event in ((0, [*event, asked, sure_of_none], True), (100, [alone], False))
+            for at_s, own, is_event in (
+                (0, [*event, asked, sure_of_none], True),
+                (100, [alone], False),
+                (31, far, False),
+            )
         ),
         PickList([r.pick for r in (*event, alone)], creator="made-up"),
         ("made-up",), 2, 0.1, table, Coincidence(fewest_stations=3), Preprocessing(),
     )  # fmt: skip
     made = found.events()
-    assert [(len(e.picks), [p.trace_id for p in e.ambiguous]) for e in made] == [(6, ["XX.D."]), (0, ["XX.B."])]
+    assert [(len(e.picks), [p.trace_id for p in e.ambiguous]) for e in made] == [
+        (6, ["XX.D."]),
+        (0, ["XX.A.", "XX.D."]),  # in the event's record and not of the event
+        (0, ["XX.B."]),
+    ]
     catalog = to_catalog(made, "made-up", "coincidence")
     for ending, name in ((".markers", "snuffler"), (".xml", "quakeml")):
         write_events(tmp_path / f"to-correct{ending}", catalog, name)
         shutil.copy(tmp_path / f"to-correct{ending}", tmp_path / f"picks{ending}")
         read = read_catalogue(tmp_path / f"picks{ending}")
-        assert sorted(p.station_id for p in read.picks if not p.usable) == ["XX.B.", "XX.D."]
+        assert sorted(p.station_id for p in read.picks if not p.usable) == ["XX.A.", "XX.B.", "XX.D.", "XX.D."]
         assert sum(p.usable for p in read.picks) == 6
-        assert [len(e.picks) for e in read.events] == [7, 1]
+        assert [len(e.picks) for e in read.events] == [7, 2, 1]
