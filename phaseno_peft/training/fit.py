@@ -107,9 +107,9 @@ def fit(
 
     With a `checkpoint` (a file) every epoch is kept, and a training that was stopped goes on from there unless
     `restart`; `keeps_all` keeps the parameters of every epoch. `labels` uses so many training events only, with as many
-    steps as all of them would have. The constant shift of the labels from the picks before training is taken off first,
-    unless the recipe makes another backbone, whose file has no place for it. Raises `AdapterError` if the file
-    holds another training.
+    steps as all of them would have, at the learning rates of so many (`TrainingSettings.for_events`). The constant
+    shift of the labels from the picks before training is taken off first, unless the recipe makes another backbone,
+    whose file has no place for it. Raises `AdapterError` if the file holds another training.
     """
     say = (callbacks := callbacks or TrainingCallbacks()).on_stage
     started = time.monotonic()
@@ -127,7 +127,7 @@ def fit(
         return Fitted(recipe, model.eval(), training, [], 0, 0, 0, 0.0)
     if recipe.makes == "picker" and training.shifts_labels:
         pick_shift = _pick_shift(model.eval(), dataset, stretches)
-    if labels is not None:  # as many steps as with all labels, so that only the labels differ
+    if labels is not None:  # as many steps as with all labels
         training = training.changed(windows_per_epoch=training.windows(dataset.n_events))
     training = training.for_events(n_sampled)
     store = None if checkpoint is None else Checkpoint(checkpoint, what)

@@ -169,7 +169,7 @@ def test_automatic_labels_are_recognised_and_no_others(campaign_folder: Path, ca
             source_of_labels(campaign, claimed)
     simulated = read(campaign_folder, campaign_folder / "picks.xml")
     assert [source_of_labels(simulated, s) for s in ("unknown", "simulated")] == ["simulated", "simulated"]
-    with pytest.raises(CampaignError, match="marked as simulated .* is said to be 'analyst'"):
+    with pytest.raises(CampaignError, match=r"marked as simulated .* is said to be 'analyst'"):
         source_of_labels(simulated, "analyst")
     (of_nobody := read_events(str(campaign_folder / "picks.xml")))[0].picks[0].method_id = None
     of_nobody.write(str(tmp_path / "of-nobody.xml"), format="QUAKEML")
