@@ -2,8 +2,8 @@
 
 For CR-LoRA the paper (arXiv 2512.13197) says: AdamW with lower weight decay, a cosine over 100 epochs; it gives no
 learning rate. Here adapters run 15 epochs at 2e-3, which fits into minutes on two cores; `--epochs 100` is the paper's
-length; with fewer than 16 events the rate is lower (`TrainingSettings.full_rate_events`). What they are compared with is
-in `comparison.recipes`.
+length; with fewer than 16 events the rate is lower (`TrainingSettings.full_rate_events`). What they are compared with
+is in `comparison.recipes`.
 """
 
 from __future__ import annotations
