@@ -57,9 +57,9 @@ def evaluate(
     self-contained HTML page with its tables and figures beside it; a report that is there is replaced with `overwrite`
     only. A `confidential` one leaves stations, times, exact place, single picks and records out. `few_shot` is a folder
     that `compare` wrote for the same campaign and backbone: its F1 against labelled events goes into the report. False
-    picks are counted in up to `noise_hours` of record without events, 600 windows at most; F1 has a window of noise for each of an event.
-    Raises `AdapterError`, `CampaignError` also where no label lies in a record, and `PhasenoPeftError` for weights of a
-    rival that is not asked for and a report that cannot be written.
+    picks are counted in up to `noise_hours` of record without events, 600 windows at most; F1 has a window of noise for
+    each of an event. Raises `AdapterError`, `CampaignError` also where no label lies in a record, and
+    `PhasenoPeftError` for weights of a rival that is not asked for and a report that cannot be written.
     """
     if not 0 <= noise_hours <= MOST_NOISE_HOURS:
         raise PhasenoPeftError(
