@@ -17,6 +17,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--name", default="my-campaign")
+    parser.add_argument(
+        "--picks-of",
+        default="unknown",
+        choices=("analyst", "automatic", "simulated", "unknown"),
+        help="goes onto the card; where all picks are marked as automatic or simulated, they tell it themselves",
+    )
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--backbone", default=EMBEDDED)
     asked = parser.parse_args()
@@ -32,7 +38,7 @@ def main() -> None:
         campaign,
         backbone=asked.backbone,
         training=TrainingSettings(epochs=asked.epochs),
-        label_source="analyst",  # goes onto the card: analyst, automatic, simulated or unknown
+        label_source=asked.picks_of,
     )
     for model, scores in trained.scores.items():  # on events that neither training nor thresholds saw
         print(f"{model}: mean F1 within 0.5 s {scores.mean_f1(0.5):.3f}")

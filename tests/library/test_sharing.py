@@ -237,7 +237,7 @@ def test_a_confidential_adapter_names_nothing_of_its_campaign_from_the_start(
         backbone=small_backbone,
         training=TrainingSettings(epochs=1),
         folds=0,
-        label_source="analyst",
+        label_source="simulated",
         confidential=True,
     )
     folder = library_folder() / "basin"
