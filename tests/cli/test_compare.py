@@ -28,6 +28,7 @@ def test_compare_writes_its_folder_and_goes_on_where_it_was(
         "comparison.json",
         "comparison.md",
         "runs.csv",
+        "f1-of-recipes.png",
         "runs",
         "f1-against-parameters.png",
     }
