@@ -25,11 +25,9 @@ from phaseno_peft.cr_lora import selected_adapter
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.evaluation import (
     Evaluation,
-    Predictions,
     calibrate_uncertainty,
     comparison_markdown,
     read_evaluation,
-    score,
     write_evaluation,
 )
 from phaseno_peft.evaluation.judge import JudgedNoise
@@ -167,11 +165,8 @@ def judge(name: str) -> None:
     )
     stated = stated_for(adapter.test, uncertainty)
     further_noise = {
-        model: JudgedNoise(found, score(*found, own.thresholds, min_distance_s=contract.min_distance_s))
-        for model, own, found in (
-            ("frozen", frozen, Predictions(noise, of_frozen)),
-            ("adapter", adapter, Predictions(noise, of_adapter)),
-        )
+        model: JudgedNoise.of(noise, found, own.thresholds, contract.min_distance_s)
+        for model, own, found in (("frozen", frozen, of_frozen), ("adapter", adapter, of_adapter))
     }
     forgotten = stored_forgetting(folder)
     found = worth(dataset, frozen.test, adapter, stated, contract, forgotten, further_noise=further_noise)

@@ -46,6 +46,18 @@ class JudgedNoise(NamedTuple):
     scores: Scores
     """At the thresholds of the model's other scores; of models of several folds at each one's own."""
 
+    @classmethod
+    def of(
+        cls,
+        windows: Sequence[Window],
+        probabilities: Sequence[NDArray[np.float32]],
+        thresholds: Mapping[str, float],
+        min_distance_s: float,
+    ) -> JudgedNoise:
+        """What a model says of these windows, scored at its thresholds."""
+        found = Predictions(windows, probabilities)
+        return cls(found, score(*found, thresholds, min_distance_s=min_distance_s))
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -165,9 +177,8 @@ def judge(
     further_noise: dict[str, JudgedNoise] = {}
 
     def count_in_noise(model: str, probabilities_of: ProbabilitiesOf, scores: Scores) -> None:
-        more = Predictions(further, probabilities_of(further))
-        own = score(*more, scores.thresholds, min_distance_s=contract.min_distance_s)
-        further_noise[model] = JudgedNoise(more, own)
+        found = probabilities_of(further)
+        further_noise[model] = JudgedNoise.of(further, found, scores.thresholds, contract.min_distance_s)
 
     def scored(model: str, probabilities_of: ProbabilitiesOf, default_thresholds: Mapping[str, float]) -> Scores:
         found = predictions[model] = Predictions(windows, probabilities_of(windows))

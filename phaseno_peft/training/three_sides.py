@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-
-import torch
+from collections.abc import Sequence
 
 from phaseno_peft.backbone import load_backbone
-from phaseno_peft.campaign import Window, with_moved_labels
+from phaseno_peft.campaign import with_moved_labels
 from phaseno_peft.contract import BackboneDefaults
-from phaseno_peft.evaluation import Predictions, calibrate_uncertainty, score
+from phaseno_peft.evaluation import calibrate_uncertainty
 from phaseno_peft.evaluation.judge import JudgedNoise
 from phaseno_peft.judging.uncertainty import stated_for
 from phaseno_peft.judging.verdict import FEWEST_NOISE_HOURS
@@ -55,7 +53,12 @@ def train_on_three_sides(task: Task, dataset: CampaignDataset, *, labels: int | 
     if noise:
         say(f"counting false picks in {len(noise)} more windows of noise")
     further_noise = {
-        name: _judged_noise(model, noise, dataset, own.thresholds)
+        name: JudgedNoise.of(
+            noise,
+            window_probabilities(model, noise, dataset.edge_limit_km),
+            own.thresholds,
+            BackboneDefaults().min_distance_s,
+        )
         for name, model, own in (("frozen", frozen_model, frozen), ("adapter", fitted.model, adapter))
     }
     sentences = [f"The best of {len(seeds)} seeds on validation."] if len(seeds) > 1 else []
@@ -72,13 +75,6 @@ def train_on_three_sides(task: Task, dataset: CampaignDataset, *, labels: int | 
         sentences=sentences,
         further_noise=further_noise,
     )
-
-
-def _judged_noise(
-    model: torch.nn.Module, noise: list[Window], dataset: CampaignDataset, thresholds: Mapping[str, float]
-) -> JudgedNoise:
-    found = Predictions(noise, window_probabilities(model, noise, dataset.edge_limit_km))
-    return JudgedNoise(found, score(*found, thresholds, min_distance_s=BackboneDefaults().min_distance_s))
 
 
 def _best(fits: Sequence[Fitted], dataset: CampaignDataset) -> Fitted:
