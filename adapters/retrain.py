@@ -118,7 +118,7 @@ def train(name: str, recordings: Path | None) -> Path:
             label_source="simulated" if isinstance(campaign, Simulated) else campaign.labels,
             label_convention=campaign.convention if isinstance(campaign, Simulated) else None,
             recipe="cr-lora" if simulated else "cr-lora+stem-full",
-            training=TrainingSettings(epochs=8 if simulated else 6),
+            training=TrainingSettings(epochs=8) if simulated else None,  # None: the recipe's own
             folds=0 if simulated else "auto",  # simulated events cost nothing: some are set aside
             seed=SEED,
             overwrite=True,
