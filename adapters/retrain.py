@@ -47,7 +47,7 @@ from phaseno_peft.simulation import simulate_campaign
 from phaseno_peft.training import TrainingSettings, train_adapter
 from phaseno_peft.training.dataset import CampaignDataset
 from phaseno_peft.training.fit import judge_model
-from phaseno_peft.training.worth import worth
+from phaseno_peft.training.worth import judgement_of, worth
 
 ADAPTERS = Path(__file__).resolve().parent
 CARDS = ADAPTERS.parent / "cards"
@@ -169,7 +169,9 @@ def judge(name: str) -> None:
         for model, own, found in (("frozen", frozen, of_frozen), ("adapter", adapter, of_adapter))
     }
     forgotten = stored_forgetting(folder)
-    found = worth(dataset, frozen.test, adapter, stated, contract, forgotten, further_noise=further_noise)
+    shifts_s = [contract.pick_shift_s] * (len(dataset.test) + len(noise))
+    judgement = judgement_of(dataset, frozen, adapter, pick_shifts_s=shifts_s, further_noise=further_noise)
+    found = worth(dataset, judgement, stated, contract, forgotten)
     scores = {**evaluation.scores, "frozen": frozen.test, "adapter": adapter.test}
     config = read_json(folder / CONFIG) | {"contract": contract.to_json()}
     files = [file for file in listed_files(folder) if file != MANIFEST]

@@ -60,7 +60,17 @@ def train_adapter(
     confidential: Annotated[
         bool, typer.Option("--confidential", help="Keep stations, times, exact place and waveforms out of its folder.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an adapter of this name.")] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            help="Folder for index.html with the evidence, as of `evaluate`: events that were held out; in folds all "
+            "of them, each as the adapter that was not trained on it picks it.",
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an adapter of this name, and a report.")
+    ] = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Forget a stopped training of this name and begin anew.")
     ] = False,
@@ -141,6 +151,7 @@ def train_adapter(
     """
     from phaseno_peft.backbone import EMBEDDED
     from phaseno_peft.campaign.campaign_folder import parts_of_campaign
+    from phaseno_peft.judging.page import PAGE, report_folder
     from phaseno_peft.library import check_name, library_folder
     from phaseno_peft.library.store import refuse_existing
     from phaseno_peft.training import QUICK, Unlabelled, find_recipe
@@ -149,7 +160,10 @@ def train_adapter(
 
     terminal = Terminal(quiet=quiet)
     target = Path(out or library_folder()).expanduser() / check_name(name)
-    refuse_existing(target, overwrite=overwrite or (not restart and was_stopped_after_writing(target)))
+    replaces = overwrite or (not restart and was_stopped_after_writing(target))
+    refuse_existing(target, overwrite=replaces)
+    if report is not None:
+        report_folder(report, overwrite=replaces)
     chosen = find_recipe(recipe)
     settings = (QUICK if quick else chosen.training).changed(epochs=epochs, max_minutes=max_minutes)
     campaign = read_campaign(
@@ -203,13 +217,16 @@ def train_adapter(
             seed=seed,
             device=device,
             confidential=confidential,
+            report=report,
             overwrite=overwrite,
             restart=restart,
             on_stage=terminal.say,
             on_epoch=lambda epoch: terminal.say(epoch_line(epoch)),
             on_step=update,
         )
-    report(terminal, trained, campaign.findings, as_json=as_json)
+    show_trained(terminal, trained, campaign.findings, as_json=as_json)
+    if report is not None and not as_json:
+        terminal.show(f"{report / PAGE}: open it in a browser.")
 
 
 def epoch_line(epoch: Epoch) -> str:
@@ -223,7 +240,7 @@ def epoch_line(epoch: Epoch) -> str:
     )
 
 
-def report(terminal: Terminal, trained: TrainedAdapter, findings: Sequence[Finding], *, as_json: bool) -> None:
+def show_trained(terminal: Terminal, trained: TrainedAdapter, findings: Sequence[Finding], *, as_json: bool) -> None:
     """Scores and costs of a new adapter."""
     from phaseno_peft.evaluation import comparison_table
 

@@ -83,7 +83,10 @@ def cross_fitted_scores(
 
 
 def joined_scores(parts: Sequence[Scores]) -> Scores:
-    """Return the scores of several sets of windows as one, in order; a threshold is then the mean of theirs."""
+    """Return the scores of several sets of windows as one, in order; a threshold is then the mean of theirs.
+
+    What each window was scored at stays known (`Scores.window_thresholds`).
+    """
     first = np.cumsum([0, *(part.n_windows for part in parts)]).tolist()
     tallies = {}
     for phase, tally in parts[0].tallies.items():
@@ -91,12 +94,14 @@ def joined_scores(parts: Sequence[Scores]) -> Scores:
         columns: dict[str, Any] = {
             name: sum((getattr(one, name) for one in each), ())
             for name in PhaseTally.__slots__
-            if name not in ("phase", "threshold", "match_window")
+            if name not in ("phase", "threshold", "match_window", "window_thresholds")
         }
+        of_windows = [own[phase] for part in parts for own in part.window_thresholds]
         tallies[phase] = dataclasses.replace(
             tally,
             threshold=sum(one.threshold for one in each) / len(each),
             match_window=tuple(w + before for one, before in zip(each, first, strict=False) for w in one.match_window),
+            window_thresholds=tuple(of_windows) if len(set(of_windows)) > 1 else (),
             **columns,
         )
     noise_windows = sum((part.noise_windows for part in parts), ())

@@ -77,6 +77,9 @@ class Judgement:
     """Every one of these events trained the adapter."""
     further_noise: dict[str, JudgedNoise] = field(default_factory=dict)
     """Model -> noise beside that of `predictions`, in which false picks are counted but which F1 does not see."""
+    pick_shifts_s: dict[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)
+    """Model -> [window of `predictions_with_noise`] real seconds that its picks are moved by, and by minus which the
+    labels there were; absent: none."""
 
     def predictions_with_noise(self, model: str) -> Predictions:
         """What a model was scored on, and the further noise after it."""
@@ -210,6 +213,7 @@ def judge(
         and (trained_on_all or shares_stations or not made.split_sha256),
         trained_on_all=trained_on_all,
         further_noise=further_noise,
+        pick_shifts_s={"adapter": [contract.pick_shift_s] * (len(windows) + len(further))},
     )
 
 

@@ -239,18 +239,19 @@ class PhaseCurve:
 def phase_curves(
     windows: Sequence[Window],
     probabilities: Sequence[NDArray[np.floating]],
-    thresholds: Mapping[str, float],
+    thresholds: Mapping[str, float] | Sequence[Mapping[str, float]],
     min_distance_s: float,
     widest_s: float = WIDEST_TOLERANCE_S,
 ) -> Iterator[PhaseCurve]:
-    """Every station and phase of every window, in order."""
-    missing = [phase for phase in PHASES if phase not in thresholds]
-    if missing:
-        raise PhasenoPeftError(f"`thresholds` has no value for {missing[0]}: {dict(thresholds)}.")
+    """Every station and phase of every window, in order; `thresholds` are those of all windows, or of each."""
+    for own in [thresholds] if isinstance(thresholds, Mapping) else thresholds:
+        if missing := [phase for phase in PHASES if phase not in own]:
+            raise PhasenoPeftError(f"`thresholds` has no value for {missing[0]}: {dict(own)}.")
     if len(windows) != len(probabilities):
         raise PhasenoPeftError(
             f"there are {len(windows)} windows but probabilities of {len(probabilities)}. Give one array per window."
         )
+    of_windows = [thresholds] * len(windows) if isinstance(thresholds, Mapping) else thresholds
     min_distance_samples = round(min_distance_s * NETWORK_RATE_HZ)
     for number, (window, probability) in enumerate(zip(windows, probabilities, strict=True)):
         curves = np.asarray(probability)
@@ -264,7 +265,7 @@ def phase_curves(
             labels.setdefault((label.station, label.phase), []).append(label.sample)
         for station, phase in np.ndindex(*curves.shape[:2]):
             samples, heights, half_widths = find_picks(
-                curves[station, phase], thresholds[PHASES[phase]], min_distance_samples
+                curves[station, phase], of_windows[number][PHASES[phase]], min_distance_samples
             )
             here = np.array(labels.get((station, phase), ()), dtype=np.float64)
             known = window.known[station, phase]

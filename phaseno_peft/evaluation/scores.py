@@ -49,6 +49,8 @@ class PhaseTally:
     """[match] half width of the probability at half height, network's time."""
     match_probability: tuple[float, ...]
     """[match] height of the probability at the pick."""
+    window_thresholds: tuple[float, ...] = ()
+    """[window] its threshold, where windows have different ones: `threshold` is then their parts' mean. Else empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,12 @@ class Scores:
         """Phase -> probability from which on a peak was a pick."""
         return {phase: tally.threshold for phase, tally in self.tallies.items()}
 
+    @property
+    def window_thresholds(self) -> list[dict[str, float]]:
+        """[window] thresholds it was scored at: those of its fold, where each fold has its own."""
+        each = {p: t.window_thresholds or (t.threshold,) * self.n_windows for p, t in self.tallies.items()}
+        return [{phase: own[i] for phase, own in each.items()} for i in range(self.n_windows)]
+
     def n_labels(self, phase: str) -> int:
         """Labels of a phase in all windows."""
         return sum(self._tally(phase).labels)
@@ -281,6 +289,10 @@ class Scores:
                     raise ValueError(
                         f"{tally.phase} has {len(getattr(tally, name))} of {name}, not {len(tally.match_window)}"
                     )
+            if len(tally.window_thresholds) not in (0, self.n_windows):
+                raise ValueError(
+                    f"{tally.phase} has thresholds of {len(tally.window_thresholds)} windows, not {self.n_windows}"
+                )
             if any(not 0 <= window < self.n_windows for window in tally.match_window):
                 raise ValueError(f"{tally.phase} has a match outside its {self.n_windows} windows")
 

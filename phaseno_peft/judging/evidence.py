@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from phaseno_peft.campaign import Campaign, Window, measure_label_offset
 from phaseno_peft.campaign.catalog import made_by
 from phaseno_peft.campaign.windows import recorded_hours
-from phaseno_peft.contract import NO_SHIFT_S, PHASES, Contract
+from phaseno_peft.contract import PHASES, Contract
 from phaseno_peft.evaluation import Predictions, Scores, f1_gain, mean_f1_gain
 from phaseno_peft.evaluation.judge import Judgement
 from phaseno_peft.judging.few_shot import FewShot
@@ -20,6 +21,9 @@ from phaseno_peft.judging.judged_picks import JudgedPick, epicentral_distances_k
 from phaseno_peft.judging.verdict import FEWEST_OFFSET_PICKS, Evidence, Interval, Verdict, decide
 from phaseno_peft.library import adapter_folder
 from phaseno_peft.library.store import read_evaluation_json
+
+if TYPE_CHECKING:
+    from phaseno_peft.judging.uncertainty import Stated
 
 ADAPTER, FROZEN = "adapter", "frozen"
 """Names of the two models that every judgement has."""
@@ -39,6 +43,8 @@ class Judged:
     """(event id, station id) -> epicentral distance."""
     few_shot: FewShot | None = None
     """Trainings with fewer labels, for the report."""
+    stated: Stated | None = None
+    """Intervals of the right picks by calibrations that did not see them; None: by the contract's."""
 
     @cached_property
     def shown(self) -> dict[str, Predictions]:
@@ -47,9 +53,9 @@ class Judged:
 
     def picks_of(self, model: str) -> list[JudgedPick]:
         """Labels and picks of a model in `shown`, as `judged_picks`, within 0.5 s of the network's time."""
-        shift_s = self.contract.pick_shift_s if model == ADAPTER else NO_SHIFT_S
+        shifts_s = self.judgement.pick_shifts_s.get(model, ())
         scores = self.judgement.scores_with_noise(model)
-        return judged_picks(self.shown[model], scores, self.distances_km, pick_shift_s=shift_s)
+        return judged_picks(self.shown[model], scores, self.distances_km, pick_shifts_s=shifts_s)
 
 
 def weigh(

@@ -63,29 +63,30 @@ def judged_picks(
     scores: Scores,
     distances_km: Mapping[tuple[str, str], float],
     tolerance_s: float = 0.5,
-    pick_shift_s: Mapping[str, float] = NO_SHIFT_S,
+    pick_shifts_s: Sequence[Mapping[str, float]] = (),
 ) -> list[JudgedPick]:
     """Return the rows behind `scores` at a tolerance in the network's time, by window, station, phase and time.
 
-    `distances_km` is of (event id, station id), see `epicentral_distances_km`. `pick_shift_s` is that of the contract
-    for windows whose labels were moved by it: rows lie where picks are given out and labels were picked. The counts of
-    "found", "missed" and "false" are TP, FN and FP of the scores.
+    `distances_km` is of (event id, station id), see `epicentral_distances_km`. `pick_shifts_s` [window] is what the
+    labels of each window were moved by (none if empty): rows lie where picks are given out and labels were picked. The
+    counts of "found", "missed" and "false" are TP, FN and FP of the scores.
     """
     rows: list[JudgedPick] = []
     curves = phase_curves(
         predictions.windows,
         predictions.probabilities,
-        scores.thresholds,
+        scores.window_thresholds,
         scores.min_distance_s,
         scores.widest_tolerance_s,
     )
-    sp_s = [_sp_seconds(window, pick_shift_s) for window in predictions.windows]
+    shifts_s = pick_shifts_s or [NO_SHIFT_S] * len(predictions.windows)
+    sp_s = [_sp_seconds(window, own) for window, own in zip(predictions.windows, shifts_s, strict=True)]
     events = [{label.event_id for label in window.labels} for window in predictions.windows]
     for curve in curves:
         window, phase = predictions.windows[curve.window], PHASES[curve.phase]
         station_id = window.station_ids[curve.station]
         matching = curve.match(tolerance_s)
-        later = pick_shift_s[phase] * window.rate_hz
+        later = shifts_s[curve.window][phase] * window.rate_hz
         event_of = {x.sample: x.event_id for x in window.labels if (x.station, x.phase) == (curve.station, curve.phase)}
         only = next(iter(events[curve.window])) if len(events[curve.window]) == 1 else ""
         places: list[tuple[Outcome, int | None, int | None]] = [

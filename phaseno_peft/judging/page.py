@@ -168,7 +168,8 @@ def _page(
 def coverage_of(judged: Judged) -> list[Coverage]:
     """Coverage of the uncertainties that the adapter states for its picks."""
     scores = judged.judgement.scores[ADAPTER]
-    return coverage(scores, stated_for(scores, judged.contract.pick_uncertainty))
+    stated = stated_for(scores, judged.contract.pick_uncertainty) if judged.stated is None else judged.stated
+    return coverage(scores, stated)
 
 
 def lead(judged: Judged) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from phaseno_peft.contract import NO_SHIFT_S
 from phaseno_peft.judging.evidence import ADAPTER, FROZEN, Judged
 from phaseno_peft.judging.judged_picks import JudgedPick
 
@@ -82,6 +83,7 @@ def lanes(judged: Judged, record: Record, rows: Sequence[JudgedPick], frozen_row
 
     predictions = judged.shown
     window = predictions[FROZEN].windows[record.window]  # labels as the catalogue has them
+    shift_s = (judged.judgement.pick_shifts_s.get(ADAPTER) or [NO_SHIFT_S] * (record.window + 1))[record.window]
     return Lanes(
         window=window,
         marks=[*_marks(rows, frozen_rows)],
@@ -89,7 +91,7 @@ def lanes(judged: Judged, record: Record, rows: Sequence[JudgedPick], frozen_row
         names={row: _name(judged, record, row, rows) for row in range(len(window.station_ids))},
         probability=predictions[ADAPTER].probabilities[record.window],
         other_probability=predictions[FROZEN].probabilities[record.window],
-        shift_samples={phase: s * window.rate_hz for phase, s in judged.contract.pick_shift_s.items()},
+        shift_samples={phase: s * window.rate_hz for phase, s in shift_s.items()},
     )
 
 

@@ -28,6 +28,7 @@ from phaseno_peft.errors import AdapterError
 from phaseno_peft.evaluation import Evaluation, Scores, comparison_markdown, write_evaluation
 from phaseno_peft.files import lock, remove_folder, write_file
 from phaseno_peft.judging.card_tables import card_tables
+from phaseno_peft.judging.page import report_folder, write_report
 from phaseno_peft.library import check_name, library_folder, read_contract, write_adapter
 from phaseno_peft.library.card import Card
 from phaseno_peft.library.folds import MOST as MOST_FOLDS
@@ -55,7 +56,7 @@ from phaseno_peft.training.unlabelled import (
     pseudo_labelled,
     train_in_rounds,
 )
-from phaseno_peft.training.worth import worth
+from phaseno_peft.training.worth import judged_of_outcome, judgement_of_outcome, worth
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +124,7 @@ def train_adapter(
     seed: int = 0,
     device: str | torch.device = "cpu",
     confidential: bool = False,
+    report: str | Path | None = None,
     overwrite: bool = False,
     restart: bool = False,
     on_stage: Callable[[str], None] | None = None,
@@ -146,7 +148,8 @@ def train_adapter(
     arguments, a training that was stopped goes on and ends with the same adapter; `restart` begins anew. `quick` gives
     a usable adapter within five minutes on two cores and notes on the card what it gave up. A `confidential` adapter's
     folder tells no station, event, time or exact place and has no figure of waveforms; its scores stay, but `evaluate`
-    cannot recognise its test events again.
+    cannot recognise its test events again. `report` is a folder for the page that `evaluate` makes, of the held-out
+    events, in folds of all of them as their own fold's adapter picks them.
 
     Raises `AdapterError` for a bad or taken name, a recipe that makes no adapter or another stopped training of this
     name, and `CampaignError` for data that cannot be trained on, before anything is written.
@@ -155,6 +158,8 @@ def train_adapter(
     target = _adapter_path(name, folder)
     overwrite = overwrite or (not restart and was_stopped_after_writing(target))
     refuse_existing(target, overwrite=overwrite)
+    if report is not None:
+        report_folder(report, overwrite=overwrite)
     recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
     if recipe.method is None:
         raise AdapterError(
@@ -265,6 +270,10 @@ def train_adapter(
     if keep_folds and not outcome.has_ensemble:
         say("no folds are kept: nothing was trained in them, or none of their update is")
     _write(trained, outcome, labels, confidential=confidential, overwrite=overwrite, keep_folds=keep_folds)
+    if report is not None:
+        say("writing the report")
+        judged = judged_of_outcome(name, outcome, contract, _forgotten(trained))
+        write_report(judged, report, overwrite=overwrite, confidential=confidential)
     _remove_checkpoints(target)
     return trained
 
@@ -336,6 +345,12 @@ def _describe(offset: Mapping[str, LabelOffset], say: Callable[[str], None]) -> 
             say(f"catalogue {phase}: picks lie {abs(found.median_s):.3f} s {side} the AIC onset (n = {found.n})")
 
 
+def _forgotten(trained: TrainedAdapter) -> dict[str, float]:
+    """Phase -> F1 within 0.5 s lost on the backbone's own kind of windows."""
+    lost = trained.forgetting
+    return {p: lost["frozen"].phase(p, 0.5).f1 - lost["adapter"].phase(p, 0.5).f1 for p in PHASES}
+
+
 def _seed_facts(fitted: Fitted) -> dict[str, Any]:
     best = fitted.history[fitted.kept]
     return {
@@ -359,8 +374,6 @@ def _write(
     fitted, dataset, frozen, adapter = outcome.fitted, outcome.dataset, outcome.frozen, outcome.adapter
     campaign, method = dataset.campaign, fitted.recipe.method
     assert method is not None  # train_adapter refused recipes without
-    lost = trained.forgetting
-    forgotten = {p: lost["frozen"].phase(p, 0.5).f1 - lost["adapter"].phase(p, 0.5).f1 for p in PHASES}
     about = {
         "adapter": trained.name,
         "campaign": campaign.name,
@@ -383,16 +396,7 @@ def _write(
             **{model: summary(scores) for model, scores in trained.forgetting.items()},
         },
         **outcome.about,
-        **worth(
-            dataset,
-            frozen.test,
-            adapter,
-            outcome.stated,
-            trained.contract,
-            forgotten,
-            further_noise=outcome.further_noise,
-            trained_on_all=outcome.about.get("folds", {}).get("folds") == 1,
-        ),
+        **worth(dataset, judgement_of_outcome(outcome), outcome.stated, trained.contract, _forgotten(trained)),
         "findings": [f"{finding.severity}: {finding.text}" for finding in campaign.findings],
     }
     sentences = [

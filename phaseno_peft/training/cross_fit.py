@@ -89,6 +89,8 @@ def cross_fit(task: Task, folds: Folds, dataset: CampaignDataset, at_once: int =
     set_trainable(shipped.model, shrunk(trainable(shipped.model), factor))
     fitted = dataclasses.replace(shipped, history=found.history, kept=kept, seconds=shipped.seconds + found.seconds)
 
+    windows_of = ([d.test for d in datasets], noise)
+    pick_shifts_s = [s for kind in windows_of for own, s in zip(kind, found.shifts_s, strict=True) for _ in own]
     predictions = together(datasets, of_adapters, found.shifts_s)
     thresholds = choose_thresholds(*predictions, min_distance_s=MIN_DISTANCE_S)
     about = {
@@ -119,5 +121,6 @@ def cross_fit(task: Task, folds: Folds, dataset: CampaignDataset, at_once: int =
         about,
         sentences,
         judged_noise,
+        pick_shifts_s,
         [FoldAdapter(adapter_tensors(one.model), one.pick_shift_s) for one in found.fits] if k > 1 else (),
     )

@@ -80,6 +80,8 @@ class Outcome:
     """For the card."""
     further_noise: Mapping[str, JudgedNoise] = field(default_factory=dict)
     """"frozen" and "adapter" on noise beside that of the test windows, in which false picks are counted, too."""
+    pick_shifts_s: Sequence[Mapping[str, float]] = ()
+    """[test window, then further noise] what its own adapter's picks are moved by; empty: all by `fitted`'s."""
     folds: Sequence[FoldAdapter] = ()
     """What the scores are of, where they are of several."""
 

@@ -65,7 +65,7 @@ def test_rows_lie_where_picks_are_given_out_also_with_a_constant_shift() -> None
         with_moved_labels([w], shift_s), [probability({(0, "P"): [290], (0, "S"): [450], (1, "P"): [680]})]
     )
     rows = judged_picks(plain, score(*plain, THRESHOLDS), {})
-    shifted = judged_picks(moved, score(*moved, THRESHOLDS), {}, pick_shift_s=shift_s)
+    shifted = judged_picks(moved, score(*moved, THRESHOLDS), {}, pick_shifts_s=[shift_s])
     for one, other in zip(rows, shifted, strict=True):
         assert one.outcome == other.outcome
         for name in ("label_sample", "pick_sample", "residual_samples", "snr_db", "sp_s"):

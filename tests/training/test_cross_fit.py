@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import torch
 from phaseno_peft.backbone import load_backbone
 from phaseno_peft.campaign import Campaign, fold_campaign
 from phaseno_peft.cr_lora.blend import shrunk
-from phaseno_peft.errors import AdapterError
+from phaseno_peft.errors import AdapterError, PhasenoPeftError
 from phaseno_peft.evaluation import read_evaluation
 from phaseno_peft.evaluation.judge import judge
 from phaseno_peft.library import read_adapter
@@ -76,6 +77,34 @@ def test_all_events_train_and_all_are_judged_by_adapters_that_never_saw_them(
     picker = load_adapter(trained.folder, backbone=small_backbone)
     judged = judge(picker, campaign)
     assert "which it was trained on: these scores flatter" in judged.events
+
+
+def test_the_report_of_a_training_in_folds_shows_what_each_fold_said_of_events_it_never_saw(
+    campaign: Campaign, small_backbone: Path, tmp_path: Path
+) -> None:
+    report = tmp_path / "report"
+    trained = train_in_folds(campaign, tmp_path / "library", small_backbone, report=report)
+    tables = {path.stem: json.loads(path.read_text()) for path in (report / "tables").glob("*.json")}
+    about = read_evaluation(trained.folder / "evaluation.json").about
+    assert tables["verdict"] == [about["verdict"]]
+    assert tables["coverage"] == about["coverage"]
+    scored = {row["window"] for row in tables["windows"] if row["in_f1"]}
+    for row in tables["scores"]:
+        own = trained.scores[row["model"]].phase(row["phase"], row["tolerance_s"])
+        assert (row["tp"], row["fp"], row["fn"]) == (own.tp, own.fp, own.fn)
+        if row["tolerance_s"] == 0.5:  # each pick at the threshold of its own fold, moved by its own fold's shift
+            listed = [
+                pick["outcome"]
+                for pick in tables["picks"]
+                if (pick["model"], pick["phase"]) == (row["model"], row["phase"]) and pick["window"] in scored
+            ]
+            assert [listed.count(kind) for kind in ("found", "false", "missed")] == [own.tp, own.fp, own.fn]
+    html = (report / "index.html").read_text()
+    assert f"Adapter folded on {about['verdict']['evidence']['n_events']} events of its own campaign, each" in html
+    assert "by one of 2 adapters, which was not trained on it" in html
+    with pytest.raises(PhasenoPeftError, match="exists already"):
+        train_in_folds(campaign, tmp_path / "other", small_backbone, report=report)
+    assert not (tmp_path / "other" / "folded").exists()
 
 
 def test_the_adapter_that_ships_is_trained_at_the_rates_of_the_folds(
