@@ -1,12 +1,13 @@
 """Adapters beside other pickers on campaigns of real recordings, every event once on the test side.
 
-python -m benchmarks.campaigns FOLDER [FOLDER ...] --phasenet-weights FILE --out FOLDER [--seeds 1] [--folds 4]
+    python -m benchmarks.campaigns FOLDER [FOLDER ...] --phasenet-weights FILE --out FOLDER [--seeds 1] [--shipped]
 
 Each FOLDER holds waveforms/, stations.xml and picks.xml. The events are parted into folds and each is predicted by what
 was trained on the others (`phaseno-peft compare --folds`): epochs by the same rule for all, thresholds of the other
 folds, median residual of the other folds taken off or not. Writes a comparison for each campaign to --out (the same
 command goes on where it was stopped) and prints F1 of P and S within 0.5 and 0.1 s with 95 % intervals (bootstrap over
-events), and the first CR-LoRA recipe minus each other, paired.
+events), and the first CR-LoRA recipe minus each other, paired. With --shipped the adapter that ships under the folder's
+name stands in its place, by the out-of-fold scores in its evaluation.json: of the same seed, folds and windows.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ import numpy as np
 
 from phaseno_peft.campaign import Campaign
 from phaseno_peft.comparison import compare
-from phaseno_peft.comparison.report import interval_table
+from phaseno_peft.comparison.report import OFFSET_OFF, TOLERANCES_S, interval_table
 from phaseno_peft.comparison.results import Comparison, Run
-from phaseno_peft.evaluation import Scores
+from phaseno_peft.evaluation import Scores, f1_gain_of_seeds, f1_of_seeds, read_evaluation
+from phaseno_peft.library.resolve import find_adapter
+from phaseno_peft.library.store import EVALUATION
 from phaseno_peft.text_tables import TextTable
 from phaseno_peft.training.fit import TrainingCallbacks
 
@@ -43,6 +46,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--labels", help="numbers of labelled events in each training: the few-shot curve")
     parser.add_argument("--at-once", type=int, default=1)
+    parser.add_argument("--shipped", action="store_true", help="set the adapter that ships beside them")
     asked = parser.parse_args()
     for folder in asked.campaigns:
         name = folder.resolve().name
@@ -61,6 +65,8 @@ def main() -> None:
             callbacks=TrainingCallbacks(lambda text: print(text, file=sys.stderr)),
         )
         print("\n".join(tables(found)), flush=True)
+        if asked.shipped:
+            print(beside_shipped(found).markdown(), flush=True)
 
 
 def tables(found: Comparison) -> list[str]:
@@ -74,6 +80,27 @@ def tables(found: Comparison) -> list[str]:
         rows.append(_row(f"{name}, offset removed", runs, [run.without_offset for run in runs]))
     lines = [f"## {found.name}", "", f"{labels} labels. {found.split}", "", TextTable(HEADER, rows).markdown()]
     return [*lines, interval_table(found).markdown(), ""]
+
+
+def beside_shipped(found: Comparison) -> TextTable:
+    """Mean F1 of P and S of the adapter that ships and of each run's picker, and what it gains over them, paired.
+
+    Raises `PhasenoPeftError` where it was not scored on the same windows.
+    """
+    evaluation = read_evaluation(find_adapter(found.name).folder / EVALUATION)
+    shipped = evaluation.scores["adapter"]
+    rows = [["**adapter**", "1", *(_f1([shipped], t) for t in TOLERANCES_S), ""]]
+    for (recipe, n_events), runs in found.groups().items():
+        name = recipe if n_events in (0, found.most_events(recipe)) else f"{recipe}, {n_events} events"
+        for what, scores in (("", [run.test for run in runs]), (OFFSET_OFF, [run.without_offset for run in runs])):
+            gain = "{:+.3f} [{:+.3f}, {:+.3f}]".format(*f1_gain_of_seeds(scores, [shipped], TOLERANCES_S))
+            rows.append([f"{name}{what}", str(len(runs)), *(_f1(scores, t) for t in TOLERANCES_S), gain])
+    headings = [f"F1 at {t:g} s [95 %]" for t in TOLERANCES_S]
+    return TextTable(("picker", "seeds", *headings, "adapter minus it [95 %]"), rows)
+
+
+def _f1(seeds: Sequence[Scores], tolerance_s: float) -> str:
+    return "{:.3f} [{:.3f}, {:.3f}]".format(*f1_of_seeds(seeds, [tolerance_s]))
 
 
 def _row(name: str, runs: Sequence[Run], scores: Sequence[Scores]) -> list[str]:
