@@ -477,7 +477,7 @@ def judge(arguments: argparse.Namespace, report: Report) -> None:
         graph_gain(report, whole, alone, f"{name}, degraded", [degraded(w, noise, rng) for w in five])
     rng = np.random.default_rng(SEED)
     made = simulate_network_windows(rng, None, arguments.simulated, stations=8)
-    clean = [w for i in range(arguments.simulated) if (w := simulated_window(made, i)).labels]
+    clean = [w for i in range(arguments.simulated) if (w := simulated_window(made, i, f"simulated@{i}")).labels]
     graph_gain(report, whole, alone, "simulated networks, as they are", clean)
     graph_gain(report, whole, alone, "simulated networks, degraded", [degraded(w, noise, rng) for w in clean])
 

@@ -75,6 +75,7 @@ OTHER_WORDS = {
         "out": "folder",
         "epochs": "training",
         "max_minutes": "training",
+        "replay": "training",
         "rounds": "unlabelled",
         "skip_unreadable": "unlabelled",
         "associator": "unlabelled",

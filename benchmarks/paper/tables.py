@@ -14,9 +14,8 @@ from benchmarks.paper.published import PUBLISHED, VALIDATION_F1
 from benchmarks.paper.runs import PaperRun
 from phaseno_peft.contract import PHASES
 from phaseno_peft.evaluation import PhaseScore, Scores
-from phaseno_peft.figures.few_shot import MARKERS, untrained_styles
 from phaseno_peft.figures.scores import f1_against_tolerance, model_colours, residual_histograms
-from phaseno_peft.figures.style import legend_outside, new_figure, plain, save, style
+from phaseno_peft.figures.style import MARKERS, legend_outside, new_figure, plain, save, style, untrained_styles
 from phaseno_peft.files import write_file
 from phaseno_peft.text_tables import TextTable
 

@@ -126,6 +126,16 @@ EpochsOption = Annotated[int | None, typer.Option("--epochs", min=0, help="Passe
 MaxMinutesOption = Annotated[
     float | None, typer.Option("--max-minutes", min=0.1, help="Shorten each training to fit into this time.")
 ]
+ReplayOption = Annotated[
+    float | None,
+    typer.Option(
+        "--replay",
+        min=0,
+        max=1,
+        help="Simulated windows of other networks beside the campaign's in every epoch, as part of them: 0.25 to "
+        "forget less of these. Default: 0.",
+    ),
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of split, windows and training.")]
 SkipUnreadableOption = Annotated[

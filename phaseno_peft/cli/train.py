@@ -22,6 +22,7 @@ from phaseno_peft.cli.options import (
     PicksOnOption,
     PicksOption,
     QuietOption,
+    ReplayOption,
     SeedOption,
     SkipUnknownOption,
     SkipUnreadableOption,
@@ -87,6 +88,7 @@ def train_adapter(
     ] = False,
     epochs: EpochsOption = None,
     max_minutes: MaxMinutesOption = None,
+    replay: ReplayOption = None,
     labels: Annotated[
         int | None, typer.Option("--labels", min=1, help="Use so many of the training events, drawn at random.")
     ] = None,
@@ -165,7 +167,7 @@ def train_adapter(
     if report is not None:
         report_folder(report, overwrite=replaces)
     chosen = find_recipe(recipe)
-    settings = (QUICK if quick else chosen.training).changed(epochs=epochs, max_minutes=max_minutes)
+    settings = (QUICK if quick else chosen.training).changed(epochs=epochs, max_minutes=max_minutes, replay=replay)
     campaign = read_campaign(
         terminal,
         name,

@@ -53,6 +53,7 @@ def compare(
     phasenet_weights: str | Path | None = None,
     epochs: int | None = None,
     max_minutes: float | None = None,
+    replay: float | None = None,
     backbone: str | Path = EMBEDDED,
     seed: int = 0,
     device: str | torch.device = "cpu",
@@ -70,9 +71,9 @@ def compare(
     are test events, and epochs are chosen on all out-of-fold predictions, thresholds on those of the other folds.
     `phasenet_weights`: a file, for the recipes `rival:phasenet` and `rival:phasenet-finetuned`.
     `quiet_noise` takes the trainings' noise from where the frozen backbone sees nothing.
-    `epochs` and `max_minutes` hold for every recipe, else each has its own. `at_once` trainings run side by side, each
-    in a process with its share of the cores, and only their results are heard of. Called again with the same arguments,
-    or more recipes, seeds or labels, it goes on where it was.
+    `epochs`, `max_minutes` and `replay` hold for every recipe, else each has its own. `at_once` trainings run side by
+    side, each in a process with its share of the cores, and only their results are heard of. Called again with the same
+    arguments, or more recipes, seeds or labels, it goes on where it was.
 
     Raises `AdapterError` for an unknown recipe, or where a run in `folder` was of other data or settings, unless
     `restart`; `CampaignError` for data that cannot be trained on. Nothing is written then.
@@ -119,7 +120,7 @@ def compare(
         phasenet_weights,
     )
     settings = [
-        dataclasses.replace(_training(planned, epochs, max_minutes), keeps_polarity=keeps_polarity)
+        dataclasses.replace(_training(planned, epochs, max_minutes, replay), keeps_polarity=keeps_polarity)
         for planned in planned_runs
     ]
     for planned, training in zip(planned_runs, settings, strict=True):
@@ -179,8 +180,11 @@ def plan(
     return planned_runs
 
 
-def _training(planned: PlannedRun, epochs: int | None, max_minutes: float | None) -> TrainingSettings:
-    return planned.recipe.training.changed(epochs=epochs, max_minutes=max_minutes, seed=planned.seed)
+def _training(
+    planned: PlannedRun, epochs: int | None, max_minutes: float | None, replay: float | None
+) -> TrainingSettings:
+    changes = {"epochs": epochs, "max_minutes": max_minutes, "replay": replay}
+    return planned.recipe.training.changed(**changes, seed=planned.seed)
 
 
 @contextmanager

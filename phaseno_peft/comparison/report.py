@@ -11,8 +11,18 @@ from typing import Any
 
 from phaseno_peft.comparison.results import MEASURES, Comparison, Row
 from phaseno_peft.evaluation import f1_gain_of_seeds, f1_of_seeds
-from phaseno_peft.figures.few_shot import COLOURS, MARKERS, FewShotPoint, few_shot_figure, untrained_styles
-from phaseno_peft.figures.style import FROZEN_COLOUR, legend_outside, new_figure, plain, save, style
+from phaseno_peft.figures.few_shot import FewShotPoint, few_shot_figure
+from phaseno_peft.figures.style import (
+    FROZEN_COLOUR,
+    MARKERS,
+    RECIPE_COLOURS,
+    legend_outside,
+    new_figure,
+    plain,
+    save,
+    style,
+    untrained_styles,
+)
 from phaseno_peft.files import write_file
 from phaseno_peft.text_tables import TextTable
 from phaseno_peft.training.forgetting import FORGETTING_WINDOWS
@@ -151,7 +161,7 @@ def f1_against_parameters(comparison: Comparison, path: Path) -> Path:
                     axes.axhline(row.mean[side], linewidth=1.2, label=row.recipe, **untrained[row.recipe])
                     continue
                 spread = _spread(row, side)
-                colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
+                colour, marker = RECIPE_COLOURS[k % len(RECIPE_COLOURS)], MARKERS[k % len(MARKERS)]
                 axes.errorbar(at, row.mean[side], yerr=spread, fmt=marker, color=colour, capsize=3, label=label)
             axes.set_xscale("log")
             axes.set_xlim(0.5 * min(filter(None, counts)), 2 * max(shown))
@@ -179,8 +189,8 @@ def f1_of_recipes(comparison: Comparison, path: Path) -> Path:
             for at, name in enumerate(names):
                 value, low, high = f1_of_seeds([run.test for run in groups[name]], [tolerance_s])
                 is_frozen = not any(run.n_trainable for run in groups[name])
-                axes.plot([low, high], [at, at], color=FROZEN_COLOUR if is_frozen else COLOURS[0], linewidth=1.6)
-                axes.plot(value, at, "s" if is_frozen else "o", color=FROZEN_COLOUR if is_frozen else COLOURS[0])
+                axes.plot([low, high], [at, at], color=FROZEN_COLOUR if is_frozen else RECIPE_COLOURS[0], linewidth=1.6)
+                axes.plot(value, at, "s" if is_frozen else "o", color=FROZEN_COLOUR if is_frozen else RECIPE_COLOURS[0])
             axes.set_title(f"within {tolerance_s:g} s", loc="center")
             axes.set_xlabel("test F1, mean of P and S")
             axes.set_yticks(range(len(names)), names)

@@ -10,15 +10,12 @@ from numpy.typing import NDArray
 
 from phaseno_peft.contract import PHASES
 from phaseno_peft.figures.scores import model_colours
-from phaseno_peft.figures.style import DASHES, PHASE_COLOURS, legend_outside, style, themed, themed_figure
+from phaseno_peft.figures.style import DASHES, MARKERS, PHASE_COLOURS, legend_outside, style, themed, themed_figure
 from phaseno_peft.report import INK, MUTED, PAPER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-MARKERS = ("o", "s", "^", "D", "v")
-"""Of models in order, beside their colours, so that none is told by its colour alone."""
 
 
 class Line(Protocol):

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from phaseno_peft.figures.style import DASHES, OTHER_COLOURS, legend_outside, new_figure, plain, style
+from phaseno_peft.figures.style import (
+    MARKERS,
+    RECIPE_COLOURS,
+    legend_outside,
+    new_figure,
+    plain,
+    style,
+    untrained_styles,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-UNTRAINED_COLOUR = "#6B6B6B"
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-"""Of recipes in order, beside their colours, so that none is told by its colour alone."""
-COLOURS = ("#009E73", "#0072B2", "#D55E00", *OTHER_COLOURS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +28,6 @@ class FewShotPoint:
     mean: float
     deviation: float = 0.0
     """Standard deviation; 0 for one seed."""
-
-
-def untrained_styles(recipes: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Recipe -> style of its line across a figure: grey, told apart by dashes, so that colours are of what is trained.
-
-    The first four look different from each other.
-    """
-    dashes = DASHES[1:]
-    return {
-        recipe: {"color": UNTRAINED_COLOUR, "linestyle": dashes[k % len(dashes)]}
-        for k, recipe in enumerate(dict.fromkeys(recipes))
-    }
 
 
 def few_shot_figure(lines: Mapping[str, Sequence[FewShotPoint]], score: str) -> Figure:
@@ -55,7 +46,7 @@ def few_shot_figure(lines: Mapping[str, Sequence[FewShotPoint]], score: str) -> 
                 [point.mean for point in own],
                 yerr=[point.deviation for point in own],
                 marker=MARKERS[number % len(MARKERS)],
-                color=COLOURS[number % len(COLOURS)],
+                color=RECIPE_COLOURS[number % len(RECIPE_COLOURS)],
                 capsize=3,
                 label=recipe,
             )

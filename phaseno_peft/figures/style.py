@@ -7,7 +7,7 @@ state. Colours are of the Okabe-Ito set, which colour-blind readers can tell apa
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 PHASE_COLOURS = {"P": P_INK, "S": S_INK}
 FROZEN_COLOUR, ADAPTER_COLOUR = "#9A9A9A", "#009E73"
 OTHER_COLOURS = ("#CC79A7", "#E69F00", "#56B4E9", INK)
+RECIPE_COLOURS = (ADAPTER_COLOUR, "#0072B2", "#D55E00", *OTHER_COLOURS)
+UNTRAINED_COLOUR = "#6B6B6B"
 DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), "-.", (0, (1, 1.5)), (0, (8, 2, 1, 2, 1, 2)))
 """Of models in order, beside their colours, so that none is told by its colour alone."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+"""Of models and recipes in order, likewise."""
 DPI = 140
 FONT = {"font.family": "sans-serif", "font.size": 9.0, "axes.titlesize": 10.0, "axes.labelsize": 9.0}
 
@@ -41,6 +45,18 @@ def new_figure(width_in: float, height_in: float) -> Figure:
 
     layout = ConstrainedLayoutEngine(wspace=0.06)
     return Figure(figsize=(width_in, height_in), dpi=DPI, layout=layout, facecolor="white")
+
+
+def untrained_styles(recipes: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Recipe -> style of its line across a figure: grey, told apart by dashes, so that colours are of what is trained.
+
+    The first four look different from each other.
+    """
+    dashes = DASHES[1:]
+    return {
+        recipe: {"color": UNTRAINED_COLOUR, "linestyle": dashes[k % len(dashes)]}
+        for k, recipe in enumerate(dict.fromkeys(recipes))
+    }
 
 
 def themed_figure(width_in: float, height_in: float) -> Figure:

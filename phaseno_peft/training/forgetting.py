@@ -35,7 +35,7 @@ FORGETTING_WINDOWS = (
 def forgetting_windows() -> tuple[Window, ...]:
     """The same windows every time."""
     made = simulate_network_windows(np.random.default_rng(SEED), None, WINDOWS, stations=STATIONS)
-    return tuple(simulated_window(made, graph) for graph in range(WINDOWS))
+    return tuple(simulated_window(made, graph, f"forgetting@{graph}") for graph in range(WINDOWS))
 
 
 def judge_forgetting(model: torch.nn.Module) -> Scores:
@@ -50,7 +50,7 @@ def score_forgetting(probabilities: list[NDArray[np.float32]]) -> Scores:
     return score_at_thresholds_of(even, odd, min_distance_s=BackboneDefaults().min_distance_s)
 
 
-def simulated_window(made: NetworkWindows, graph: int) -> Window:
+def simulated_window(made: NetworkWindows, graph: int, name: str) -> Window:
     """One of the simulated windows as the network is judged on: high-passed, its clear arrivals labelled."""
     raw = made.raw_window(graph, "simulated", weakest_snr=CLEAR_SNR, dtype=np.float64)
-    return as_window(raw, f"forgetting@{graph}", masked_labels=True)
+    return as_window(raw, name, masked_labels=True)

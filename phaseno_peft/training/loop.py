@@ -30,6 +30,7 @@ from phaseno_peft.errors import CampaignError
 from phaseno_peft.evaluation import Predictions, cross_entropy, score_at_thresholds_of
 from phaseno_peft.picking.inference import batches, network_input, window_probabilities
 from phaseno_peft.training.history import Epoch, TrainingState, best_epoch
+from phaseno_peft.training.replay import replay_windows
 from phaseno_peft.training.settings import TrainingSettings, cosine, plateau
 
 log = logging.getLogger(__name__)
@@ -90,6 +91,8 @@ def train(
             for whole in sampler.windows(n_windows, number=number)
             for window in with_moved_labels([whole], pick_shift_s)
         ]
+        if replayed := replay_windows(round(settings.replay * n_windows), settings.seed, number):
+            windows = [(windows + replayed)[i] for i in rng.permutation(len(windows) + len(replayed))]
         steps = list(batches(windows, settings.batch_stations))
         model.train()
         with seeded(settings.seed, number, device=device):

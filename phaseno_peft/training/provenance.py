@@ -220,6 +220,11 @@ def notes(
         f"Away from its campaign the adapter changes the mean F1 from {before:.3f} to {after:.3f} (simulated networks, "
         "the kind the embedded backbone was pre-trained on). Switched off, the network is the frozen one, bit for bit."
     )
+    if fitted.training.replay:
+        lines.append(
+            f"Beside the campaign's windows it was trained on {fitted.training.replay:g} times as many of simulated "
+            "networks, others in every epoch, to forget less of these."
+        )
     if fitted.kept == 0:
         is_moved = any(fitted.pick_shift_s.values())
         lines.append(

@@ -55,6 +55,8 @@ class TrainingSettings:
     """Stop after the epoch that passes this; the schedule is shortened to fit once the first epoch is timed."""
     judged_windows: int | None = None
     """Judge each epoch on at most this many of the validation windows, spread evenly; by default on all."""
+    replay: float = 0.0
+    """Simulated windows of the backbone's own kind beside those of an epoch, as part of them, against forgetting."""
     keep_epoch: int | None = None
     """End after this epoch and keep it, whatever validation says: the folds of a cross-fitting chose it."""
     shifts_labels: bool = True
@@ -71,11 +73,12 @@ class TrainingSettings:
             ("stem_rate", 0),
             ("full_rate_events", 0),
             ("rate_factor", 0),
+            ("replay", 0),
             ("stations_per_window", 1),
             ("batch_stations", 1),
             ("plateau_epochs", 1),
         ):
-            if getattr(self, name) < least:
+            if not getattr(self, name) >= least:  # NaN, too
                 raise CampaignError(f"`{name}` should be at least {least} but is {getattr(self, name)}.")
 
     def windows(self, n_events: int) -> int:

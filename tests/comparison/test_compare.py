@@ -101,9 +101,9 @@ def test_a_plan_without_anything_is_refused() -> None:
 def lean(dataset: CampaignDataset) -> Iterator[None]:
     """Three windows on each side, two a training epoch."""
 
-    def training(planned: PlannedRun, epochs: int | None, _: float | None) -> TrainingSettings:
+    def training(planned: PlannedRun, epochs: int | None, _: float | None, replay: float | None) -> TrainingSettings:
         return planned.recipe.training.changed(
-            epochs=epochs, windows_per_epoch=2, learning_rate=0.01, seed=planned.seed
+            epochs=epochs, windows_per_epoch=2, learning_rate=0.01, seed=planned.seed, replay=replay
         )
 
     with pytest.MonkeyPatch.context() as patch:

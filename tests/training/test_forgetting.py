@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from phaseno_peft.backbone import load_backbone
+from phaseno_peft.backbone.graph import StationGraph
+from phaseno_peft.campaign import Window
+from phaseno_peft.errors import CampaignError
+from phaseno_peft.picking.inference import network_input
+from phaseno_peft.training import TrainingSettings, find_recipe, loop, train
+from phaseno_peft.training.dataset import CampaignDataset
 from phaseno_peft.training.forgetting import WINDOWS, forgetting_windows, judge_forgetting
+from phaseno_peft.training.replay import replay_windows
+from tests.training.conftest import LEAN
 
 
 def test_forgetting_windows_are_valid_and_always_the_same() -> None:
@@ -38,3 +48,45 @@ def test_a_network_with_random_weights_scores_low_on_the_forgetting_windows(smal
     assert found.mean_f1(0.5) < 0.4
     assert found.n_windows == WINDOWS // 2
     assert dataclasses.asdict(found)["time_scale"] == 1.0
+
+
+def test_replayed_windows_are_others_in_every_epoch_and_never_those_that_are_judged() -> None:
+    first, again, second = replay_windows(3, 0, 1), replay_windows(3, 0, 1), replay_windows(3, 0, 2)
+    assert all(np.array_equal(a.waveforms, b.waveforms) for a, b in zip(first, again, strict=True))
+    seen = [window.waveforms for window in [*first, *second, *replay_windows(3, 1, 1), *forgetting_windows()]]
+    assert len({one.tobytes() for one in seen}) == len(seen)
+    assert replay_windows(0, 0, 1) == []
+
+
+def test_replay_adds_its_part_to_every_epoch_and_labels_stay_on_the_true_onsets(
+    dataset: CampaignDataset, small_backbone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, trained = [], []
+
+    def replayed(n: int, seed: int, epoch: int) -> list[Window]:
+        asked.append((n, seed, epoch))
+        return replay_windows(n, seed, epoch)
+
+    def noted(windows: Sequence[Window], edge_limit_km: float) -> tuple[torch.Tensor, StationGraph]:
+        trained.extend(windows)
+        return network_input(windows, edge_limit_km)
+
+    monkeypatch.setattr(loop, "replay_windows", replayed)
+    monkeypatch.setattr(loop, "network_input", noted)
+    model = find_recipe("se-only").model(load_backbone(small_backbone), 0)
+    sampler = dataset.sampler(dataset.split.train, 0)
+    settings = dataclasses.replace(LEAN, epochs=2, windows_per_epoch=4, replay=0.5, keep_epoch=2, seed=7)
+    shift_s = {"P": 0.2, "S": 0.2}
+    train(model, sampler, [], dataset.edge_limit_km, settings, pick_shift_s=shift_s)
+    assert asked == [(2, 7, 1), (2, 7, 2)]
+    assert len(trained) == 2 * (4 + 2)
+    made = {window.name: window for epoch in (1, 2) for window in replay_windows(2, 7, epoch)}
+    own = [window for window in trained if window.name in made]
+    assert sorted(window.name for window in own) == sorted(made)
+    assert all(np.array_equal(window.targets, made[window.name].targets) for window in own)
+
+
+@pytest.mark.parametrize("replay", [-0.1, float("nan")])
+def test_a_part_that_is_none_is_refused(replay: float) -> None:
+    with pytest.raises(CampaignError, match="`replay` should be at least 0"):
+        TrainingSettings(replay=replay)
