@@ -239,6 +239,7 @@ def test_a_confidential_adapter_names_nothing_of_its_campaign_from_the_start(
         folds=0,
         label_source="simulated",
         confidential=True,
+        report=tmp_path / "report",
     )
     folder = library_folder() / "basin"
     stations = campaign.stations
@@ -254,6 +255,10 @@ def test_a_confidential_adapter_names_nothing_of_its_campaign_from_the_start(
     assert len(words) > 40
     files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert told(files, words) == {}
+    report = tmp_path / "report"
+    pages = {path.relative_to(report).as_posix(): path.read_bytes() for path in report.rglob("*") if path.is_file()}
+    assert {"index.html", "tables/scores.csv", "figures/residuals.png"} <= set(pages)
+    assert told(pages, words) == {}
     assert "figures/record_section.png" not in files
     assert {"evaluation.json", "figures/scores.png"} <= set(files)
     assert "precision" in files["README.md"].decode()

@@ -135,15 +135,18 @@ def test_labels_seeds_quick_and_forgetting_are_written_down(
         seeds=2,
         quick=True,
         label_convention="peak",
+        report=tmp_path / "report",
         on_stage=messages.append,
     )
-    assert [path.name for path in tmp_path.iterdir()] == ["few-labels"]  # nothing is left of the checkpoints
+    about = read_evaluation(trained.folder / "evaluation.json").about
+    assert json.loads((tmp_path / "report" / "tables" / "verdict.json").read_text()) == [about["verdict"]]
+    assert "held-out test events of its own campaign" in (tmp_path / "report" / "index.html").read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["few-labels", "report"]  # nothing of the checkpoints
     made = read_adapter(trained.folder).contract.provenance
     assert (made.train_events, made.train_windows) == (3, 2)
     assert load_adapter(trained.folder, backbone=small_backbone).active_adapter == "few-labels"
     assert "the labels of 3 were used" in made.split
     assert made.split_sha256 == split_campaign(campaign, 0).sha256()
-    about = read_evaluation(trained.folder / "evaluation.json").about
     assert (about["recipe"], about["labelled_events"], about["quick"]) == ("se-only", 3, True)
     assert [one["seed"] for one in about["seeds"]] == [0, 1]
     best = max(about["seeds"], key=lambda one: (one["validation_score"], -one["validation_loss"]))
