@@ -30,12 +30,12 @@ from phaseno_peft.evaluation import (
     read_evaluation,
     write_evaluation,
 )
+from phaseno_peft.evaluation.calibration import stated_for
 from phaseno_peft.evaluation.judge import JudgedNoise
 from phaseno_peft.files import write_file, write_folder
 from phaseno_peft.files.manifest import MANIFEST, write_manifest
 from phaseno_peft.judging.card_tables import card_tables
 from phaseno_peft.judging.evidence import stored_forgetting
-from phaseno_peft.judging.uncertainty import stated_for
 from phaseno_peft.judging.verdict import FEWEST_NOISE_HOURS
 from phaseno_peft.library.inventory import renew_card
 from phaseno_peft.library.names import CONFIG

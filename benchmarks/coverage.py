@@ -20,8 +20,9 @@ from phaseno_peft.backbone import load_backbone
 from phaseno_peft.campaign import Campaign, fixed_windows, with_moved_labels
 from phaseno_peft.contract import PHASES, BackboneDefaults, PickUncertainty
 from phaseno_peft.evaluation import Predictions, Scores, calibrated, choose_thresholds, joined_scores, score
+from phaseno_peft.evaluation.calibration import Stated, stated_for
 from phaseno_peft.evaluation.metrics import event_groups
-from phaseno_peft.judging.uncertainty import Stated, coverage, stated_for
+from phaseno_peft.judging.uncertainty import coverage
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.text_tables import TextTable
 

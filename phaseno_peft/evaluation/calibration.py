@@ -36,6 +36,8 @@ PICKS_PER_KNOT = 15
 MOST_KNOTS = 20
 FOLDS = 10
 """Parts of the events that are left out in turn; each event by itself where there are fewer."""
+Stated = Mapping[str, NDArray[np.float64]]
+"""Phase -> [2 (68 %, 95 %), pick] half the widths, seconds, of the intervals stated for the right picks of scores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,11 @@ def stated_s(uncertainty: PickUncertainty, phase: str, half_width_s: NDArray[np.
     """Return half the widths [2 (68 %, 95 %), pick] of the intervals that are stated for peaks of these half widths."""
     one = np.array([uncertainty.one_sigma_s(phase, float(width)) for width in half_width_s], dtype=np.float64)
     return np.stack([one, uncertainty.factor_95(phase) * one])
+
+
+def stated_for(scores: Scores, uncertainty: PickUncertainty) -> Stated:
+    """Return what an adapter's contract states for the right picks within 0.5 s of the network's time."""
+    return {phase: stated_s(uncertainty, phase, right_picks(scores, phase).half_width_s) for phase in PHASES}
 
 
 def _fitted(picks: RightPicks, kind: str, n_events: int) -> Calibration:

@@ -7,7 +7,8 @@ from typing import Any
 
 from phaseno_peft.contract import Contract
 from phaseno_peft.evaluation import Evaluation
-from phaseno_peft.judging.uncertainty import Coverage, coverage, stated_for
+from phaseno_peft.evaluation.calibration import stated_for
+from phaseno_peft.judging.uncertainty import Coverage, coverage
 from phaseno_peft.library.card import UNCERTAINTY, VERDICT, how_calibrated
 from phaseno_peft.text_tables import TextTable
 

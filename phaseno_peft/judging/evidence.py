@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,15 +14,13 @@ from phaseno_peft.campaign.catalog import made_by
 from phaseno_peft.campaign.windows import recorded_hours
 from phaseno_peft.contract import PHASES, Contract
 from phaseno_peft.evaluation import Predictions, Scores, f1_gain, mean_f1_gain
+from phaseno_peft.evaluation.calibration import Stated
 from phaseno_peft.evaluation.judge import Judgement
 from phaseno_peft.judging.few_shot import FewShot
 from phaseno_peft.judging.judged_picks import JudgedPick, epicentral_distances_km, judged_picks
 from phaseno_peft.judging.verdict import FEWEST_OFFSET_PICKS, Evidence, Interval, Verdict, decide
 from phaseno_peft.library import adapter_folder
 from phaseno_peft.library.store import read_evaluation_json
-
-if TYPE_CHECKING:
-    from phaseno_peft.judging.uncertainty import Stated
 
 ADAPTER, FROZEN = "adapter", "frozen"
 """Names of the two models that every judgement has."""

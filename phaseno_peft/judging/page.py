@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phaseno_peft.errors import PhasenoPeftError
+from phaseno_peft.evaluation.calibration import stated_for
 from phaseno_peft.evaluation.report import COLUMNS, comparison_rows
 from phaseno_peft.files import write_file, write_folder
 from phaseno_peft.judging.card_tables import COVERAGE_COLUMNS, coverage_cells
@@ -20,7 +21,7 @@ from phaseno_peft.judging.few_shot import FewShot
 from phaseno_peft.judging.judged_picks import JudgedPick, pick_rows
 from phaseno_peft.judging.records import Record, choose_records, lanes, standing_out
 from phaseno_peft.judging.tables import all_picks, score_rows, verdict_row, window_rows, write_table
-from phaseno_peft.judging.uncertainty import Coverage, coverage, reliability, stated_for
+from phaseno_peft.judging.uncertainty import Coverage, coverage, reliability
 from phaseno_peft.library.card import contract_rows, how_calibrated
 from phaseno_peft.library.sharing import discreet_contract
 from phaseno_peft.report import Leaf, Link, Page, Picture, Section, Table, Tile, figure_svg, inline_svg, write_page

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phaseno_peft.contract import PHASES, PickUncertainty
+from phaseno_peft.contract import PHASES
 from phaseno_peft.evaluation import Scores
-from phaseno_peft.evaluation.calibration import right_picks, stated_s
+from phaseno_peft.evaluation.calibration import Stated
 from phaseno_peft.judging.curves import THRESHOLDS, Counts, Curve
 
 GOAL = {"68 %": (0.63, 0.73), "95 %": (0.92, 0.98)}
@@ -51,15 +51,6 @@ class Coverage:
             return f"fewer than {ENOUGH_PICKS} picks"
         low, high = GOAL[self.stated]
         return "as stated" if low <= self.share <= high else "too narrow" if self.share < low else "too wide"
-
-
-Stated = Mapping[str, NDArray[np.float64]]
-"""Phase -> [2 (68 %, 95 %), pick] half the widths, seconds, of the intervals stated for the right picks of scores."""
-
-
-def stated_for(scores: Scores, uncertainty: PickUncertainty) -> Stated:
-    """Return what an adapter's contract states for the right picks within 0.5 s of the network's time."""
-    return {phase: stated_s(uncertainty, phase, right_picks(scores, phase).half_width_s) for phase in PHASES}
 
 
 def coverage(scores: Scores, stated: Stated) -> list[Coverage]:

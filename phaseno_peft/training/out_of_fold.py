@@ -24,8 +24,8 @@ from phaseno_peft.contract import PHASES, BackboneDefaults
 from phaseno_peft.cr_lora.blend import shrunk
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.evaluation import Predictions, Scores, calibrated, choose_thresholds, joined_scores, score
+from phaseno_peft.evaluation.calibration import Stated, stated_for
 from phaseno_peft.evaluation.judge import JudgedNoise
-from phaseno_peft.judging.uncertainty import Stated, stated_for
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.training.dataset import CampaignDataset
 from phaseno_peft.training.fit import Fitted, ModelScores, TrainingCallbacks

@@ -11,8 +11,8 @@ import torch
 
 from phaseno_peft.contract import PickUncertainty
 from phaseno_peft.evaluation import Scores
+from phaseno_peft.evaluation.calibration import Stated
 from phaseno_peft.evaluation.judge import JudgedNoise
-from phaseno_peft.judging.uncertainty import Stated
 from phaseno_peft.library.folds import FoldAdapter
 from phaseno_peft.training.dataset import CampaignDataset
 from phaseno_peft.training.fit import Fitted, ModelScores, TrainingCallbacks, fit

@@ -9,8 +9,8 @@ from phaseno_peft.backbone import load_backbone
 from phaseno_peft.campaign import with_moved_labels
 from phaseno_peft.contract import BackboneDefaults
 from phaseno_peft.evaluation import calibrate_uncertainty
+from phaseno_peft.evaluation.calibration import stated_for
 from phaseno_peft.evaluation.judge import JudgedNoise
-from phaseno_peft.judging.uncertainty import stated_for
 from phaseno_peft.judging.verdict import FEWEST_NOISE_HOURS
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.training.dataset import CampaignDataset

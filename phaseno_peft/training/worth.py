@@ -9,10 +9,11 @@ from typing import Any
 from phaseno_peft.campaign import with_moved_labels
 from phaseno_peft.contract import PHASES, Contract
 from phaseno_peft.evaluation import Predictions
+from phaseno_peft.evaluation.calibration import Stated
 from phaseno_peft.evaluation.judge import JudgedNoise, Judgement
 from phaseno_peft.judging.evidence import ADAPTER, FROZEN, Judged, gather_evidence, weigh
 from phaseno_peft.judging.tables import decided_row
-from phaseno_peft.judging.uncertainty import Stated, coverage
+from phaseno_peft.judging.uncertainty import coverage
 from phaseno_peft.judging.verdict import decide
 from phaseno_peft.training.dataset import CampaignDataset
 from phaseno_peft.training.fit import ModelScores

@@ -7,8 +7,9 @@ import pytest
 
 from phaseno_peft.contract import PickUncertainty
 from phaseno_peft.evaluation import Predictions, score
+from phaseno_peft.evaluation.calibration import stated_for
 from phaseno_peft.judging.curves import counts_over_thresholds
-from phaseno_peft.judging.uncertainty import coverage, reliability, stated_for
+from phaseno_peft.judging.uncertainty import coverage, reliability
 from tests.evaluation.handmade_windows import probability, window
 from tests.judging.test_curves import judgement, picks
 
