@@ -6,8 +6,9 @@ Each FOLDER holds waveforms/, stations.xml and picks.xml. The events are parted 
 was trained on the others (`phaseno-peft compare --folds`): epochs by the same rule for all, thresholds of the other
 folds, median residual of the other folds taken off or not. Writes a comparison for each campaign to --out (the same
 command goes on where it was stopped) and prints F1 of P and S within 0.5 and 0.1 s with 95 % intervals (bootstrap over
-events), and the first CR-LoRA recipe minus each other, paired. With --shipped the adapter that ships under the folder's
-name stands in its place, by the out-of-fold scores in its evaluation.json: of the same seed, folds and windows.
+events), and the first CR-LoRA recipe minus each other, paired. With --shipped a second table sets beside them the
+adapter that ships under the folder's name, by the out-of-fold scores in its evaluation.json: of the same seed, folds
+and windows.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from phaseno_peft.comparison import compare
 from phaseno_peft.comparison.report import OFFSET_OFF, TOLERANCES_S, interval_table
 from phaseno_peft.comparison.results import Comparison, Run
 from phaseno_peft.evaluation import Scores, f1_gain_of_seeds, f1_of_seeds, read_evaluation
-from phaseno_peft.library.resolve import find_adapter
 from phaseno_peft.library.store import EVALUATION
+from phaseno_peft.paths import shipped_folder
 from phaseno_peft.text_tables import TextTable
 from phaseno_peft.training.fit import TrainingCallbacks
 
@@ -48,6 +49,9 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=1)
     parser.add_argument("--shipped", action="store_true", help="set the adapter that ships beside them")
     asked = parser.parse_args()
+    missing = [f.resolve().name for f in asked.campaigns if not evaluation_of(f.resolve().name).is_file()]
+    if asked.shipped and missing:
+        parser.error(f"--shipped: no adapter ships under the name of {', '.join(missing)}.")
     for folder in asked.campaigns:
         name = folder.resolve().name
         campaign = Campaign.read(folder / "waveforms", folder / "stations.xml", folder / "picks.xml", name=name)
@@ -82,13 +86,17 @@ def tables(found: Comparison) -> list[str]:
     return [*lines, interval_table(found).markdown(), ""]
 
 
+def evaluation_of(name: str) -> Path:
+    """Scores of the adapter that ships under this name."""
+    return shipped_folder("adapters") / name / EVALUATION
+
+
 def beside_shipped(found: Comparison) -> TextTable:
     """Mean F1 of P and S of the adapter that ships and of each run's picker, and what it gains over them, paired.
 
     Raises `PhasenoPeftError` where it was not scored on the same windows.
     """
-    evaluation = read_evaluation(find_adapter(found.name).folder / EVALUATION)
-    shipped = evaluation.scores["adapter"]
+    shipped = read_evaluation(evaluation_of(found.name)).scores["adapter"]
     rows = [["**adapter**", "1", *(_f1([shipped], t) for t in TOLERANCES_S), ""]]
     for (recipe, n_events), runs in found.groups().items():
         name = recipe if n_events in (0, found.most_events(recipe)) else f"{recipe}, {n_events} events"

@@ -132,8 +132,8 @@ ReplayOption = Annotated[
         "--replay",
         min=0,
         max=1,
-        help="Simulated windows of other networks beside the campaign's in every epoch, as part of them: 0.25 to "
-        "forget less of these. Default: 0.",
+        help="Simulated windows of other networks that are added to every epoch of an adapter's training, so many "
+        "times the campaign's, against forgetting: 0.25, say. Default: 0.",
     ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps.")]

@@ -59,7 +59,10 @@ def train_adapter(
         Path | None, typer.Option("--out", help="Folder to put the adapter's folder in. Default: your library.")
     ] = None,
     confidential: Annotated[
-        bool, typer.Option("--confidential", help="Keep stations, times, exact place and waveforms out of its folder.")
+        bool,
+        typer.Option(
+            "--confidential", help="Keep stations, times, exact place and waveforms out of its folder and report."
+        ),
     ] = False,
     report: Annotated[
         Path | None,
@@ -153,19 +156,19 @@ def train_adapter(
     """
     from phaseno_peft.backbone import EMBEDDED
     from phaseno_peft.campaign.campaign_folder import parts_of_campaign
-    from phaseno_peft.judging.page import PAGE, report_folder
+    from phaseno_peft.judging.page import PAGE
     from phaseno_peft.library import check_name, library_folder
     from phaseno_peft.library.store import refuse_existing
     from phaseno_peft.training import QUICK, Unlabelled, find_recipe
     from phaseno_peft.training import train_adapter as train
-    from phaseno_peft.training.adapter import was_stopped_after_writing
+    from phaseno_peft.training.adapter import check_report, was_stopped_after_writing
 
     terminal = Terminal(quiet=quiet)
     target = Path(out or library_folder()).expanduser() / check_name(name)
     replaces = overwrite or (not restart and was_stopped_after_writing(target))
     refuse_existing(target, overwrite=replaces)
     if report is not None:
-        report_folder(report, overwrite=replaces)
+        check_report(report, target, overwrite=overwrite)
     chosen = find_recipe(recipe)
     settings = (QUICK if quick else chosen.training).changed(epochs=epochs, max_minutes=max_minutes, replay=replay)
     campaign = read_campaign(

@@ -71,9 +71,9 @@ def compare(
     are test events, and epochs are chosen on all out-of-fold predictions, thresholds on those of the other folds.
     `phasenet_weights`: a file, for the recipes `rival:phasenet` and `rival:phasenet-finetuned`.
     `quiet_noise` takes the trainings' noise from where the frozen backbone sees nothing.
-    `epochs`, `max_minutes` and `replay` hold for every recipe, else each has its own. `at_once` trainings run side by
-    side, each in a process with its share of the cores, and only their results are heard of. Called again with the same
-    arguments, or more recipes, seeds or labels, it goes on where it was.
+    `epochs` and `max_minutes` hold for every recipe, `replay` for those of adapters; else each has its own. `at_once`
+    trainings run side by side, each in a process with its share of the cores, and only their results are heard of.
+    Called again with the same arguments, or more recipes, seeds or labels, it goes on where it was.
 
     Raises `AdapterError` for an unknown recipe, or where a run in `folder` was of other data or settings, unless
     `restart`; `CampaignError` for data that cannot be trained on. Nothing is written then.
@@ -183,7 +183,8 @@ def plan(
 def _training(
     planned: PlannedRun, epochs: int | None, max_minutes: float | None, replay: float | None
 ) -> TrainingSettings:
-    changes = {"epochs": epochs, "max_minutes": max_minutes, "replay": replay}
+    is_adapter = planned.recipe.makes == "adapter"  # what changes every weight is not kept near the backbone so
+    changes = {"epochs": epochs, "max_minutes": max_minutes, "replay": replay if is_adapter else None}
     return planned.recipe.training.changed(**changes, seed=planned.seed)
 
 

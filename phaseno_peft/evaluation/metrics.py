@@ -252,6 +252,8 @@ def phase_curves(
             f"there are {len(windows)} windows but probabilities of {len(probabilities)}. Give one array per window."
         )
     of_windows = [thresholds] * len(windows) if isinstance(thresholds, Mapping) else thresholds
+    if len(of_windows) != len(windows):
+        raise PhasenoPeftError(f"there are {len(windows)} windows but thresholds of {len(of_windows)}.")
     min_distance_samples = round(min_distance_s * NETWORK_RATE_HZ)
     for number, (window, probability) in enumerate(zip(windows, probabilities, strict=True)):
         curves = np.asarray(probability)

@@ -399,7 +399,8 @@ def _check_same_windows(before: Scores, after: Scores, phase: str) -> None:
 
 
 def _tally_from_json(fields: dict[str, Any]) -> PhaseTally:
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    known = {k: v for k, v in fields.items() if k in PhaseTally.__slots__}  # a later version may tell more
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in known.items()}
     return PhaseTally(**values)
 
 

@@ -41,7 +41,9 @@ class Judged:
     few_shot: FewShot | None = None
     """Trainings with fewer labels, for the report."""
     stated: Stated | None = None
-    """Intervals of the right picks by calibrations that did not see them; None: by the contract's."""
+    """Intervals of the right picks by the calibrations of other folds; None: by the contract's."""
+    notes: Sequence[str] = ()
+    """How the scores were made, where that is not plain, for the report."""
 
     @cached_property
     def shown(self) -> dict[str, Predictions]:
@@ -136,12 +138,15 @@ def false_picks_per_hour(models: Sequence[Scores], weights: Sequence[float], hou
 def stored_forgetting(adapter: str | Path) -> dict[str, float] | None:
     """Return F1 within 0.5 s lost per phase on the forgetting windows, as training measured it.
 
-    None for adapters of before that was measured, and those whose scores were not shared.
+    None for adapters of before that was measured, those that were trained on such windows too, and those whose scores
+    were not shared.
     """
     stored = read_evaluation_json(adapter_folder(adapter))
     if stored is None:
         return None
     try:
+        if stored["about"].get("training", {}).get("replay"):
+            return None
         measured = stored["about"]["forgetting"]
         return {p: measured["frozen"][p]["0.5"]["f1"] - measured["adapter"][p]["0.5"]["f1"] for p in PHASES}
     except (KeyError, TypeError):

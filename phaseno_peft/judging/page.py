@@ -153,7 +153,7 @@ def _page(
         lead=lead(judged),
         verdict=str(decided),
         severity=decided.severity,
-        remarks=[f"{text[0].upper()}{text[1:]}" for text in decided.cautions],
+        remarks=[f"{text[0].upper()}{text[1:]}" for text in (*decided.cautions, *judged.notes)],
         tiles=tiles,
         sections=[
             s
@@ -240,9 +240,10 @@ def _score_table(judged: Judged) -> Table:
 def _uncertainty_section(judged: Judged, curves: AllCurves, found: Sequence[Coverage], figures: Path) -> Section:
     from phaseno_peft.figures.curves import binned_figure
 
+    of_folds = "Here each pick's is stated by the calibration of the other folds. " if judged.stated is not None else ""
     caption = (
         "Share of right picks whose residual lies within the interval that the adapter states for them. "
-        f"{how_calibrated(judged.contract)} Goals: 0.63 to 0.73 and 0.92 to 0.98."
+        f"{how_calibrated(judged.contract)} {of_folds}Goals: 0.63 to 0.73 and 0.92 to 0.98."
     )
     lines = reliability(judged.judgement.scores, curves.counts)
     text = (
@@ -267,12 +268,14 @@ def _curve_section(judged: Judged, curves: AllCurves, figures: Path) -> Section:
         for model, found in scores.items()
         for phase in scores[ADAPTER].thresholds
     }
+    has_folds = any(tally.window_thresholds for tally in scores[ADAPTER].tallies.values())
+    used = "each event at the threshold of the other folds" if has_folds else "the threshold in use"
     pictures = [
         _picture(
             precision_recall_figure(curves.precision_recall, chosen),
             figures,
             "precision_recall",
-            "Precision against recall over thresholds, within 0.5 s. Circle: the threshold in use.",
+            f"Precision against recall over thresholds, within 0.5 s. Circle: {used}.",
         ),
         _picture(
             line_figure(curves.tolerance, "tolerance (s, network's time)", "F1"),

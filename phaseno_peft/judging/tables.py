@@ -38,7 +38,7 @@ def write_table(folder: Path, name: str, rows: Sequence[Row]) -> None:
 def score_rows(scores: Mapping[str, Scores]) -> list[dict[str, Any]]:
     """Return scores as numbers: a row per phase, tolerance and model, with the paired gain of the adapter over it.
 
-    F1 of a phase without labels is None.
+    F1 of a phase without labels is None; so is the threshold where each fold has its own.
     """
     rows = []
     for phase in PHASES:
@@ -54,7 +54,7 @@ def score_rows(scores: Mapping[str, Scores]) -> list[dict[str, Any]]:
                         "phase": phase,
                         "tolerance_s": tolerance_s,
                         "model": model,
-                        "threshold": own.threshold,
+                        "threshold": None if found.tallies[phase].window_thresholds else own.threshold,
                         "precision": _finite(own.precision),
                         "recall": _finite(own.recall),
                         "f1": f1[0],

@@ -10,10 +10,11 @@ from typing import Any
 
 
 def notes_on_training(about: Mapping[str, Any]) -> list[str]:
-    """Sentences on folds and on pseudo-labels, of an adapter that had them."""
+    """Sentences on folds, pseudo-labels and replayed windows, of an adapter that had them."""
     return [
         *([how_scored(about["folds"])] if about.get("folds") else []),
         *([how_unlabelled(about["unlabelled"])] if about.get("unlabelled") else []),
+        *([how_replayed(replay)] if (replay := about.get("training", {}).get("replay")) else []),
     ]
 
 
@@ -38,6 +39,14 @@ def how_scored(folds: Mapping[str, Any]) -> str:
     return made + (
         f"The adapter here was trained on all {sum(folds['events'])} events for as many steps, {kept} epochs"
         + (f", and keeps {factor:g} of its update." if factor < 1 else ".")
+    )
+
+
+def how_replayed(replay: float) -> str:
+    """What trained beside the campaign. `replay`: windows of it, as part of the campaign's."""
+    return (
+        f"Beside the campaign's windows it was trained on {replay:g} times as many of simulated networks, others in "
+        "every epoch: its scores on these say little of what it forgets of other recorded ones."
     )
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import inspect
 import logging
+import os
 import re
 import resource
 import sys
@@ -24,7 +25,7 @@ from phaseno_peft.backbone import EMBEDDED, backbone_info, fingerprint, load_bac
 from phaseno_peft.campaign import Campaign, fold_campaign, measure_label_offset
 from phaseno_peft.campaign.splits import FEW_EVENTS, FOLDS
 from phaseno_peft.contract import PHASES, BackboneDefaults, Contract, LabelConvention, LabelOffset, tensors_sha256
-from phaseno_peft.errors import AdapterError
+from phaseno_peft.errors import AdapterError, PhasenoPeftError
 from phaseno_peft.evaluation import Evaluation, Scores, comparison_markdown, write_evaluation
 from phaseno_peft.files import lock, remove_folder, write_file
 from phaseno_peft.judging.card_tables import card_tables
@@ -152,14 +153,15 @@ def train_adapter(
     events, in folds of all of them as their own fold's adapter picks them.
 
     Raises `AdapterError` for a bad or taken name, a recipe that makes no adapter or another stopped training of this
-    name, and `CampaignError` for data that cannot be trained on, before anything is written.
+    name, `CampaignError` for data that cannot be trained on and `PhasenoPeftError` for a report that could not be
+    written, before anything is written.
     """
     started = time.monotonic()
     target = _adapter_path(name, folder)
-    overwrite = overwrite or (not restart and was_stopped_after_writing(target))
+    replaces_report, overwrite = overwrite, overwrite or (not restart and was_stopped_after_writing(target))
     refuse_existing(target, overwrite=overwrite)
     if report is not None:
-        report_folder(report, overwrite=overwrite)
+        check_report(report, target, overwrite=replaces_report)
     recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
     if recipe.method is None:
         raise AdapterError(
@@ -272,10 +274,28 @@ def train_adapter(
     _write(trained, outcome, labels, confidential=confidential, overwrite=overwrite, keep_folds=keep_folds)
     if report is not None:
         say("writing the report")
-        judged = judged_of_outcome(name, outcome, contract, _forgotten(trained))
-        write_report(judged, report, overwrite=overwrite, confidential=confidential)
+        judged = judged_of_outcome(name, outcome, contract, _forgotten(trained, outcome))
+        try:
+            write_report(judged, report, overwrite=replaces_report, confidential=confidential)
+        except (OSError, PhasenoPeftError) as error:
+            raise PhasenoPeftError(
+                f"{error} The adapter itself is written, {target}. The same command, with another folder for the "
+                "report or without one, ends without training again."
+            ) from error
     _remove_checkpoints(target)
     return trained
+
+
+def check_report(report: str | Path, target: Path, *, overwrite: bool) -> None:
+    """Raise `PhasenoPeftError` where the report of a training that writes to `target` could not be written."""
+    folder, adapter = report_folder(report, overwrite=overwrite).resolve(), target.resolve()
+    if folder == adapter or adapter in folder.parents or folder in adapter.parents:
+        raise PhasenoPeftError(
+            f"{report}: lies in the adapter's own folder, or around it ({target}). Give the report another folder."
+        )
+    above = next(parent for parent in folder.parents if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise PhasenoPeftError(f"{report}: nothing can be written to {above}. Give the report another folder.")
 
 
 def was_stopped_after_writing(target: Path) -> bool:
@@ -345,8 +365,10 @@ def _describe(offset: Mapping[str, LabelOffset], say: Callable[[str], None]) -> 
             say(f"catalogue {phase}: picks lie {abs(found.median_s):.3f} s {side} the AIC onset (n = {found.n})")
 
 
-def _forgotten(trained: TrainedAdapter) -> dict[str, float]:
-    """Phase -> F1 within 0.5 s lost on the backbone's own kind of windows."""
+def _forgotten(trained: TrainedAdapter, outcome: Outcome) -> dict[str, float] | None:
+    """Phase -> F1 within 0.5 s lost on the backbone's own kind of windows; None where it was trained on that kind."""
+    if outcome.fitted.training.replay:
+        return None
     lost = trained.forgetting
     return {p: lost["frozen"].phase(p, 0.5).f1 - lost["adapter"].phase(p, 0.5).f1 for p in PHASES}
 
@@ -396,7 +418,7 @@ def _write(
             **{model: summary(scores) for model, scores in trained.forgetting.items()},
         },
         **outcome.about,
-        **worth(dataset, judgement_of_outcome(outcome), outcome.stated, trained.contract, _forgotten(trained)),
+        **worth(dataset, judgement_of_outcome(outcome), outcome.stated, trained.contract, _forgotten(trained, outcome)),
         "findings": [f"{finding.severity}: {finding.text}" for finding in campaign.findings],
     }
     sentences = [
@@ -420,7 +442,7 @@ def _write(
         sentences,
     )
     with tempfile.TemporaryDirectory() as scratch:
-        files = provenance.draw(Path(scratch), dataset, fitted, frozen, adapter)
+        files = provenance.draw(Path(scratch), dataset, fitted, frozen, adapter, outcome.pick_shifts_s)
         if confidential:
             card, files = (
                 discreet_card(card, "scores", about),

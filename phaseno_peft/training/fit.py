@@ -177,7 +177,7 @@ def training_identity(
         "recipe": recipe.name,
         **({"origin": recipe.origin} if recipe.origin else {}),
         "method": None if recipe.method is None else recipe.method.to_json(),
-        "training": dataclasses.asdict(training),
+        "training": {k: v for k, v in dataclasses.asdict(training).items() if v or k != "replay"},  # as before it was
         "labelled events": labels,
         "waveforms, stations, picks or split (SHA-256)": dataset.sha256,
         "backbone": backbone_fingerprint,

@@ -30,7 +30,7 @@ from phaseno_peft.errors import CampaignError
 from phaseno_peft.evaluation import Predictions, cross_entropy, score_at_thresholds_of
 from phaseno_peft.picking.inference import batches, network_input, window_probabilities
 from phaseno_peft.training.history import Epoch, TrainingState, best_epoch
-from phaseno_peft.training.replay import replay_windows
+from phaseno_peft.training.replay import EDGE_LIMIT_KM, replay_windows
 from phaseno_peft.training.settings import TrainingSettings, cosine, plateau
 
 log = logging.getLogger(__name__)
@@ -91,17 +91,18 @@ def train(
             for whole in sampler.windows(n_windows, number=number)
             for window in with_moved_labels([whole], pick_shift_s)
         ]
+        steps = [(batch, edge_limit_km) for batch in batches(windows, settings.batch_stations)]
         if replayed := replay_windows(round(settings.replay * n_windows), settings.seed, number):
-            windows = [(windows + replayed)[i] for i in rng.permutation(len(windows) + len(replayed))]
-        steps = list(batches(windows, settings.batch_stations))
+            steps += [(batch, EDGE_LIMIT_KM) for batch in batches(replayed, settings.batch_stations)]
+            steps = [steps[i] for i in rng.permutation(len(steps))]
         model.train()
         with seeded(settings.seed, number, device=device):
-            for step, batch in enumerate(steps):
+            for step, (batch, reach_km) in enumerate(steps):
                 progress = (number - 1 + step / len(steps)) / state.last_epoch
                 rate = settings.learning_rate * settings.rate_factor * _learning_rate_factor(state, progress, settings)
                 for group in optimizer.param_groups:
                     group["lr"] = rate * group["share"]
-                waveforms, graph = network_input(batch, edge_limit_km)
+                waveforms, graph = network_input(batch, reach_km)
                 logits = model(waveforms.to(device), graph.to(device))
                 loss = masked_loss(logits, *_labels(batch, device), settings.positive_weight)
                 if not bool(torch.isfinite(loss)):

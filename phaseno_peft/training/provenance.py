@@ -28,6 +28,7 @@ from phaseno_peft.errors import CampaignError
 from phaseno_peft.evaluation import Scores, WindowPick, f1_gain, pick_window, score
 from phaseno_peft.figures.scores import f1_against_tolerance, residual_histograms, score_bars, training_curves
 from phaseno_peft.figures.sections import record_section
+from phaseno_peft.library.training_notes import how_replayed
 from phaseno_peft.training.dataset import CampaignDataset, training_events
 from phaseno_peft.training.fit import Fitted, ModelScores
 from phaseno_peft.training.settings import TrainingSettings
@@ -152,21 +153,31 @@ def captions(fitted: Fitted) -> dict[str, str]:
 
 
 def draw(
-    folder: Path, dataset: CampaignDataset, fitted: Fitted, frozen: ModelScores, adapter: ModelScores
+    folder: Path,
+    dataset: CampaignDataset,
+    fitted: Fitted,
+    frozen: ModelScores,
+    adapter: ModelScores,
+    pick_shifts_s: Sequence[Mapping[str, float]] = (),
 ) -> dict[str, Path]:
-    """Figures of an adapter: name in its folder -> file in `folder`."""
+    """Figures of an adapter: name in its folder -> file in `folder`.
+
+    `pick_shifts_s` [test window] is what the picks there are moved by, if not by `fitted`'s.
+    """
     section = window_to_show(dataset.test)
     i = [window.name for window in dataset.test].index(section.name)
     before, after = frozen.test_probabilities[i], adapter.test_probabilities[i]
+    shift_s = pick_shifts_s[i] if pick_shifts_s else fitted.pick_shift_s
+    of_frozen, of_adapter = (found.test.window_thresholds[i] for found in (frozen, adapter))
     scores = {"frozen": frozen.test, "adapter": adapter.test}
     paths = {
         "figures/record_section.png": record_section(
             section,
             folder / "record_section.png",
-            frozen=pick_window(section, before, frozen.thresholds),
-            adapter=_given_out(section, pick_window(section, after, adapter.thresholds), fitted.pick_shift_s),
+            frozen=pick_window(section, before, of_frozen),
+            adapter=_given_out(section, pick_window(section, after, of_adapter), shift_s),
             frozen_probability=before,
-            adapter_probability=_moved_curves(section, after, fitted.pick_shift_s),
+            adapter_probability=_moved_curves(section, after, shift_s),
         ),
         "figures/scores.png": score_bars(scores, folder / "scores.png"),
         "figures/residuals.png": residual_histograms(frozen.test, adapter.test, folder / "residuals.png"),
@@ -221,10 +232,7 @@ def notes(
         "the kind the embedded backbone was pre-trained on). Switched off, the network is the frozen one, bit for bit."
     )
     if fitted.training.replay:
-        lines.append(
-            f"Beside the campaign's windows it was trained on {fitted.training.replay:g} times as many of simulated "
-            "networks, others in every epoch, to forget less of these."
-        )
+        lines.append(how_replayed(fitted.training.replay))
     if fitted.kept == 0:
         is_moved = any(fitted.pick_shift_s.values())
         lines.append(

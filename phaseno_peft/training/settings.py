@@ -56,7 +56,8 @@ class TrainingSettings:
     judged_windows: int | None = None
     """Judge each epoch on at most this many of the validation windows, spread evenly; by default on all."""
     replay: float = 0.0
-    """Simulated windows of the backbone's own kind beside those of an epoch, as part of them, against forgetting."""
+    """Simulated windows of the backbone's own kind that are added to an epoch, 0 to 1 times as many as the campaign's,
+    against forgetting."""
     keep_epoch: int | None = None
     """End after this epoch and keep it, whatever validation says: the folds of a cross-fitting chose it."""
     shifts_labels: bool = True
@@ -80,6 +81,8 @@ class TrainingSettings:
         ):
             if not getattr(self, name) >= least:  # NaN, too
                 raise CampaignError(f"`{name}` should be at least {least} but is {getattr(self, name)}.")
+        if self.replay > 1:
+            raise CampaignError(f"`replay` should be 0 to 1 but is {self.replay}: the campaign is what is learnt.")
 
     def windows(self, n_events: int) -> int:
         """Windows of one epoch of a campaign with so many training events."""

@@ -15,6 +15,7 @@ from phaseno_peft.judging.evidence import ADAPTER, FROZEN, Judged, gather_eviden
 from phaseno_peft.judging.tables import decided_row
 from phaseno_peft.judging.uncertainty import coverage
 from phaseno_peft.judging.verdict import decide
+from phaseno_peft.library.training_notes import notes_on_training
 from phaseno_peft.training.dataset import CampaignDataset
 from phaseno_peft.training.fit import ModelScores
 from phaseno_peft.training.outcome import Outcome
@@ -55,23 +56,16 @@ def judgement_of(
     adapters predicted the windows, each what it was not trained on (1: what it was trained on; 0: events were set
     aside).
     """
+    which = "out of fold" if folds > 1 else "which it was trained on" if folds else "held out of training"
     n_events = len({label.event_id for window in dataset.test for label in window.labels})
     moved = [
         one
         for window, shift_s in zip(dataset.test, pick_shifts_s, strict=False)
         for one in with_moved_labels([window], shift_s)
     ]
-    which = "held-out test events of its own campaign"
-    if folds > 1:
-        which = (
-            f"events of its own campaign, each predicted by one of {folds} adapters, which was not trained on it, at "
-            "thresholds of the other folds; the adapter that ships was trained on all of them"
-        )
-    elif folds:
-        which = "events of its own campaign, which it was trained on: these scores flatter"
     return Judgement(
         {FROZEN: frozen.test, ADAPTER: adapter.test},
-        f"{n_events} {which}",
+        f"{n_events} events of its own campaign, {which}",
         {
             FROZEN: Predictions(dataset.test, frozen.test_probabilities),
             ADAPTER: Predictions(moved, adapter.test_probabilities),
@@ -102,4 +96,6 @@ def judgement_of_outcome(outcome: Outcome) -> Judgement:
 def judged_of_outcome(name: str, outcome: Outcome, contract: Contract, forgotten: Mapping[str, float] | None) -> Judged:
     """What a report of the new adapter is made of."""
     judged = weigh(name, contract, outcome.dataset.campaign, judgement_of_outcome(outcome), forgotten)
-    return dataclasses.replace(judged, stated=outcome.stated)
+    training = {"training": dataclasses.asdict(outcome.fitted.training)}
+    stated = outcome.stated if outcome.about.get("folds", {}).get("folds", 0) > 1 else None
+    return dataclasses.replace(judged, stated=stated, notes=notes_on_training({**outcome.about, **training}))

@@ -21,6 +21,7 @@ from phaseno_peft.library import read_adapter
 from phaseno_peft.picking import load_adapter
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.training import Epoch, TrainedAdapter, TrainingSettings, find_recipe, train_adapter
+from phaseno_peft.training import adapter as adapter_module
 from phaseno_peft.training import forgetting as forgetting_module
 from phaseno_peft.training.adapter import how_many_folds
 from phaseno_peft.training.cross_fit import cross_fit
@@ -92,7 +93,7 @@ def test_the_report_of_a_training_in_folds_shows_what_each_fold_said_of_events_i
     for row in tables["scores"]:
         own = trained.scores[row["model"]].phase(row["phase"], row["tolerance_s"])
         assert (row["tp"], row["fp"], row["fn"]) == (own.tp, own.fp, own.fn)
-        if row["tolerance_s"] == 0.5:  # each pick at the threshold of its own fold, moved by its own fold's shift
+        if row["tolerance_s"] == 0.5:  # each pick at the threshold of the other folds
             listed = [
                 pick["outcome"]
                 for pick in tables["picks"]
@@ -100,10 +101,14 @@ def test_the_report_of_a_training_in_folds_shows_what_each_fold_said_of_events_i
             ]
             assert [listed.count(kind) for kind in ("found", "false", "missed")] == [own.tp, own.fp, own.fn]
     html = (report / "index.html").read_text()
-    assert f"Adapter folded on {about['verdict']['evidence']['n_events']} events of its own campaign, each" in html
-    assert "by one of 2 adapters, which was not trained on it" in html
+    assert f"Adapter folded on {about['verdict']['evidence']['n_events']} events of its own campaign, out of" in html
+    assert "The scores are those of 2 adapters, each on the events it was not trained on" in html
+    assert "were chosen on the same predictions" in html
     with pytest.raises(PhasenoPeftError, match="exists already"):
         train_in_folds(campaign, tmp_path / "other", small_backbone, report=report)
+    inside = tmp_path / "other" / "folded" / "report"
+    with pytest.raises(PhasenoPeftError, match="lies in the adapter's own folder"):
+        train_in_folds(campaign, tmp_path / "other", small_backbone, report=inside)
     assert not (tmp_path / "other" / "folded").exists()
 
 
@@ -173,8 +178,23 @@ def test_events_that_cannot_be_parted_give_the_shift_alone_and_the_card_says_so(
 ) -> None:
     one = dataclasses.replace(campaign, recordings=campaign.recordings[:1])
     assert len(training_events(one.stretches())) == 1
-    trained = train_in_folds(one, tmp_path, small_backbone, folds=4)
+    said: list[str] = []
+
+    def fails(*_: object, **__: object) -> None:
+        raise OSError("no space left")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(adapter_module, "write_report", fails)
+        with pytest.raises(PhasenoPeftError, match=r"no space left The adapter itself is written.*without training"):
+            train_in_folds(one, tmp_path / "library", small_backbone, folds=4, report=tmp_path / "report")
+    trained = train_in_folds(
+        one, tmp_path / "library", small_backbone, folds=4, report=tmp_path / "report", on_stage=said.append
+    )
+    assert not (tmp_path / "library" / ".training").exists()
     assert "No event could be held out" in (trained.folder / "README.md").read_text()
+    html = (tmp_path / "report" / "index.html").read_text()
+    assert "1 events of its own campaign, which it was trained on" in html
+    assert "No event could be held out" in html
     assert read_evaluation(trained.folder / "evaluation.json").about["folds"]["factor"] == 0.0
     gates = [t for key, t in read_adapter(trained.folder).tensors.items() if ".crlora_up" in key]
     assert gates

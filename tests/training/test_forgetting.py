@@ -17,7 +17,7 @@ from phaseno_peft.errors import CampaignError
 from phaseno_peft.picking.inference import network_input
 from phaseno_peft.training import TrainingSettings, find_recipe, loop, train
 from phaseno_peft.training.dataset import CampaignDataset
-from phaseno_peft.training.forgetting import WINDOWS, forgetting_windows, judge_forgetting
+from phaseno_peft.training.forgetting import EDGE_LIMIT_KM, WINDOWS, forgetting_windows, judge_forgetting
 from phaseno_peft.training.replay import replay_windows
 from tests.training.conftest import LEAN
 
@@ -69,6 +69,8 @@ def test_replay_adds_its_part_to_every_epoch_and_labels_stay_on_the_true_onsets(
 
     def noted(windows: Sequence[Window], edge_limit_km: float) -> tuple[torch.Tensor, StationGraph]:
         trained.extend(windows)
+        of_replay = {window.name.startswith("replay") for window in windows}
+        assert of_replay == {edge_limit_km == EDGE_LIMIT_KM}  # never in one step: each hears its own reach
         return network_input(windows, edge_limit_km)
 
     monkeypatch.setattr(loop, "replay_windows", replayed)
@@ -77,7 +79,7 @@ def test_replay_adds_its_part_to_every_epoch_and_labels_stay_on_the_true_onsets(
     sampler = dataset.sampler(dataset.split.train, 0)
     settings = dataclasses.replace(LEAN, epochs=2, windows_per_epoch=4, replay=0.5, keep_epoch=2, seed=7)
     shift_s = {"P": 0.2, "S": 0.2}
-    train(model, sampler, [], dataset.edge_limit_km, settings, pick_shift_s=shift_s)
+    train(model, sampler, [], 5.0, settings, pick_shift_s=shift_s)
     assert asked == [(2, 7, 1), (2, 7, 2)]
     assert len(trained) == 2 * (4 + 2)
     made = {window.name: window for epoch in (1, 2) for window in replay_windows(2, 7, epoch)}
@@ -86,7 +88,7 @@ def test_replay_adds_its_part_to_every_epoch_and_labels_stay_on_the_true_onsets(
     assert all(np.array_equal(window.targets, made[window.name].targets) for window in own)
 
 
-@pytest.mark.parametrize("replay", [-0.1, float("nan")])
+@pytest.mark.parametrize("replay", [-0.1, float("nan"), float("inf"), 1.1])
 def test_a_part_that_is_none_is_refused(replay: float) -> None:
-    with pytest.raises(CampaignError, match="`replay` should be at least 0"):
+    with pytest.raises(CampaignError, match=r"`replay` should be (at least 0|0 to 1)"):
         TrainingSettings(replay=replay)

@@ -140,7 +140,7 @@ def test_labels_seeds_quick_and_forgetting_are_written_down(
     )
     about = read_evaluation(trained.folder / "evaluation.json").about
     assert json.loads((tmp_path / "report" / "tables" / "verdict.json").read_text()) == [about["verdict"]]
-    assert "held-out test events of its own campaign" in (tmp_path / "report" / "index.html").read_text()
+    assert "events of its own campaign, held out of training" in (tmp_path / "report" / "index.html").read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["few-labels", "report"]  # nothing of the checkpoints
     made = read_adapter(trained.folder).contract.provenance
     assert (made.train_events, made.train_windows) == (3, 2)
