@@ -229,9 +229,8 @@ def train_adapter(
             on_epoch=lambda epoch: terminal.say(epoch_line(epoch)),
             on_step=update,
         )
-    show_trained(terminal, trained, campaign.findings, as_json=as_json)
-    if report is not None and not as_json:
-        terminal.show(f"{report / PAGE}: open it in a browser.")
+    page = None if report is None else report / PAGE
+    show_trained(terminal, trained, campaign.findings, page, as_json=as_json)
 
 
 def epoch_line(epoch: Epoch) -> str:
@@ -245,8 +244,10 @@ def epoch_line(epoch: Epoch) -> str:
     )
 
 
-def show_trained(terminal: Terminal, trained: TrainedAdapter, findings: Sequence[Finding], *, as_json: bool) -> None:
-    """Scores and costs of a new adapter."""
+def show_trained(
+    terminal: Terminal, trained: TrainedAdapter, findings: Sequence[Finding], page: Path | None, *, as_json: bool
+) -> None:
+    """Scores and costs of a new adapter; `page` is its report."""
     from phaseno_peft.evaluation import comparison_table
 
     made = trained.contract.provenance
@@ -267,6 +268,7 @@ def show_trained(terminal: Terminal, trained: TrainedAdapter, findings: Sequence
                 "seeds": trained.seeds,
                 "quick": trained.quick,
                 "notes": list(trained.notes),
+                "report": None if page is None else str(page),
                 **findings_json(findings),
             }
         )
@@ -285,3 +287,5 @@ def show_trained(terminal: Terminal, trained: TrainedAdapter, findings: Sequence
         f"{trained.peak_memory_bytes / 1e9:.2f} GB; adapter file {size:,} bytes"
     )
     terminal.show(f"adapter, card and figures: {trained.folder}")
+    if page is not None:
+        terminal.show(f"{page}: open it in a browser.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +16,7 @@ from phaseno_peft.comparison.compare import compare
 from phaseno_peft.comparison.recipes import RECIPES, find_recipe
 from phaseno_peft.comparison.recipes.seisbench_logits import SeisBenchLogits
 from phaseno_peft.comparison.recipes.stock_peft import METHODS, POINTWISE_AND_LINEAR
+from phaseno_peft.comparison.runs import PlannedRun
 from phaseno_peft.errors import AdapterError, PhasenoPeftError
 from phaseno_peft.training.recipes import BLOCKS, n_trainable
 from tests.cr_lora.conftest import SMALL, small_phaseno
@@ -290,3 +292,10 @@ def test_a_pickers_name_tells_its_file_and_no_folder(phasenet_file: Path, tmp_pa
     assert find_recipe("rival:stalta").request == "rival:stalta"
     with pytest.raises(AdapterError, match=r"'rival:PhaseNet:phasenet[.]safetensors' twice, from different files"):
         compare("ohio", None, [f"rival:PhaseNet:{path}" for path in (phasenet_file, other)], folder=tmp_path / "out")  # type: ignore[arg-type]  # refused before it is read
+
+
+def test_windows_against_forgetting_are_for_adapters_only() -> None:
+    """A backbone or another picker has no place for the shift between true onsets and the campaign's labels."""
+    settings_of = importlib.import_module("phaseno_peft.comparison.compare")._training
+    for name, replay in (("cr-lora", 0.25), ("full", 0.0)):
+        assert settings_of(PlannedRun(find_recipe(name), 0, None), None, None, 0.25).replay == replay

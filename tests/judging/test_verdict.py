@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from phaseno_peft.judging import Evidence, Interval, decide
+from phaseno_peft.judging import Evidence, Interval, decide, evidence
+from phaseno_peft.judging.evidence import stored_forgetting
 from phaseno_peft.judging.verdict import (
     ANOTHER_CONVENTION_S,
     FEWEST_EVENTS,
@@ -17,6 +19,7 @@ from phaseno_peft.judging.verdict import (
     LARGEST_FORGETTING,
     MANY_EVENTS,
 )
+from phaseno_peft.library.training_notes import notes_on_training
 
 SOUND = Evidence(
     n_events=40,
@@ -111,3 +114,17 @@ def test_what_else_to_mind_stands_beside_every_verdict_and_never_twice() -> None
     assert [c for c in careful.cautions if "automatic" in c] == list(careful.cautions)
     against = decide(given(may_flatter=True, gain=Interval(-0.1, -0.2, -0.01)))
     assert any("may have been trained" in c for c in against.cautions)
+
+
+def test_what_trained_on_simulated_networks_is_not_measured_by_them(
+    adapter_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter = adapter_home / "adapters" / "tiny-ohio"
+    measured = stored_forgetting(adapter)
+    assert measured is not None
+    stored = evidence.read_evaluation_json(adapter)
+    assert stored is not None
+    stored["about"]["training"]["replay"] = 0.25
+    monkeypatch.setattr(evidence, "read_evaluation_json", lambda _: stored)
+    assert stored_forgetting(adapter) is None
+    assert "its scores on these say little" in notes_on_training(stored["about"])[-1]

@@ -22,7 +22,7 @@ from phaseno_peft.files import write_file
 from phaseno_peft.training import Epoch, checkpoint, cr_lora_recipe
 from phaseno_peft.training.checkpoint import FOLDER, Checkpoint
 from phaseno_peft.training.dataset import CampaignDataset
-from phaseno_peft.training.fit import Fitted, TrainingCallbacks, fit
+from phaseno_peft.training.fit import Fitted, TrainingCallbacks, fit, training_identity
 from phaseno_peft.training.history import TrainingState
 from phaseno_peft.training.recipes import Recipe
 from tests.training.conftest import LEAN, lean_dataset, read
@@ -122,6 +122,14 @@ def start(
     training = dataclasses.replace(LEAN, windows_per_epoch=2, **changes)  # type: ignore[arg-type]
     chosen = recipe or find_recipe("head")
     return fit(chosen, dataset, training, backbone=backbone, checkpoint=place, **options)  # type: ignore[arg-type]
+
+
+def test_what_was_begun_before_there_was_a_setting_goes_on(dataset: CampaignDataset) -> None:
+    """Trainings and comparisons of before `replay` knew nothing of it."""
+    now = training_identity(find_recipe("head"), dataset, LEAN, None, "backbone", "cpu")
+    assert "replay" not in now["training"]
+    other = training_identity(find_recipe("head"), dataset, LEAN.changed(replay=0.25), None, "backbone", "cpu")
+    assert other["training"] == {**now["training"], "replay": 0.25}
 
 
 @pytest.mark.parametrize(
