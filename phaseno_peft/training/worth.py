@@ -65,7 +65,7 @@ def judgement_of(
     ]
     return Judgement(
         {FROZEN: frozen.test, ADAPTER: adapter.test},
-        f"{n_events} events of its own campaign, {which}",
+        f"{n_events} event{'s' * (n_events != 1)} of its own campaign, {which}",
         {
             FROZEN: Predictions(dataset.test, frozen.test_probabilities),
             ADAPTER: Predictions(moved, adapter.test_probabilities),

@@ -193,7 +193,7 @@ def test_events_that_cannot_be_parted_give_the_shift_alone_and_the_card_says_so(
     assert not (tmp_path / "library" / ".training").exists()
     assert "No event could be held out" in (trained.folder / "README.md").read_text()
     html = (tmp_path / "report" / "index.html").read_text()
-    assert "1 events of its own campaign, which it was trained on" in html
+    assert "1 event of its own campaign, which it was trained on" in html
     assert "No event could be held out" in html
     assert read_evaluation(trained.folder / "evaluation.json").about["folds"]["factor"] == 0.0
     gates = [t for key, t in read_adapter(trained.folder).tensors.items() if ".crlora_up" in key]
