@@ -92,9 +92,15 @@ def read(folder: Path) -> Campaign:
 
 
 def part(campaign: Campaign, numbers: Sequence[int]) -> Campaign:
-    """The campaign with these of its recordings, in time order."""
+    """The campaign with these of its recordings, in time order, and the events that they hold: no others are known."""
     recordings = tuple(campaign.recordings[i] for i in sorted(numbers))
-    return dataclasses.replace(campaign, recordings=recordings)
+    events = tuple(
+        event
+        for event in campaign.catalogue.events
+        if any(one.start <= pick.time <= one.end for one in recordings for pick in event.picks)
+    )
+    catalogue = dataclasses.replace(campaign.catalogue, events=events)
+    return dataclasses.replace(campaign, recordings=recordings, catalogue=catalogue)
 
 
 def recordings_with_labels(campaign: Campaign) -> list[int]:
