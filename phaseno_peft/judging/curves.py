@@ -131,7 +131,8 @@ def f1_against(
     """Return F1 within 0.5 s in bins of a quantity, equally filled with labels; NaN: a label or pick without it.
 
     False picks count in the bin their own quantity falls in; those without one, or beyond all labels, in none. Points
-    lie at the median of their labels. Empty where fewer than 8 labels of a phase have the quantity.
+    lie at the median of their labels. Empty where fewer than 8 labels of a phase have the quantity, or it is the same
+    for all of them.
     """
     curves: list[Curve] = []
     for phase in PHASES:
@@ -139,10 +140,9 @@ def f1_against(
         values = np.array([quantity(row) for row in own], dtype=np.float64)
         values = values[np.isfinite(values)]
         n_bins = min(MOST_BINS, len(values) // FEWEST_IN_BIN)
-        if n_bins == 0:
+        if n_bins == 0 or values.min() == values.max():
             continue
         edges = np.unique(np.quantile(values, np.linspace(0, 1, n_bins + 1)))
-        edges = edges if len(edges) > 1 else np.array([edges[0], edges[0]])
         bin_of = _bins(edges)
         middle = np.array([np.median(values[bin_of(values) == k]) for k in range(len(edges) - 1)])
         n_labels = np.bincount(bin_of(values), minlength=len(middle))

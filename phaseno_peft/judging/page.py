@@ -180,15 +180,18 @@ def lead(judged: Judged) -> str:
     return (
         f"Adapter {judged.adapter} on {judged.judgement.events}: {scores.n_windows} windows, "
         f"{scores.n_noise_windows} of them noise, with {scores.n_labels('P')} P and {scores.n_labels('S')} S picks of "
-        f"{WHOSE[evidence.label_source]}. False picks were counted in {60 * evidence.noise_hours:.1f} minutes of "
-        f"noise{_further(judged)}. Compared with the frozen network"
+        f"{WHOSE[evidence.label_source]}. {_counted(judged)} Compared with the frozen network"
         f"{f' and {others}' if others else ''}."
     )
 
 
-def _further(judged: Judged) -> str:
+def _counted(judged: Judged) -> str:
+    """In how much noise false picks were counted."""
+    if not judged.evidence.noise_hours:
+        return "There was no noise to count false picks in."
     n = len(judged.shown[ADAPTER].windows) - judged.judgement.scores[ADAPTER].n_windows
-    return f", {n} windows of it beyond those of F1" if n else ""
+    further = f", {n} windows of it beyond those of F1" if n else ""
+    return f"False picks were counted in {60 * judged.evidence.noise_hours:.1f} minutes of noise{further}."
 
 
 def _sections(

@@ -274,7 +274,7 @@ def train_adapter(
     _write(trained, outcome, labels, confidential=confidential, overwrite=overwrite, keep_folds=keep_folds)
     if report is not None:
         say("writing the report")
-        judged = judged_of_outcome(name, outcome, contract, _forgotten(trained, outcome))
+        judged = judged_of_outcome(name, outcome, read_contract(target), _forgotten(trained, outcome))
         try:
             write_report(judged, report, overwrite=replaces_report, confidential=confidential)
         except (OSError, PhasenoPeftError) as error:

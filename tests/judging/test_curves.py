@@ -95,19 +95,21 @@ def test_bins_hold_every_label_once_and_are_equally_filled() -> None:
     assert adapter.labels.sum() == 48
     assert np.ptp(adapter.labels) <= 1
     assert (np.diff(adapter.x) > 0).all()
-    alike = of(f1_against(made, rows, lambda _: 7.0), "adapter")  # one value, one bin
-    assert (alike.x.tolist(), alike.y[0]) == ([7.0], pytest.approx(made.scores["adapter"].phase("P").f1))
+    assert f1_against(made, rows, lambda _: 7.0) == []  # one value tells nothing of the quantity
+    two = of(f1_against(made, rows, lambda row: 7.0 + (row.window == 0)), "adapter")
+    assert two.labels is not None
+    assert two.labels.sum() == 48
 
 
 def test_picks_without_the_quantity_count_in_no_bin_and_few_labels_make_none() -> None:
     windows = [window({(0, "P"): [200]}) for _ in range(FEWEST_IN_BIN)]
     made = judgement(windows, {"adapter": [picks((0.8, 200), (0.8, 700)) for _ in windows]})
     rows = {"adapter": judged_picks(made.predictions["adapter"], made.scores["adapter"], {})}
-    known = of(f1_against(made, rows, lambda row: 1.0 if row.outcome == "found" else np.nan), "adapter")
+    known = of(f1_against(made, rows, lambda row: row.window if row.outcome == "found" else np.nan), "adapter")
     assert known.y.tolist() == [1.0]
-    everything = of(f1_against(made, rows, lambda _: 1.0), "adapter")
+    everything = of(f1_against(made, rows, lambda row: row.window), "adapter")
     assert everything.y.tolist() == [pytest.approx(2 / 3)]
-    assert f1_against(made, rows, lambda row: 1.0 if row.window else np.nan) == []
+    assert f1_against(made, rows, lambda row: row.window if row.window else np.nan) == []
 
 
 def test_false_picks_are_counted_per_hour_of_recorded_noise() -> None:
