@@ -246,6 +246,7 @@ class Scores:
                     name: list(value) if isinstance(value, tuple) else value
                     for name in PhaseTally.__slots__
                     for value in [getattr(tally, name)]
+                    if value or name != "window_thresholds"  # as in files of before there were any
                 }
                 for phase, tally in self.tallies.items()
             },
@@ -399,8 +400,7 @@ def _check_same_windows(before: Scores, after: Scores, phase: str) -> None:
 
 
 def _tally_from_json(fields: dict[str, Any]) -> PhaseTally:
-    known = {k: v for k, v in fields.items() if k in PhaseTally.__slots__}  # a later version may tell more
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in known.items()}
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
     return PhaseTally(**values)
 
 

@@ -168,15 +168,20 @@ def test_scores_survive_json_whole() -> None:
     raw = json.loads(json.dumps(scores.to_json(), allow_nan=False))
     assert Scores.from_json(raw) == scores
     assert raw["summary"]["P"]["0.5"]["tp"] == 1
+    assert "window_thresholds" not in raw["tallies"]["P"]  # as earlier versions wrote and read it
 
 
-@pytest.mark.parametrize("damage", ["tallies", "noise_windows", "labels", "match_probability", "extra"])
+@pytest.mark.parametrize(
+    "damage", ["tallies", "noise_windows", "labels", "match_probability", "extra", "window_thresholds"]
+)
 def test_damaged_scores_are_refused(damage: str) -> None:
     raw = score([window({(0, "P"): [300]})], [probability({(0, "P"): [300]})], THRESHOLDS).to_json()
     if damage in raw:
         del raw[damage]
     elif damage == "extra":
         raw["tallies"]["P"]["extra"] = 1
+    elif damage == "window_thresholds":
+        raw["tallies"]["P"][damage] = [0.3, 0.4]  # of two windows, where there is one
     else:
         raw["tallies"]["P"][damage] = []
     with pytest.raises(PhasenoPeftError, match="damaged"):
