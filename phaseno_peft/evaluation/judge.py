@@ -24,7 +24,7 @@ from phaseno_peft.campaign import (
     split_campaign,
     with_moved_labels,
 )
-from phaseno_peft.contract import Frame, Preprocessing
+from phaseno_peft.contract import NO_SHIFT_S, Frame, Preprocessing
 from phaseno_peft.cr_lora import selected_adapter
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.evaluation.held_out import Predictions, joined_scores, score_at_thresholds_of
@@ -88,6 +88,10 @@ class Judgement:
             return found
         own = more.predictions
         return Predictions([*found.windows, *own.windows], [*found.probabilities, *own.probabilities])
+
+    def shifts_s(self, model: str) -> Sequence[Mapping[str, float]]:
+        """`pick_shifts_s` of a model, also of one whose picks are not moved."""
+        return self.pick_shifts_s.get(model) or [NO_SHIFT_S] * len(self.predictions_with_noise(model).windows)
 
     def scores_with_noise(self, model: str) -> Scores:
         """Scores of a model with the further noise; its F1 is not that of `scores`."""

@@ -52,7 +52,7 @@ class Judged:
 
     def picks_of(self, model: str) -> list[JudgedPick]:
         """Labels and picks of a model in `shown`, as `judged_picks`, within 0.5 s of the network's time."""
-        shifts_s = self.judgement.pick_shifts_s.get(model, ())
+        shifts_s = self.judgement.shifts_s(model)
         scores = self.judgement.scores_with_noise(model)
         return judged_picks(self.shown[model], scores, self.distances_km, pick_shifts_s=shifts_s)
 

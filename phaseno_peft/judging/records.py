@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from phaseno_peft.contract import NO_SHIFT_S
 from phaseno_peft.judging.evidence import ADAPTER, FROZEN, Judged
 from phaseno_peft.judging.judged_picks import JudgedPick
 
@@ -83,7 +82,7 @@ def lanes(judged: Judged, record: Record, rows: Sequence[JudgedPick], frozen_row
 
     predictions = judged.shown
     window = predictions[FROZEN].windows[record.window]  # labels as the catalogue has them
-    shift_s = (judged.judgement.pick_shifts_s.get(ADAPTER) or [NO_SHIFT_S] * (record.window + 1))[record.window]
+    shift_s = judged.judgement.shifts_s(ADAPTER)[record.window]
     return Lanes(
         window=window,
         marks=[*_marks(rows, frozen_rows)],

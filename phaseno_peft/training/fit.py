@@ -177,7 +177,8 @@ def training_identity(
         "recipe": recipe.name,
         **({"origin": recipe.origin} if recipe.origin else {}),
         "method": None if recipe.method is None else recipe.method.to_json(),
-        "training": {k: v for k, v in dataclasses.asdict(training).items() if v or k != "replay"},  # as before it was
+        # without `replay` where there is none: what was trained before there was that setting is the same training
+        "training": {k: v for k, v in dataclasses.asdict(training).items() if v or k != "replay"},
         "labelled events": labels,
         "waveforms, stations, picks or split (SHA-256)": dataset.sha256,
         "backbone": backbone_fingerprint,

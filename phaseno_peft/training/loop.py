@@ -29,8 +29,9 @@ from phaseno_peft.cr_lora.settings import STEM
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.evaluation import Predictions, cross_entropy, score_at_thresholds_of
 from phaseno_peft.picking.inference import batches, network_input, window_probabilities
+from phaseno_peft.training.forgetting import EDGE_LIMIT_KM
 from phaseno_peft.training.history import Epoch, TrainingState, best_epoch
-from phaseno_peft.training.replay import EDGE_LIMIT_KM, replay_windows
+from phaseno_peft.training.replay import replay_windows
 from phaseno_peft.training.settings import TrainingSettings, cosine, plateau
 
 log = logging.getLogger(__name__)

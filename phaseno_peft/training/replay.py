@@ -10,9 +10,7 @@ import numpy as np
 
 from phaseno_peft.campaign import Window
 from phaseno_peft.simulation import simulate_network_windows
-from phaseno_peft.training.forgetting import EDGE_LIMIT_KM, STATIONS, simulated_window
-
-__all__ = ["EDGE_LIMIT_KM", "replay_windows"]
+from phaseno_peft.training.forgetting import STATIONS, simulated_window
 
 
 def replay_windows(n: int, seed: int, epoch: int) -> list[Window]:
