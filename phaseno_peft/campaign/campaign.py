@@ -19,7 +19,7 @@ from phaseno_peft.campaign.catalog_files import joined_catalogue, read_catalogue
 from phaseno_peft.campaign.check import check_campaign, picks_in_record_time
 from phaseno_peft.campaign.completeness import Complete, complete_of
 from phaseno_peft.campaign.conventions import Target, moved_catalogue
-from phaseno_peft.campaign.findings import Finding, gather
+from phaseno_peft.campaign.findings import Finding, gather, nothing_usable
 from phaseno_peft.campaign.noise_times import BETWEEN, noise_times
 from phaseno_peft.campaign.recording import Recording
 from phaseno_peft.campaign.runs import TOUCHING_S, recording_names, years_apart
@@ -246,10 +246,7 @@ class _Preparation:
 
     def nothing(self) -> CampaignError:
         """Why no recording came of it."""
-        if self.failures:
-            return self.failures[0]
-        why = self.left_out[0].text if self.left_out else "they hold no samples."
-        return CampaignError(f"the waveforms cannot be used: {why} Give files with at least one trace.")
+        return self.failures[0] if self.failures else nothing_usable(self.left_out)
 
     def findings(self, recordings: Sequence[Recording]) -> list[Finding]:
         """What was found in all of them."""

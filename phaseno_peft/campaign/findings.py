@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from phaseno_peft.errors import CampaignError
+
 _OF_STATION = re.compile(r"([^\s:]+\.[^\s:]+\.[^\s:]*): (.+)", re.DOTALL)
 """NET.STA.LOC, and the sentence about it."""
 SEVERITIES = ("error", "warning", "note")
@@ -68,3 +70,9 @@ def condense(findings: Iterable[Finding], names: int = 4) -> list[Finding]:
         head = f"{', '.join(named[:names])}{more}: " if named else ""
         condensed.append(Finding(severity, head + text))
     return condensed
+
+
+def nothing_usable(left_out: Sequence[Finding], what: str = "the waveforms") -> CampaignError:
+    """What is raised for records of which nothing is left; the first that was left out says why."""
+    why = left_out[0].text if left_out else "they hold no samples."
+    return CampaignError(f"{what} cannot be used: {why} Give files with at least one trace.")

@@ -17,7 +17,7 @@ from pathlib import Path
 from obspy import Stream, Trace, UTCDateTime
 
 from phaseno_peft.campaign.file_headers import Header, Stored
-from phaseno_peft.campaign.findings import Finding, gather, warnings_first
+from phaseno_peft.campaign.findings import Finding, gather, nothing_usable, warnings_first
 from phaseno_peft.campaign.long_run import INSPECTED_S, LongRun, joined_runs
 from phaseno_peft.campaign.run import OnFindings, Run
 from phaseno_peft.campaign.sources import Index, Source, UnreadableFileError
@@ -85,8 +85,7 @@ class Runs:
             on_findings=self._tell,
         )
         if not self._index.headers:
-            why = self._index.findings[0].text if self._index.findings else "they hold no samples."
-            raise CampaignError(f"the waveforms cannot be used: {why} Give files with at least one trace.")
+            raise nothing_usable(self._index.findings)
         of_spans = _groups(self._index.headers, run_spans(self._index.headers) if spans is None else spans)
         self._groups = [group for group in of_spans if self._wanted_s(group) > 0]
         if not self._groups:

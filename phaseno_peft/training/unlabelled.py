@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from phaseno_peft.campaign import Campaign, Stretch, read_catalogue
+from phaseno_peft.campaign.findings import nothing_usable
 from phaseno_peft.campaign.raw_spans import raw_spans
 from phaseno_peft.campaign.runs import Runs
 from phaseno_peft.campaign.sources import Index, Source
@@ -133,8 +134,7 @@ def check_unlabelled(unlabelled: Unlabelled, campaign: Campaign) -> None:
     )
     try:
         if not index.headers:
-            why = index.findings[0].text if index.findings else "they hold no samples."
-            raise CampaignError(f"the records without picks cannot be used: {why} Give files with at least one trace.")
+            raise nothing_usable(index.findings, "the records without picks")
         recorded = sorted({header.seed_id.rpartition(".")[0] for header in index.headers})
         if not any(campaign.stations.find(station_id) for station_id in recorded):
             raise CampaignError(
