@@ -263,6 +263,11 @@ class WindowSampler:
         return len(self._events)
 
     @property
+    def phases(self) -> frozenset[str]:
+        """Phases with at least one usable pick."""
+        return frozenset(pick.phase for stretch, _ in self._events for pick in stretch.picks if pick.usable)
+
+    @property
     def noise_s(self) -> float:
         """Real seconds of noise that windows can be cut from."""
         return sum(last - first for _, (first, last) in self._noise) / self.preprocessing.rate_hz

@@ -5,7 +5,8 @@ cross-entropy of two independent sigmoids, selection of the epoch and early stop
 windows.
 
 Ours: unknown stretches are masked out of the loss, and the selection also looks at 0.1 s and at the loss. A campaign
-has some five validation events, where F1 at 0.5 s alone says little (`best_epoch`).
+has some five validation events, where F1 at 0.5 s alone says little (`best_epoch`). A phase that nobody labelled is
+held to what the frozen network says of it: noise alone would teach that there is none.
 """
 
 from __future__ import annotations
@@ -16,15 +17,18 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from phaseno_peft.backbone import StationGraph
 from phaseno_peft.campaign import Window, WindowSampler, with_moved_labels
 from phaseno_peft.campaign.augment import Augmentation, compose, limit_stations
-from phaseno_peft.contract import NO_SHIFT_S
+from phaseno_peft.contract import NO_SHIFT_S, PHASES
+from phaseno_peft.cr_lora import CRLoraLayer, selected_adapter
 from phaseno_peft.cr_lora.settings import STEM
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.evaluation import Predictions, cross_entropy, score_at_thresholds_of
@@ -69,7 +73,10 @@ def train(
     quiet = (window for window in sampler.windows(4 * n_windows, number=10**6) if window.is_noise)
     noise = list(itertools.islice(quiet, n_windows))
     validation = validation[:: -(-len(validation) // (settings.judged_windows or len(validation) or 1)) or 1]
-    validation = with_moved_labels(validation, pick_shift_s)
+    untaught = [i for i, phase in enumerate(PHASES) if phase not in sampler.phases]
+    validation = [_without(untaught, window) for window in with_moved_labels(validation, pick_shift_s)]
+    positive_weight = torch.full((len(PHASES), 1), settings.positive_weight, device=device)
+    positive_weight[untaught] = 1.0  # the frozen network's probabilities are matched, not outdone
     one_pick = 1 / max(1, sum(len(window.labels) for window in validation))
     state = state or TrainingState(settings.epochs)
     if not state.history:
@@ -104,8 +111,12 @@ def train(
                 for group in optimizer.param_groups:
                     group["lr"] = rate * group["share"]
                 waveforms, graph = network_input(batch, reach_km)
-                logits = model(waveforms.to(device), graph.to(device))
-                loss = masked_loss(logits, *_labels(batch, device), settings.positive_weight)
+                waveforms, graph = waveforms.to(device), graph.to(device)
+                logits = model(waveforms, graph)
+                targets, known = _labels(batch, device)
+                if untaught:
+                    targets, known = _held_to_frozen(model, waveforms, graph, targets, known, untaught)
+                loss = masked_loss(logits, targets, known, positive_weight)
                 if not bool(torch.isfinite(loss)):
                     log.warning("the loss became %s in epoch %d; training stops there", float(loss.detach()), number)
                     return state.history, _restore(trainable, state, one_pick, model, settings.keep_epoch)
@@ -198,10 +209,13 @@ def seeded(*seeds: int, device: torch.device | str = "cpu") -> Iterator[None]:
         yield
 
 
-def masked_loss(logits: Tensor, targets: Tensor, known: Tensor, positive_weight: float) -> Tensor:
-    """Binary cross-entropy [station, 2, sample] averaged over known samples; zero if nothing is known."""
-    weight = torch.tensor(positive_weight, device=logits.device)
-    loss = F.binary_cross_entropy_with_logits(logits, targets, pos_weight=weight, reduction="none")
+def masked_loss(logits: Tensor, targets: Tensor, known: Tensor, positive_weight: float | Tensor) -> Tensor:
+    """Binary cross-entropy [station, 2, sample] averaged over known samples; zero if nothing is known.
+
+    `positive_weight`: of label samples, one number or [2, 1] of each phase.
+    """
+    positive_weight = torch.as_tensor(positive_weight, device=logits.device)
+    loss = F.binary_cross_entropy_with_logits(logits, targets, pos_weight=positive_weight, reduction="none")
     return (loss * known).sum() / known.sum().clamp(min=1)
 
 
@@ -209,6 +223,36 @@ def _labels(batch: Sequence[Window], device: torch.device) -> tuple[Tensor, Tens
     targets = torch.from_numpy(np.concatenate([window.targets for window in batch]))
     known = torch.from_numpy(np.concatenate([window.known for window in batch]))
     return targets.to(device), known.to(device)
+
+
+def _held_to_frozen(
+    model: torch.nn.Module,
+    waveforms: Tensor,
+    graph: StationGraph,
+    targets: Tensor,
+    known: Tensor,
+    phases: Sequence[int],
+) -> tuple[Tensor, Tensor]:
+    """Targets [station, 2, sample] and where they are known, with `phases` as the frozen network has them.
+
+    Of a model that is trained as a whole nothing is known of them.
+    """
+    targets, known = targets.clone(), known.clone()
+    has_frozen = any(isinstance(module, CRLoraLayer) for module in model.modules())
+    known[:, phases] = has_frozen
+    if has_frozen:
+        with torch.no_grad(), selected_adapter(None):
+            targets[:, phases] = model(waveforms, graph)[:, phases].sigmoid()
+    return targets, known
+
+
+def _without(phases: Sequence[int], window: Window) -> Window:
+    """The window with nothing known of `phases`."""
+    if not phases:
+        return window
+    known = window.known.copy()
+    known[:, phases] = False
+    return replace(window, known=known)
 
 
 def judged(

@@ -76,6 +76,6 @@ def test_labels_of_one_phase_only_leave_the_other_as_the_backbone_has_it(
     half = dataclasses.replace(three, catalogue=dataclasses.replace(three.catalogue, events=events))
     made, card = trained(half, tmp_path, small_backbone)
     other = "S" if phase == "P" else "P"
-    assert f"No {other} label: the {other} threshold is the backbone's default" in card
+    assert f"No {other} label: training holds {other} to what the frozen network says of it" in card
     assert made.contract.thresholds[other] == 0.3
     assert made.contract.pick_shift_s[other] == 0.0

@@ -17,6 +17,7 @@ from phaseno_peft.errors import AdapterError, CampaignError
 from phaseno_peft.evaluation import read_evaluation
 from phaseno_peft.library import read_adapter
 from phaseno_peft.picking import load_adapter
+from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.training import Epoch, TrainingSettings, find_recipe, train, train_adapter
 from phaseno_peft.training import forgetting as forgetting_module
 from phaseno_peft.training.dataset import CampaignDataset
@@ -56,6 +57,30 @@ def test_training_lowers_the_loss_and_leaves_the_backbone_alone(dataset: Campaig
     assert kept > 0
     assert [epoch.epoch for epoch in history] == [0, 1, 2, 3]
     assert history[1].learning_rate > history[-1].learning_rate
+
+
+@pytest.mark.parametrize("phase", ["P", "S"])
+def test_a_phase_that_nobody_labelled_stays_what_the_frozen_network_says(
+    campaign: Campaign, small_backbone: Path, phase: str
+) -> None:
+    events = tuple(
+        dataclasses.replace(event, picks=tuple(pick for pick in event.picks if pick.phase == phase))
+        for event in campaign.catalogue.events
+    )
+    half = dataclasses.replace(campaign, catalogue=dataclasses.replace(campaign.catalogue, events=events))
+    dataset, model = CampaignDataset.of(half, 0), adapted(small_backbone)
+
+    def mean_of_phases() -> np.ndarray:
+        found = window_probabilities(model, dataset.test, dataset.edge_limit_km)
+        return np.concatenate(found).mean(axis=(0, 2))
+
+    frozen = mean_of_phases()
+    history, _ = run(dataset, model, epochs=4, windows_per_epoch=16, learning_rate=0.02, keep_epoch=4)
+    change = abs(mean_of_phases() / frozen - 1)
+    taught, other = ("P", "S").index(phase), ("S", "P").index(phase)
+    assert change[taught] > 0.5  # most of the record is noise
+    assert change[other] < 0.1
+    assert history[-1].validation_loss < history[0].validation_loss  # of the labelled phase alone
 
 
 def test_the_same_seed_gives_the_same_adapter_and_another_seed_another(
