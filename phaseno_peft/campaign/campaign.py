@@ -22,6 +22,7 @@ from phaseno_peft.campaign.conventions import Target, moved_catalogue
 from phaseno_peft.campaign.findings import Finding, gather, nothing_usable
 from phaseno_peft.campaign.noise_times import BETWEEN, noise_times
 from phaseno_peft.campaign.recording import Recording
+from phaseno_peft.campaign.repicked import first_catalogue, repicked_as_one
 from phaseno_peft.campaign.runs import TOUCHING_S, recording_names, years_apart
 from phaseno_peft.campaign.seisbench_files import set_folder
 from phaseno_peft.campaign.station_checks import far_from_events
@@ -91,7 +92,8 @@ class Campaign:
         listed; `channels` says what unknown codes of files mean, see `read_channels`; `complete` says what a missing
         pick means, see `complete_of`; `noise` where noise windows come from, see `noise_times`; `picks_on` moves the
         picks to the onset, or from the onset to the next peak or trough. `more` are campaigns' folders (see
-        `parts_of_campaign`) of the same network, whose records and picks are added. Files of more than 100 MB together
+        `parts_of_campaign`) of the same network, whose records and picks are added; an event that is picked in several
+        of them is one, see `repicked_as_one`. Files of more than 100 MB together
         are read around the events only, and what is prepared of them is kept on disk. `progress(done, all)` is called
         after each recording. Raises `CampaignError` where a file cannot be used, where no pick lies in any record, and
         where picks cannot be moved.
@@ -101,6 +103,7 @@ class Campaign:
         catalogue = read_catalogue(own_metadata(waveforms, "picks") if picks is None else picks)
         added = [parts_of_campaign(folder) for folder in more]
         of_added = [read_catalogue(own or files, may_be_empty=True) for files, _, own in added]
+        added_in = first_catalogue([catalogue, *of_added])
         catalogue = joined_catalogue([catalogue, *of_added])
         beside = {
             f"{Path(folder).resolve().name}-{number}/{stem}": stream
@@ -135,6 +138,7 @@ class Campaign:
         recorded = table.select({i for r in recordings for i in r.station_ids})
         places = StationTable([s for r in recordings for s in r.stations], source=table.source)
         catalogue, dropped = _with_table_ids(catalogue, table, recorded, skip_unknown)
+        catalogue = repicked_as_one(catalogue, added_in, preprocessing.time_scale)
         campaign = cls(
             name=name,
             stations=table,
