@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def ensemble_scores(outcome: Outcome, windows: list[Window], edge_limit_km: floa
     model = load_backbone(backbone)
     prepare_layers(model)
     members = [make_resident(model, str(i), method, fold.tensors, "fold") for i, fold in enumerate(outcome.folds)]
-    mean = ensemble_probabilities(model, windows, edge_limit_km, members)
+    mean = ensemble_probabilities(model, windows, edge_limit_km, replace(members[0], members=tuple(members)))
     shift_s = {p: float(np.mean([fold.pick_shift_s[p] for fold in outcome.folds])) for p in PHASES}
     found = Predictions(with_moved_labels(windows, shift_s), mean)
     return score(*found, outcome.thresholds, min_distance_s=MIN_DISTANCE_S)

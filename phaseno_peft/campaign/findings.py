@@ -72,7 +72,7 @@ def condense(findings: Iterable[Finding], names: int = 4) -> list[Finding]:
     return condensed
 
 
-def nothing_usable(left_out: Sequence[Finding], what: str = "the waveforms") -> CampaignError:
+def nothing_usable(left_out: Sequence[Finding]) -> CampaignError:
     """What is raised for records of which nothing is left; the first that was left out says why."""
     why = left_out[0].text if left_out else "they hold no samples."
-    return CampaignError(f"{what} cannot be used: {why} Give files with at least one trace.")
+    return CampaignError(f"the waveforms cannot be used: {why} Give files with at least one trace.")

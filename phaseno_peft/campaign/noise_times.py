@@ -87,3 +87,10 @@ def common_times(one: Times | None, other: Sequence[tuple[int, int]]) -> Times:
     if one is None:
         return tuple(other)
     return tuple((max(a, c), min(b, d)) for a, b in one for c, d in other if max(a, c) < min(b, d))
+
+
+def times_between(busy: Sequence[tuple[int, int]], begin_ns: int, end_ns: int) -> Times:
+    """What lies between the pieces, from one time to another."""
+    edges = [begin_ns, *(edge for piece in joined_times(busy) for edge in piece), end_ns]
+    pairs = ((max(a, begin_ns), min(b, end_ns)) for a, b in zip(edges[::2], edges[1::2], strict=True))
+    return tuple((a, b) for a, b in pairs if a < b)

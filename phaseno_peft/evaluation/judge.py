@@ -238,6 +238,6 @@ def predicted(picker: Picker, adapter: str | None, windows: Sequence[Window]) ->
     """Return probabilities [station, phase, sample] of each window, by a resident adapter or the frozen backbone."""
     edge_limit_km, in_force = picker.adapter_contract.frame.edge_limit_km, picker.in_force
     if in_force is not None and in_force.name == adapter and in_force.members:
-        return ensemble_probabilities(picker.backbone, windows, edge_limit_km, in_force.members)
+        return ensemble_probabilities(picker.backbone, windows, edge_limit_km, in_force)
     with selected_adapter(adapter):
         return window_probabilities(picker.backbone, windows, edge_limit_km)

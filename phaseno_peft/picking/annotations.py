@@ -203,8 +203,8 @@ def annotate_runs(
         def probabilities(
             windows: Sequence[InputWindow], edge_limit_km: float = edge_limit_km
         ) -> Sequence[NDArray[np.float32] | None]:
-            if members:
-                return member_probabilities(backbone, windows, edge_limit_km, members)
+            if adapter is not None and members:
+                return member_probabilities(backbone, windows, edge_limit_km, adapter)
             with selected_adapter(adapter):
                 return of_windows(backbone, windows, edge_limit_km)
 
@@ -221,8 +221,15 @@ def annotate_runs(
             progress=report,
         ):
             each = found.reshape(len(found), -1, len(PHASES), found.shape[-1])  # [station, member, phase, sample]
-            curves = tuple(MemberCurves(one.contract, each[:, i]) for i, one in enumerate(members))
+            curves = tuple(MemberCurves(_moved_as(one, contract), each[:, i]) for i, one in enumerate(members))
             yield Annotation(recording, each.mean(axis=1) if members else found, creator, contract, thresholds, curves)
+
+
+def _moved_as(member: ResidentAdapter, contract: Contract | None) -> Contract | None:
+    """A member's contract with the constant shift of the adapter it belongs to, at which its curves were put."""
+    if member.contract is None or contract is None:
+        return member.contract
+    return replace(member.contract, pick_shift_s=contract.pick_shift_s)
 
 
 def with_progress(runs: Runs | Sequence[Run], progress: Progress | None) -> Iterator[tuple[Run, Progress | None]]:

@@ -1,5 +1,8 @@
 """The folds' adapters as one: their mean curve makes the picks, and how far theirs lie apart is told of each.
 
+Adapters whose picks are moved by different constant shifts have their curves apart by as much; before the mean each is
+put where the shift of the adapter they stand for finds it.
+
 Averaging what was trained on parts of the data lowers the variance of a prediction (bagging, Breiman 1996); the spread
 of the members is a second uncertainty, beside the width of the peak (deep ensembles, Lakshminarayanan et al. 2017).
 """
@@ -7,12 +10,13 @@ of the members is a second uncertainty, beside the width of the peak (deep ensem
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from phaseno_peft.contract import PHASES
+from phaseno_peft.contract import NO_SHIFT_S, PHASES
 from phaseno_peft.cr_lora import ResidentAdapter
 from phaseno_peft.picks import Pick
 
@@ -22,14 +26,21 @@ MATCH_S = 0.5
 """Network's time: a member's pick this close to the ensemble's is the same arrival."""
 
 
-def as_ensemble(adapter: ResidentAdapter, members: Sequence[ResidentAdapter]) -> ResidentAdapter:
-    """The adapter with members whose mean takes its place. Its picks are moved by the mean of their shifts."""
-    contract = adapter.contract
-    if contract is not None:
-        own = [one.contract.pick_shift_s for one in members if one.contract is not None]
-        shift_s = {phase: float(np.mean([each[phase] for each in own])) for phase in PHASES}
-        contract = replace(contract, pick_shift_s=shift_s)
-    return replace(adapter, contract=contract, members=tuple(members))
+def shift_s(adapter: ResidentAdapter) -> Mapping[str, float]:
+    """Phase -> pick given out minus place on the adapter's curve, real seconds."""
+    return NO_SHIFT_S if adapter.contract is None else adapter.contract.pick_shift_s
+
+
+def moved_curves(probabilities: NDArray[np.float32], by_s: Mapping[str, float], rate_hz: float) -> NDArray[np.float32]:
+    """Curves [station, 2 (P, S), sample] so much later, by phase, in real seconds; the ends go on level."""
+    if not any(by_s.values()):
+        return probabilities
+    moved = probabilities.copy()
+    samples = np.arange(probabilities.shape[-1], dtype=float)
+    for row, phase in enumerate(PHASES):
+        for station, curve in enumerate(probabilities[:, row]):
+            moved[station, row] = np.interp(samples - by_s[phase] * rate_hz, samples, curve)
+    return moved
 
 
 def with_spread(picks: Iterable[Pick], of_members: Sequence[Sequence[Pick]], within_s: float) -> list[Pick]:

@@ -29,6 +29,7 @@ from phaseno_peft.campaign.windows import InputWindow
 from phaseno_peft.contract import PHASES, Frame, Preprocessing
 from phaseno_peft.cr_lora import ResidentAdapter, adapters_by_window
 from phaseno_peft.errors import PhasenoPeftError
+from phaseno_peft.picking.ensemble import moved_curves, shift_s
 from phaseno_peft.picking.quiet_windows import loud_stations, reached
 
 AnyWindow = TypeVar("AnyWindow", bound=InputWindow)
@@ -158,34 +159,34 @@ def _answers(
 
 
 def member_probabilities(
-    model: torch.nn.Module,
-    windows: Sequence[InputWindow],
-    edge_limit_km: float,
-    members: Sequence[ResidentAdapter],
+    model: torch.nn.Module, windows: Sequence[InputWindow], edge_limit_km: float, adapter: ResidentAdapter
 ) -> list[NDArray[np.float32]]:
-    """Probabilities [station, 2 * member, sample] of every window by each adapter, P and S of the first in front.
+    """Probabilities [station, 2 * member, sample] of every window by each member, P and S of the first in front.
 
-    A window goes through the network once for each adapter, in one mixed batch. Raises as `window_probabilities` does.
+    Each member's lie where the constant shift of `adapter` finds its picks. A window goes through the network once for
+    each, in one mixed batch. Raises as `window_probabilities` does.
     """
-    n = len(members)
+    members, shift = adapter.members, shift_s(adapter)
+    by_s = [{phase: shift_s(one)[phase] - shift[phase] for phase in PHASES} for one in members]
     found: list[NDArray[np.float32]] = []
     for batch in batches(windows):
         repeated = [window for window in batch for _ in members]
-        with adapters_by_window([adapter for _ in batch for adapter in members]):
-            each = _answers(model, repeated, edge_limit_km, may_diverge=False)
-        found += [np.concatenate(each[i : i + n], axis=1) for i in range(0, len(each), n)]
+        with adapters_by_window([one for _ in batch for one in members]):
+            answers = _answers(model, repeated, edge_limit_km, may_diverge=False)
+        moved = [
+            moved_curves(curves, by_s[i % len(members)], window.rate_hz)
+            for i, (curves, window) in enumerate(zip(answers, repeated, strict=True))
+        ]
+        found += [np.concatenate(moved[i : i + len(members)], axis=1) for i in range(0, len(moved), len(members))]
     return found
 
 
 def ensemble_probabilities(
-    model: torch.nn.Module,
-    windows: Sequence[InputWindow],
-    edge_limit_km: float,
-    members: Sequence[ResidentAdapter],
+    model: torch.nn.Module, windows: Sequence[InputWindow], edge_limit_km: float, adapter: ResidentAdapter
 ) -> list[NDArray[np.float32]]:
-    """Mean probabilities [station, 2, sample] of every window over some adapters."""
-    each = member_probabilities(model, windows, edge_limit_km, members)
-    return [p.reshape(len(p), len(members), len(PHASES), -1).mean(axis=1) for p in each]
+    """Mean probabilities [station, 2, sample] of every window over the members of an adapter."""
+    each = member_probabilities(model, windows, edge_limit_km, adapter)
+    return [p.reshape(len(p), len(adapter.members), len(PHASES), -1).mean(axis=1) for p in each]
 
 
 def loud_window_probabilities(

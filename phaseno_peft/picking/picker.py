@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,6 @@ from phaseno_peft.errors import AdapterError, CampaignError
 from phaseno_peft.library.folds import read_folds
 from phaseno_peft.library.store import StoredAdapter, read_adapter
 from phaseno_peft.picking.annotations import BLOCK_S, Annotation, Around, Merge, Progress, annotate_runs, picks_of
-from phaseno_peft.picking.ensemble import as_ensemble
 from phaseno_peft.picking.pickled_network import PickledNetwork
 from phaseno_peft.picking.probability_traces import probability_stream
 from phaseno_peft.picking.quiet_windows import Gate, weakest_pick
@@ -145,7 +145,7 @@ class Picker:
             for one in (stored, *folds)
         )
         if members:
-            made = as_ensemble(made, members)
+            made = replace(made, members=tuple(members))
         with changing():
             self._residents.put(made)
             if activate:

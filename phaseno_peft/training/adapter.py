@@ -184,7 +184,7 @@ def train_adapter(
     if keep_folds and k > MOST_FOLDS:
         raise AdapterError(f"`keep_folds`: at most {MOST_FOLDS} folds are stored, `folds` is {k}. Give fewer.")
     if unlabelled is not None:
-        check_unlabelled(unlabelled, campaign)
+        check_unlabelled(unlabelled, campaign, say)
     parted = fold_campaign(campaign, k, seed) if k else None
     dataset = (
         CampaignDataset(campaign, parted.whole, [], [], seed)

@@ -22,8 +22,9 @@ from phaseno_peft.campaign import (
     further_noise_windows,
     split_campaign,
 )
-from phaseno_peft.campaign.noise_times import common_times
+from phaseno_peft.campaign.noise_times import common_times, times_between
 from phaseno_peft.campaign.stretch import Times
+from phaseno_peft.campaign.windows import NOISE_AFTER_S, NOISE_BEFORE_S
 from phaseno_peft.contract import Preprocessing
 from phaseno_peft.errors import CampaignError
 from phaseno_peft.evaluation.judge import validation_windows
@@ -47,9 +48,10 @@ class CampaignDataset:
     training_noise: Times | None = None
     """Where training's noise windows are cut, if not where the campaign's are."""
     unlabelled: tuple[Stretch, ...] = ()
-    """Pseudo-labelled pieces that train too; nothing is judged on them, and no shift measured."""
+    """Pseudo-labelled pieces that train too; nothing is judged on them, no shift measured, and no noise cut there."""
     unlabelled_of_folds: tuple[tuple[Stretch, ...], ...] = ()
-    """Of each fold, whose pieces must not be labelled by what saw its events."""
+    """Of each fold, whose pieces must not be labelled by what saw its events. Those in the record of the events to be
+    predicted are left out (`of_fold`)."""
 
     @classmethod
     def of(
@@ -85,6 +87,10 @@ class CampaignDataset:
         validation = validation_windows(split, frame, preprocessing, self.seed)
         test = fixed_windows(split.validation, frame, preprocessing, self.seed)
         own = self.unlabelled_of_folds[part] if self.unlabelled_of_folds else self.unlabelled
+        judged = [(s.recording.start, s.recording.end) for s in split.validation]
+        own = tuple(
+            s for s in own if not any(s.recording.start <= end and begin <= s.recording.end for begin, end in judged)
+        )
         return dataclasses.replace(self, split=split, validation=validation, test=test, unlabelled=own)
 
     def with_quiet_noise(
@@ -136,11 +142,10 @@ class CampaignDataset:
         return self._with_noise(tuple(_with_labels_of(stretch, chosen) for stretch in self.split.train))
 
     def _with_noise(self, stretches: tuple[Stretch, ...]) -> tuple[Stretch, ...]:
-        if self.training_noise is None:
-            return stretches
-        return tuple(
-            dataclasses.replace(s, noise_times=common_times(s.noise_times, self.training_noise)) for s in stretches
-        )
+        if self.training_noise is not None:
+            stretches = tuple(_with_noise_of(s, self.training_noise) for s in stretches)
+        busy = [times for stretch in self.unlabelled for times in _times_of_events(stretch)]
+        return tuple(_without_noise_in(busy, stretch) for stretch in stretches)
 
     def sampler(self, stretches: Sequence[Stretch], seed: int) -> WindowSampler:
         """Training windows of these stretches and of the pseudo-labelled ones."""
@@ -209,6 +214,26 @@ def _regrouped(window: Window, n_stations: int, rng: np.random.Generator) -> Win
         targets=window.targets[rows],
         known=window.known[rows],
     )
+
+
+def _with_noise_of(stretch: Stretch, times: Times) -> Stretch:
+    return dataclasses.replace(stretch, noise_times=common_times(stretch.noise_times, times))
+
+
+def _without_noise_in(busy: Sequence[tuple[int, int]], stretch: Stretch) -> Stretch:
+    begin_ns, end_ns = stretch.recording.start.ns, stretch.recording.end.ns
+    here = [(a, b) for a, b in busy if a <= end_ns and begin_ns <= b]
+    return _with_noise_of(stretch, times_between(here, begin_ns, end_ns)) if here else stretch
+
+
+def _times_of_events(stretch: Stretch) -> list[tuple[int, int]]:
+    """From when to when noise keeps away from each event with a usable pick, in nanoseconds since 1970."""
+    times_ns: dict[str, list[int]] = {}
+    for pick in stretch.picks:
+        if pick.usable:
+            times_ns.setdefault(pick.event_id, []).append(pick.time.ns)
+    before_ns, after_ns = round(NOISE_BEFORE_S * 1e9), round(NOISE_AFTER_S * 1e9)
+    return [(min(times) - before_ns, max(times) + after_ns) for times in times_ns.values()]
 
 
 def training_events(stretches: Sequence[Stretch]) -> list[str]:

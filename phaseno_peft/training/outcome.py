@@ -86,6 +86,16 @@ class Outcome:
     """What the scores are of, where they are of several."""
 
     @property
+    def n_folds(self) -> int:
+        """Folds whose events were predicted; 1 where they could not be parted, 0 where events were set aside."""
+        return int(self.about.get("folds", {}).get("folds", 0))
+
+    @property
+    def held_out(self) -> Scores:
+        """The adapter's scores that may decide: out of fold those of the card, else those of validation."""
+        return self.adapter.test if self.n_folds else self.adapter.validation
+
+    @property
     def has_ensemble(self) -> bool:
         """Whether the folds' adapters differ in more than the shift of their picks."""
         return bool(self.folds) and bool(self.about["folds"]["factor"])

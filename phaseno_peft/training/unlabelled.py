@@ -1,14 +1,15 @@
 """Records that nobody picked, in training: what the folds' adapters agree on there is added to what an analyst picked.
 
 Never to what is judged. The adapter of a fold is trained on pseudo-labels of its own predecessor alone, which never saw
-the events it is judged on; the adapter that ships on those that the predecessors of all folds agree on.
+the events it is judged on, and on none in the record of these events; the adapter that ships on those that the
+predecessors of all folds agree on. Where the archive holds the campaign's own record, no noise is cut around them.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from phaseno_peft.campaign import Campaign, Stretch, read_catalogue
-from phaseno_peft.campaign.findings import nothing_usable
+from phaseno_peft.campaign.findings import condense
 from phaseno_peft.campaign.raw_spans import raw_spans
 from phaseno_peft.campaign.runs import Runs
-from phaseno_peft.campaign.sources import Index, Source
+from phaseno_peft.campaign.sources import Source
 from phaseno_peft.campaign.waveform_files import ChannelMap
 from phaseno_peft.contract import PHASES, Contract
 from phaseno_peft.cr_lora.attach import make_resident
@@ -62,6 +63,11 @@ class Unlabelled:
     """Leave out files that cannot be read."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.source, Iterator):
+            raise AdapterError(
+                "the records without picks are read several times, an iterator can be read once. Give files, a folder "
+                "or a list of streams."
+            )
         if not 1 <= self.rounds <= MOST_ROUNDS:
             raise AdapterError(f"`rounds` should be 1 or {MOST_ROUNDS} but is {self.rounds}.")
 
@@ -95,9 +101,10 @@ def train_in_rounds(
     """Train again beside what an outcome's adapters agree on, as often as asked for; the best outcome.
 
     `label` labels the archive, `train(dataset, name)` trains anew, its checkpoints under that name. An outcome that is
-    worse on the events it did not train on (mean F1 at 0.5 s and 0.1 s) is not kept, and ends the rounds.
+    worse on the events it did not train on (mean F1 at 0.5 s and 0.1 s, `Outcome.held_out`) is not kept, and ends the
+    rounds.
     """
-    if "folds" in outcome.about and not outcome.folds:
+    if outcome.n_folds and not outcome.folds:
         how = "Records that nobody picked were not used: no labelled event could be held out to tell whether they help."
         say(how)
         return replace(outcome, sentences=[*outcome.sentences, how])
@@ -108,7 +115,7 @@ def train_in_rounds(
         if not found.all:
             break
         again = train(found.beside(dataset), f"round-{number}")
-        before, after = (mean_score(each.adapter.validation) for each in (outcome, again))
+        before, after = (mean_score(each.held_out) for each in (outcome, again))
         is_kept = after >= before and again.fitted.kept > 0
         about[-1].update({"score_before": before, "score": after, "kept": is_kept})
         say(f"round {number} with pseudo-labels: {after:.3f} beside {before:.3f} without, on events not trained on")
@@ -119,30 +126,30 @@ def train_in_rounds(
     return replace(outcome, about={**outcome.about, "unlabelled": about}, sentences=sentences)
 
 
-def check_unlabelled(unlabelled: Unlabelled, campaign: Campaign) -> None:
-    """Raise before anything is trained for an archive that cannot be used, or an associator that is not installed.
+def check_unlabelled(unlabelled: Unlabelled, campaign: Campaign, say: Callable[[str], None]) -> None:
+    """Read and prepare the whole archive before anything is trained, and tell what is left out of it.
 
-    Raises `CampaignError` for files that cannot be read, none at all, and none of the campaign's stations.
+    Raises `CampaignError` for files that cannot be read, where nothing is left, and for none of the campaign's
+    stations; `PhasenoPeftError` for an associator that is not installed.
     """
     if unlabelled.associator == "pyocto":
         check_associator()
-    index = Index(
-        unlabelled.source,
-        campaign.preprocessing.rate_hz,
-        channels=unlabelled.channels,
-        skip_unreadable=unlabelled.skip_unreadable,
-    )
     try:
-        if not index.headers:
-            raise nothing_usable(index.findings, "the records without picks")
-        recorded = sorted({header.seed_id.rpartition(".")[0] for header in index.headers})
-        if not any(campaign.stations.find(station_id) for station_id in recorded):
-            raise CampaignError(
-                f"the records without picks are of {', '.join(recorded[:3])}{', ...' if recorded[3:] else ''}, none of "
-                "which the campaign's station file lists. Give records of the campaign's own stations."
-            )
-    finally:
-        index.close()
+        runs = Runs(
+            unlabelled.source,
+            campaign.stations,
+            campaign.preprocessing,
+            channels=unlabelled.channels,
+            skip_unreadable=unlabelled.skip_unreadable,
+        )
+        for run in runs:
+            for _ in run.pieces():
+                pass
+    except CampaignError as error:
+        raise CampaignError(f"the records without picks: {error}") from error
+    for finding in condense(runs.findings):
+        if finding.severity != "note":
+            say(f"the records without picks: {finding.sentence}")
 
 
 def pseudo_labelled(

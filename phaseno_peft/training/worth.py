@@ -89,7 +89,7 @@ def judgement_of_outcome(outcome: Outcome) -> Judgement:
         outcome.adapter,
         pick_shifts_s=outcome.pick_shifts_s or [outcome.fitted.pick_shift_s] * n_windows,
         further_noise=outcome.further_noise,
-        folds=outcome.about.get("folds", {}).get("folds", 0),
+        folds=outcome.n_folds,
     )
 
 
@@ -97,5 +97,5 @@ def judged_of_outcome(name: str, outcome: Outcome, contract: Contract, forgotten
     """What a report of the new adapter is made of."""
     judged = weigh(name, contract, outcome.dataset.campaign, judgement_of_outcome(outcome), forgotten)
     training = {"training": dataclasses.asdict(outcome.fitted.training)}
-    stated = outcome.stated if outcome.about.get("folds", {}).get("folds", 0) > 1 else None
+    stated = outcome.stated if outcome.n_folds > 1 else None
     return dataclasses.replace(judged, stated=stated, notes=notes_on_training({**outcome.about, **training}))

@@ -20,11 +20,12 @@ from phaseno_peft.library.card import Card
 from phaseno_peft.library.folds import FoldAdapter, has_folds, read_folds, write_folds
 from phaseno_peft.library.store import EVALUATION, listed_files
 from phaseno_peft.picking import PickList, load_adapter
-from phaseno_peft.picking.ensemble import with_spread
+from phaseno_peft.picking.ensemble import moved_curves, with_spread
 from phaseno_peft.picking.inference import ensemble_probabilities
 from phaseno_peft.picks import Pick
 
 T0 = UTCDateTime(2020, 1, 1)
+BY_S = {"P": 0.2, "S": 0.2}
 SHIFTS_S = ({"P": 0.01, "S": 0.0}, {"P": 0.03, "S": -0.02}, {"P": 0.02, "S": 0.05})
 
 
@@ -132,8 +133,8 @@ def test_an_ensemble_is_the_mean_of_its_members_wherever_it_picks(
     stream = next(iter(read_waveforms(campaign_folder / "waveforms").values()))
     stations = campaign_folder / "stations.xml"
     picker = load_adapter(folder, backbone=small_backbone, ensemble=True)
-    contract = picker.adapter_contract
-    assert contract.pick_shift_s == pytest.approx({"P": 0.02, "S": 0.01})
+    own_shift_s = load_adapter(folder, backbone=small_backbone).adapter_contract.pick_shift_s
+    assert picker.adapter_contract.pick_shift_s == own_shift_s
     together = picker.annotation(stream, stations)
     assert len(together.members) == 3
     mean = np.mean([member.probabilities for member in together.members], axis=0)
@@ -144,7 +145,14 @@ def test_an_ensemble_is_the_mean_of_its_members_wherever_it_picks(
     for member, curves in zip(adapter.members, together.members, strict=True):
         with picker._holding(member):
             alone = picker.annotation(stream, stations)
-        np.testing.assert_allclose(curves.probabilities, alone.probabilities, atol=1e-6)
+        assert curves.contract is not None
+        assert curves.contract.pick_shift_s == own_shift_s
+        assert alone.contract is not None
+        for row, phase in enumerate(("P", "S")):  # where the ensemble's shift finds the picks of the member's own
+            later = (alone.contract.pick_shift_s[phase] - own_shift_s[phase]) * 100
+            at, inside = np.arange(alone.probabilities.shape[-1]), slice(100, -100)
+            moved = np.array([np.interp(at - later, at, curve) for curve in alone.probabilities[:, row]])
+            np.testing.assert_allclose(curves.probabilities[:, row, inside], moved[:, inside], atol=0.01)
     for other in (pickle.loads(pickle.dumps(picker)), copy.deepcopy(picker)):
         again = other.annotation(stream, stations)
         np.testing.assert_array_equal(again.probabilities, together.probabilities)
@@ -167,7 +175,7 @@ def test_judging_an_ensemble_judges_the_mean(folder: Path, small_backbone: Path,
     found = judge(picker, campaign).predictions["adapter"]
     windows = found.windows[:2]
     edge_limit_km = picker.adapter_contract.frame.edge_limit_km
-    each = ensemble_probabilities(picker.backbone, windows, edge_limit_km, adapter.members)
+    each = ensemble_probabilities(picker.backbone, windows, edge_limit_km, adapter)
     for mean, judged in zip(each, found.probabilities, strict=False):
         np.testing.assert_allclose(mean, judged, atol=1e-6)
 
@@ -186,3 +194,18 @@ def test_the_spread_is_that_of_the_members_picks_near_and_not_of_others(tmp_path
     assert back[0].spread_s == pytest.approx(near.spread_s, abs=1e-6)
     assert np.isnan(back[1].spread_s)
     assert "spread_s" not in PickList([alone]).to_csv(tmp_path / "b.csv").read_text()
+
+
+def test_members_whose_shifts_differ_do_not_blunt_the_mean() -> None:
+    at = np.arange(400, dtype=np.float32)
+
+    def curves(centre: float) -> np.ndarray:
+        return np.exp(-0.5 * ((at - centre) / 10) ** 2)[None, None].repeat(2, axis=1).astype(np.float32)
+
+    one, other = moved_curves(curves(200), {"P": 0.0, "S": 0.0}, 100.0), moved_curves(curves(180), BY_S, 100.0)
+    mean = (one + other) / 2
+    assert mean.max(axis=-1) == pytest.approx(1.0, abs=1e-3)
+    assert mean.argmax(axis=-1).tolist() == [[200, 200]]
+    half = moved_curves(curves(200), {"P": 0.005, "S": 0.0}, 100.0)
+    assert float((half[0, 0] * at).sum() / half[0, 0].sum()) == pytest.approx(200.5, abs=1e-3)
+    assert np.array_equal(half[0, 1], curves(200)[0, 1])
