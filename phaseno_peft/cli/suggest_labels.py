@@ -54,16 +54,13 @@ def suggest_labels(
     """
     from phaseno_peft.backbone import EMBEDDED
     from phaseno_peft.campaign import read_catalogue, read_stations
-    from phaseno_peft.errors import PhasenoPeftError
     from phaseno_peft.labelling import suggest_labels as suggest
     from phaseno_peft.labelling.suggested_files import check_replaceable, write_suggestions
     from phaseno_peft.library.folds import has_folds
     from phaseno_peft.picking import Picker, load_adapter
 
     terminal = Terminal(quiet=quiet)
-    if out.exists() and not overwrite and (not out.is_dir() or any(out.iterdir())):
-        raise PhasenoPeftError(f"{out}: exists already. Choose another name, or replace it with --overwrite.")
-    check_replaceable(out)
+    check_replaceable(out, overwrite=overwrite)
     table = read_stations(stations)
     labelled = None if picks is None else read_catalogue(picks)
     if adapter is None:

@@ -17,7 +17,7 @@ from phaseno_peft.campaign.sources import Source
 from phaseno_peft.campaign.waveform_files import ChannelMap
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.events.catalogue import to_catalog
-from phaseno_peft.files import write_file, write_folder
+from phaseno_peft.files import check_folder, write_file, write_folder
 from phaseno_peft.labelling.suggested_labels import SuggestedLabels
 from phaseno_peft.picks.event_files import write_events
 
@@ -54,7 +54,7 @@ def write_suggestions(
     `PhasenoPeftError` where the folder exists, or may not be replaced: what holds no suggestions, or corrected picks,
     is never overwritten.
     """
-    check_replaceable(folder)
+    check_replaceable(folder, overwrite=overwrite)
     spans = [(each.start, each.end) for each in found.suggestions]
     catalog = to_catalog(found.events(), found.models[0], "coincidence")
     with write_folder(folder, overwrite=overwrite) as part:
@@ -99,13 +99,11 @@ def storable(samples: NDArray[Any]) -> NDArray[Any]:
     return samples.astype(np.float64)
 
 
-def check_replaceable(folder: str | Path) -> None:
-    """Raise `PhasenoPeftError` for a folder that is something else than suggestions nobody has corrected yet."""
-    folder = Path(folder)
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return
+def check_replaceable(folder: str | Path, *, overwrite: bool) -> None:
+    """Raise `PhasenoPeftError` for what `check_folder` refuses, and for suggestions that somebody has corrected."""
+    folder = check_folder(folder, "suggestions", (RANKS,), overwrite=overwrite)
     if not (folder / RANKS).is_file():
-        raise PhasenoPeftError(f"{folder}: holds no suggestions, so it is not replaced. Choose another folder.")
+        return
     if corrected := next(folder.glob("picks.*"), None):
         raise PhasenoPeftError(f"{corrected}: these picks were corrected. Choose another folder, or move them away.")
     written = (folder / RANKS).stat().st_mtime
