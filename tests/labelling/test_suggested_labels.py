@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from obspy import Stream, Trace, UTCDateTime, read
+from obspy import Trace, UTCDateTime, read
 
 from phaseno_peft.campaign import Campaign, read_catalogue
 from phaseno_peft.errors import CampaignError, PhasenoPeftError
 from phaseno_peft.labelling import SuggestedLabels, Suggestion, suggest_labels, write_suggestions
 from phaseno_peft.labelling.doubt import Reading, certainty, readings
-from phaseno_peft.labelling.suggested_files import _check_codes
+from phaseno_peft.labelling.suggested_files import _fit_codes
 from phaseno_peft.labelling.suggested_labels import _record_around, likeness, take
 from phaseno_peft.picking import Picker, PickList, load_adapter
 from phaseno_peft.picks import Pick
@@ -79,8 +79,8 @@ def test_a_middle_in_a_hole_of_all_stations_gives_a_record_beside_it() -> None:
 def test_codes_that_miniseed_would_cut_are_refused() -> None:
     header = {"network": "XX", "station": "GEOPH001", "channel": "HHZ"}
     with pytest.raises(PhasenoPeftError, match=r"XX\.GEOPH001\.\.HHZ: MiniSEED has room for .* shorter code"):
-        _check_codes(Stream([Trace(np.zeros(10, np.int32), header)]))
-    _check_codes(Stream([Trace(np.zeros(10, np.int32), header | {"station": "GEO01"})]))
+        _fit_codes(Trace(np.zeros(10, np.int32), header), {"HHZ": "-Z"})
+    _fit_codes(Trace(np.zeros(10, np.int32), header | {"station": "GEO01"}), {"HHZ": "-Z"})
 
 
 def test_what_lies_in_a_record_that_is_taken_is_labelled_with_it() -> None:
