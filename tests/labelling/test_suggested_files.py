@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -111,3 +112,17 @@ def test_a_map_that_would_change_its_own_codes_again_is_refused(
     with pytest.raises(PhasenoPeftError, match=said):
         write_suggestions(tmp_path / "next", suggested((10.003, 40.003)), archive, channels=channels)
     assert not (tmp_path / "next").exists()
+
+
+def test_suggestions_that_start_within_a_second_have_a_file_each(tmp_path: Path) -> None:
+    archive = archive_of(tmp_path / "archive", ["HHZ"], "MSEED")
+    starts_s = (10.002, 10.402, 10.4021)
+    folder = write_suggestions(tmp_path / "next", suggested(*((at, at + 0.3) for at in starts_s)), archive)
+    with (folder / "suggestions.csv").open() as file:
+        files = [row["file"] for row in csv.DictReader(file)]
+    assert sorted(p.relative_to(folder).as_posix() for p in (folder / "waveforms").iterdir()) == sorted(files)
+    for name, at in zip(files, starts_s, strict=True):
+        (stored,) = read(str(folder / name))
+        first = round(np.ceil(at * RATE_HZ))
+        assert stored.stats.starttime == T0 + first / RATE_HZ
+        np.testing.assert_array_equal(stored.data, record(0)[first : first + stored.stats.npts])

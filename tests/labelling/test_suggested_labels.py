@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,9 @@ def test_codes_that_miniseed_would_cut_are_refused() -> None:
 def test_what_lies_in_a_record_that_is_taken_is_labelled_with_it() -> None:
     near = event(20, (1.0, 2.0, 0.0), use=5.0)
     assert [s.use for s in take([event(0, (0.0, 1.0, 2.0), use=6.0), near], 5)] == [6.0]
+    first = event(0, (0.0, 1.0, 2.0), use=6.0)
+    behind_its_end = replace(first, readings=event(70, (0.0, 1.0)).readings, use=5.0)  # in a hole after a short run
+    assert take([first, behind_its_end], 5) == [replace(first, gain=6.0)]
     assert take([event(0, (0.0, 1.0), use=0.0)], 3) == []
 
 
@@ -190,7 +194,8 @@ def test_the_command_says_what_it_found_and_refuses_a_folder_that_is_there(
     done = run(*given, "--json", home=adapter_home)
     assert done.returncode == 0, done.stderr
     message = json.loads(done.stdout)
-    assert len(message["suggestions"]) <= 2
+    assert 1 <= len({s["file"] for s in message["suggestions"]}) == len(message["suggestions"]) <= 2
+    assert all((tmp_path / "next" / s["file"]).is_file() for s in message["suggestions"])
     assert message["models"] == ["tiny-ohio", "frozen"]
     again = run(*given, home=adapter_home)
     assert (again.returncode, again.stdout) == (2, "")
