@@ -18,7 +18,7 @@ from phaseno_peft.contract import PHASES
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.evaluation import comparison_markdown
 from phaseno_peft.figures.sections import continuous_section
-from phaseno_peft.files import settle, write_file, write_folder
+from phaseno_peft.files import check_folder, settle, write_file, write_folder
 from phaseno_peft.judging import ListScore, score_picks
 from phaseno_peft.picking import PickList, load_adapter
 from phaseno_peft.simulation import simulate_campaign
@@ -55,12 +55,11 @@ def run_demo(
 ) -> Demo:
     """Simulate, train, judge and pick in `folder`, which appears whole when everything is done.
 
-    Raises `PhasenoPeftError` if the folder exists and `overwrite` is False.
+    Raises `PhasenoPeftError` if the folder is not empty and `overwrite` is False, or if it holds no demo.
     """
     folder = Path(folder)
     settle(folder)
-    if folder.exists() and not overwrite:
-        raise PhasenoPeftError(f"{folder}: exists already. Choose another with --out, or replace it with --overwrite.")
+    check_folder(folder, "demo", ("campaign", "adapters"), overwrite=overwrite)
     with write_folder(folder, "making the demo", overwrite=overwrite) as part:
         return _run(part, seed, events, continuous_minutes, training, on_stage, on_epoch)
 

@@ -1,4 +1,4 @@
-"""Pieces of raw record, as they were delivered: what is cut out of an archive to be looked at or trained on."""
+"""Pieces of raw record: what is cut out of an archive to be looked at or trained on."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def raw_spans(
     """The traces of a source between two times, for each span in turn, cut to their samples and otherwise untouched.
 
     A span without a record gives an empty stream. `rate_hz` is that of the preparation, by which headers are believed;
-    `channels` says what unknown codes mean, and traces carry the codes it gives. Raises `CampaignError` for what cannot
-    be read.
+    `channels` says what codes of files mean: traces carry the codes it gives, and are turned round where it says so.
+    Raises `CampaignError` for what cannot be read.
     """
     index = Index(source, rate_hz, channels=channels, skip_unreadable=skip_unreadable)
     try:

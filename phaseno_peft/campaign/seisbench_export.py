@@ -27,8 +27,9 @@ from phaseno_peft.campaign.waveform_files import ChannelMap, read_waveforms
 from phaseno_peft.campaign.waveforms import plan_of
 from phaseno_peft.contract import PHASES
 from phaseno_peft.errors import CampaignError
-from phaseno_peft.files import write_folder
+from phaseno_peft.files import check_folder, write_folder
 
+METADATA, WAVEFORMS = "metadata.csv", "waveforms.hdf5"
 BEFORE_S, AFTER_S = 30.0, 60.0
 """Records begin and end so long before an event's first and after its last pick, where there is a record."""
 ORDER = "ZNE"
@@ -71,8 +72,10 @@ def export_dataset(
     components in the order Z, N, E as far as they are there, gaps filled with zeros. The column `split` is the split
     of `train_adapter` with this seed (validation is `dev`), so that models trained with SeisBench see the same sides.
     `waveforms`, `stations`, `picks`, `skip_unknown` and `channels` are those of `Campaign.read`. Raises
-    `CampaignError` for data that cannot be used, `PhasenoPeftError` for a folder that is not empty or without h5py.
+    `CampaignError` for data that cannot be used, `PhasenoPeftError` for a folder that is not empty, or holds no data
+    set where it may be replaced, and without h5py.
     """
+    check_folder(folder, "data set", (METADATA, WAVEFORMS), overwrite=overwrite)
     h5py = h5py_for(Path(folder), "writing")
     streams = waveforms
     if isinstance(waveforms, Stream):
@@ -86,7 +89,7 @@ def export_dataset(
     sides, no_split = _sides(campaign, seed)
     rows: list[dict[str, Any]] = []
     with write_folder(folder, overwrite=overwrite) as part:
-        with h5py.File(part / "waveforms.hdf5", "w") as file:
+        with h5py.File(part / WAVEFORMS, "w") as file:
             for number, (event, record) in enumerate(_records(campaign, streams, before_s, after_s, left_out)):
                 name = re.sub(r"\W+", "_", f"{number:06d}_{record.station.station_id}").strip("_")
                 file.create_dataset(f"data/{name}", data=record.samples, compression="gzip", shuffle=True)
@@ -102,7 +105,7 @@ def export_dataset(
             form |= {"sampling_rate": rates.pop()} if len(rates) == 1 else {}
             for key, value in form.items():
                 file[f"data_format/{key}"] = value
-        with (part / "metadata.csv").open("w", newline="", encoding="utf-8") as text:
+        with (part / METADATA).open("w", newline="", encoding="utf-8") as text:
             table = csv.DictWriter(text, list(dict.fromkeys(column for row in rows for column in row)))
             table.writeheader()
             table.writerows(rows)

@@ -183,9 +183,7 @@ def rename_channels(stream: Stream, mapping: ChannelMap) -> None:
             number += 1
             if "." in (target := mapping.get(str(number), "")):
                 _turn(trace, target)
-                *place, code = target.removeprefix("-").split(".")
-                stats.network, stats.station, stats.location = ("", *place, "") if len(place) == 1 else place
-                stats.channel = code
+                stats.update(codes_of_target(target))
             continue
         full = f"{stats.network.strip()}.{station}.{stats.location.strip()}.{code}".upper()
         found = next((mapping[k] for k in (full, f"{station}.{code}", code) if k in mapping), None)
@@ -194,6 +192,13 @@ def rename_channels(stream: Stream, mapping: ChannelMap) -> None:
             found = found.removeprefix("-")
             stem = code[:-1] if len(found) == 1 and code[:-1] in kept else ""
             stats.channel = stem + found
+
+
+def codes_of_target(target: str) -> dict[str, str]:
+    """Network, station, location and channel code that a map gives a trace by its number: "-AAA.Z", "XX.AAA.00.HHZ"."""
+    *place, channel = target.removeprefix("-").split(".")
+    network, station, location = ("", *place, "") if len(place) == 1 else place
+    return {"network": network, "station": station, "location": location, "channel": channel}
 
 
 def _turn(trace: Trace, target: str) -> None:

@@ -48,22 +48,21 @@ def suggest_labels(
     Where the adapter, the frozen network and the adapters of the folds (`train-adapter --keep-folds`) differ, and where
     the adapter is undecided; of many alike one. Doubtful arrivals are markers of kind 3 (in QuakeML rejected picks):
     left as they are, nothing is learnt near them. Correct to-correct.markers in Snuffler, or to-correct.xml in your
-    tool, save it as picks.markers or picks.xml in the same folder, and train with `train-adapter --more FOLDER`.
+    tool, save it as picks.markers or picks.xml in the same folder, and train with `train-adapter --more FOLDER`, with
+    the same --channels: records are written as they were delivered.
 
     Example: phaseno-peft suggest-labels --unlabelled archive --stations stations.xml --adapter samba-nz --out next
     """
     from phaseno_peft.backbone import EMBEDDED
     from phaseno_peft.campaign import read_catalogue, read_stations
-    from phaseno_peft.errors import PhasenoPeftError
     from phaseno_peft.labelling import suggest_labels as suggest
-    from phaseno_peft.labelling.suggested_files import check_replaceable, write_suggestions
+    from phaseno_peft.labelling.suggested_files import channels_in_writing, check_replaceable, write_suggestions
     from phaseno_peft.library.folds import has_folds
     from phaseno_peft.picking import Picker, load_adapter
 
     terminal = Terminal(quiet=quiet)
-    if out.exists() and not overwrite and (not out.is_dir() or any(out.iterdir())):
-        raise PhasenoPeftError(f"{out}: exists already. Choose another name, or replace it with --overwrite.")
-    check_replaceable(out)
+    check_replaceable(out, overwrite=overwrite)
+    channels_in_writing(channels)  # refuse before any work is done
     table = read_stations(stations)
     labelled = None if picks is None else read_catalogue(picks)
     if adapter is None:
@@ -111,5 +110,5 @@ def suggest_labels(
         f"{len(found.suggestions)} of {found.n_candidates} candidates in {found.hours:.2f} h, {events} of them events; "
         f"models: {', '.join(found.models)}\n"
         f"Correct {out}/to-correct.markers or {out}/to-correct.xml, save it as picks.markers or picks.xml there, and "
-        f"train with --more {out}"
+        f"train with --more {out}{'' if channels is None else ' and the same --channels'}"
     )

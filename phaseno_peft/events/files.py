@@ -7,13 +7,12 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.events.association import Association
 from phaseno_peft.events.catalogue import event_names, write_catalog
 from phaseno_peft.events.page import draw, make_page
 from phaseno_peft.events.tables import EVENT_COLUMNS, PICK_COLUMNS, event_rows, pick_rows
 from phaseno_peft.figures.style import save
-from phaseno_peft.files import write_file, write_folder
+from phaseno_peft.files import check_folder, write_file, write_folder
 from phaseno_peft.report import figure_svg, write_page
 
 PAGE, EVENTS, PICKS, PICTURE = "index.html", "events.csv", "picks.csv", "events.png"
@@ -22,15 +21,7 @@ CATALOGUES = ("events.xml", "events.scml")
 
 def events_folder(folder: str | Path, *, overwrite: bool) -> Path:
     """Where a catalogue goes. Raises `PhasenoPeftError` where something else, or an older one, stands already."""
-    target = Path(folder)
-    if target.exists() and not target.is_dir():
-        raise PhasenoPeftError(f"{target}: is no folder. Give a folder for the events.")
-    if target.is_dir() and any(target.iterdir()):
-        if not overwrite:
-            raise PhasenoPeftError(f"{target}: exists already. Choose another folder, or replace it with --overwrite.")
-        if not all((target / name).is_file() for name in (PAGE, EVENTS)):
-            raise PhasenoPeftError(f"{target}: holds no events, so it is not replaced. Choose another folder.")
-    return target
+    return check_folder(folder, "events", (PAGE, EVENTS), overwrite=overwrite)
 
 
 def write_association(made: Association, folder: str | Path, *, overwrite: bool = False) -> Path:

@@ -19,7 +19,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from phaseno_peft.errors import BusyError, PhasenoPeftError
@@ -57,17 +57,34 @@ def write_file(path: str | Path, content: bytes | str) -> Path:
     return target
 
 
+def check_folder(target: str | Path, what: str = "", contents: Sequence[str] = (), *, overwrite: bool) -> Path:
+    """Return the path of a folder that may be written, asked before any work is done.
+
+    contents: names that a folder of `what`, such as "report", holds; no other one is replaced. Raises
+    `PhasenoPeftError` for a file, for a folder that is not empty without `overwrite`, and for one of something else.
+    """
+    target = Path(target)
+    if os.path.lexists(target) and not target.is_dir():
+        raise PhasenoPeftError(f"{target}: is no folder, so it is not replaced. Choose another name.")
+    if target.is_dir() and any(target.iterdir()):
+        if not overwrite:
+            raise PhasenoPeftError(f"{target}: exists already. Choose another name, or replace it with --overwrite.")
+        if not all((target / name).exists() for name in contents):
+            raise PhasenoPeftError(f"{target}: holds no {what}, so it is not replaced. Choose another name.")
+    return target
+
+
 @contextlib.contextmanager
 def write_folder(target: str | Path, doing: str = "writing", *, overwrite: bool = False) -> Iterator[Path]:
     """Yield an empty folder that becomes `target` when the block ends well, and vanishes when it does not.
 
     A folder that was there stays until the new one stands. doing: see `lock`. Raises `BusyError`, and
-    `PhasenoPeftError` where `target` is not empty and `overwrite` is False, or cannot be written.
+    `PhasenoPeftError` where `target` is a file, is not empty and `overwrite` is False, or cannot be written.
     """
     target = _absolute(target)
     with lock(target, doing):
-        if not overwrite and os.path.lexists(target) and not (target.is_dir() and not any(target.iterdir())):
-            raise PhasenoPeftError(f"{target}: exists already. Choose another name, or replace it with --overwrite.")
+        with _explained(target):
+            check_folder(target, overwrite=overwrite)
         part = _beside(target, "new")
         try:
             with _explained(target):

@@ -9,10 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.evaluation.calibration import stated_for
 from phaseno_peft.evaluation.report import COLUMNS, comparison_rows
-from phaseno_peft.files import write_file, write_folder
+from phaseno_peft.files import check_folder, write_file, write_folder
 from phaseno_peft.judging.card_tables import COVERAGE_COLUMNS, coverage_cells
 from phaseno_peft.judging.curves import QUANTITIES, AllCurves, all_curves
 from phaseno_peft.judging.evidence import ADAPTER, FROZEN, Judged
@@ -61,15 +60,7 @@ GLOSSARY = (
 
 def report_folder(folder: str | Path, *, overwrite: bool) -> Path:
     """Where a report goes. Raises `PhasenoPeftError` where something else, or an older report, stands already."""
-    target = Path(folder)
-    if target.exists() and not target.is_dir():
-        raise PhasenoPeftError(f"{target}: is no folder. Give a folder for the report.")
-    if target.is_dir() and any(target.iterdir()):
-        if not overwrite:
-            raise PhasenoPeftError(f"{target}: exists already. Choose another folder, or replace it with --overwrite.")
-        if not (target / PAGE).is_file() or not (target / TABLES).is_dir():
-            raise PhasenoPeftError(f"{target}: holds no report, so it is not replaced. Choose another folder.")
-    return target
+    return check_folder(folder, "report", (PAGE, TABLES), overwrite=overwrite)
 
 
 def write_report(judged: Judged, folder: str | Path, *, overwrite: bool = False, confidential: bool = False) -> Path:

@@ -71,8 +71,8 @@ class Suggestion:
 
     @property
     def name(self) -> str:
-        """Of its file."""
-        return str(self.start.strftime("%Y%m%dT%H%M%S"))
+        """Of its file: when it starts, to the microsecond, since records at high time scales are shorter than 1 s."""
+        return str(self.start.strftime("%Y%m%dT%H%M%S.%f"))
 
     @property
     def middle(self) -> UTCDateTime:
@@ -225,7 +225,7 @@ def suggest_labels(
 def take(candidates: Sequence[Suggestion], n: int, time_scale: float = 1.0) -> list[Suggestion]:
     """The best `n`, one after the other, each discounted by its likeness to those before it.
 
-    What lies in the record of one that was taken is labelled with it, and is not taken again.
+    What lies in the record of one that was taken is labelled with it and is not taken again, nor is that record.
     """
     ranked = sorted(candidates, key=lambda c: (-c.use, c.start.ns))[:MOST_RANKED]
     begin, end = min(c.start for c in ranked), max(c.end for c in ranked)
@@ -238,7 +238,7 @@ def take(candidates: Sequence[Suggestion], n: int, time_scale: float = 1.0) -> l
         chosen = replace(ranked[best], gain=float(gains[best]))
         taken.append(chosen)
         for i, other in enumerate(ranked):
-            if chosen.start <= other.middle <= chosen.end:
+            if other.start == chosen.start or chosen.start <= other.middle <= chosen.end:
                 likest[i] = 1.0
             else:
                 likest[i] = max(likest[i], likeness(chosen, other, apart_s, time_scale))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from phaseno_peft.contract import Contract, tensors_sha256
 from phaseno_peft.errors import AdapterError
-from phaseno_peft.files import settle, version_of, write_file, write_folder
+from phaseno_peft.files import check_folder, settle, version_of, write_file, write_folder
 from phaseno_peft.files.manifest import MANIFEST, altered_files, read_manifest, write_manifest
 from phaseno_peft.library.card import Card, CardSource, metadata
 from phaseno_peft.library.names import (
@@ -282,10 +282,14 @@ def read_evaluation_json(folder: Path) -> dict[str, Any] | None:
 
 
 def refuse_existing(folder: Path, *, overwrite: bool) -> None:
-    """Raise `AdapterError` if `folder` is taken; asked before training, not after."""
+    """Raise `AdapterError` if `folder` is taken; asked before training, not after.
+
+    What is no adapter is not to be replaced either, for which `check_folder` raises `PhasenoPeftError`.
+    """
     settle(folder)
     if folder.exists() and not overwrite:
         raise AdapterError(f"{folder}: exists already. Choose another name, or replace it with --overwrite.")
+    check_folder(folder, "adapter", (CONFIG,), overwrite=overwrite)
 
 
 def read_json(path: Path) -> dict[str, Any]:

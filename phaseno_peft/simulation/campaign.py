@@ -39,7 +39,8 @@ MEAN_GAP_S = 3 * 3600.0
 BEFORE_P_S, EVENT_S = 6.0, 26.0
 """An earthquake is computed from this long before its first P on, for this long: noise, S and coda of a local event."""
 DIGITISER_BITS = 24
-SIMULATED_NAMES = ("waveforms", "continuous", "stations.xml", "picks.xml", "events.csv", "truth.csv", "sensors.csv")
+TRUTH = "truth.csv"
+SIMULATED_NAMES = ("waveforms", "continuous", "stations.xml", "picks.xml", "events.csv", TRUTH, "sensors.csv")
 """What a simulated campaign consists of, and all that ``force`` replaces."""
 
 _ATTEMPTS = 40
@@ -161,6 +162,12 @@ def simulate_campaign(
             f"{target}: exists and is not an empty folder. Choose another one, or replace an earlier simulation in it "
             "with force (--force)."
         )
+    theirs = [name for name in SIMULATED_NAMES if os.path.lexists(target / name)]
+    if theirs and not (target / TRUTH).is_file():
+        raise CampaignError(
+            f"{target / theirs[0]}: is of no simulation, since {TRUTH} is not beside it, so it is not replaced. Choose "
+            "another folder."
+        )
     network_seed, time_seed, record_seed, stream_seed = np.random.SeedSequence(seed).spawn(4)
     network = _draw_network(np.random.default_rng(network_seed), chosen, own_noise)
     if own_noise is not None:
@@ -200,7 +207,7 @@ def simulate_campaign(
         name = re.sub(r"[^\w-]+", "-", target.name)
         files.write_xml(partial / "picks.xml", files.to_catalog(chosen, name, simulated), "QUAKEML")
         files.write_events(partial / "events.csv", chosen, simulated, false)
-        files.write_truth(partial / "truth.csv", (a for e in simulated for a in e.arrivals))
+        files.write_truth(partial / TRUTH, (a for e in simulated for a in e.arrivals))
         files.write_sensors(partial / "sensors.csv", chosen, network.azimuth_error_deg)
         _keep_other_files(target, partial)
     return SimulatedCampaign(
@@ -210,10 +217,10 @@ def simulate_campaign(
         stations=target / "stations.xml",
         picks=target / "picks.xml",
         events_table=target / "events.csv",
-        truth_table=target / "truth.csv",
+        truth_table=target / TRUTH,
         sensors_table=target / "sensors.csv",
         continuous=target / "continuous" / stream_name if stream_name else None,
-        continuous_truth=target / "continuous" / "truth.csv" if stream_name else None,
+        continuous_truth=target / "continuous" / TRUTH if stream_name else None,
         events=tuple(simulated),
         continuous_events=tuple(in_stream),
         false_triggers=tuple(stem for stem, _ in false),
@@ -351,7 +358,7 @@ def _write_continuous(
         step()
     name = start.strftime("%Y%m%dT%H%M%S") + ".mseed"
     files.write_waveforms(folder / name, files.to_stream(preset, network.counts(background), start))
-    files.write_truth(folder / "truth.csv", (a for e in events for a in e.arrivals))
+    files.write_truth(folder / TRUTH, (a for e in events for a in e.arrivals))
     return name, events
 
 

@@ -303,6 +303,12 @@ def test_the_commands_take_a_set_alone_and_write_one(exported: tuple[ExportedSet
     assert (told["records"], told["events"]) == (made.records, made.events)
     with pytest.raises(PhasenoPeftError, match="exists already"):
         export_dataset(tmp_path / "again", made.folder)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    for taken, said in (("mine", "holds no data set"), ("mine/thesis.txt", "is no folder")):
+        with pytest.raises(PhasenoPeftError, match=said):
+            export_dataset(tmp_path / taken, made.folder, overwrite=True)
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
 
 
 @pytest.mark.parametrize("kind", ["external link", "external file", "virtual", "huge", "huge word"])

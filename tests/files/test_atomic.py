@@ -17,7 +17,17 @@ import pytest
 
 from benchmarks.attack.killing import kills
 from phaseno_peft.errors import BusyError, PhasenoPeftError
-from phaseno_peft.files import atomic, lock, remove_folder, settle, sweep, version_of, write_file, write_folder
+from phaseno_peft.files import (
+    atomic,
+    check_folder,
+    lock,
+    remove_folder,
+    settle,
+    sweep,
+    version_of,
+    write_file,
+    write_folder,
+)
 
 OLD = {"a.txt": b"old", "deep/b.txt": b"old too"}
 NEW = {"a.txt": b"new", "deep/b.txt": b"new too", "deep/c.txt": b"x" * 5000}
@@ -144,6 +154,18 @@ def test_a_folder_that_is_there_is_refused_unless_it_is_to_be_replaced(place: Pa
         build(place, NEW)
     assert content(place) == OLD
     assert names(place.parent) == ["ohio"]
+
+
+def test_a_file_and_a_folder_of_something_else_are_never_replaced_by_a_folder(place: Path) -> None:
+    thesis = write_file(place.with_name("thesis.txt"), b"years of work")
+    with pytest.raises(PhasenoPeftError, match=r"thesis\.txt: is no folder, so it is not replaced\. Choose another"):
+        build(thesis, NEW, overwrite=True)
+    assert thesis.read_bytes() == b"years of work"
+    build(place, OLD)
+    assert check_folder(place, "report", ("a.txt", "deep"), overwrite=True) == place
+    with pytest.raises(PhasenoPeftError, match=r"ohio: holds no report, so it is not replaced\. Choose another"):
+        check_folder(place, "report", ("a.txt", "tables"), overwrite=True)
+    assert names(place.parent) == ["ohio", "thesis.txt"]
 
 
 def test_an_error_inside_leaves_the_old_folder_and_nothing_else(place: Path) -> None:

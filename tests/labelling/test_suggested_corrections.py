@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from obspy import UTCDateTime
+from typer.testing import CliRunner
 
 from phaseno_peft.campaign import Station, StationTable, read_catalogue
 from phaseno_peft.campaign.campaign_folder import parts_of_campaign
+from phaseno_peft.cli.app import app
 from phaseno_peft.contract import Preprocessing
 from phaseno_peft.errors import CampaignError, PhasenoPeftError
 from phaseno_peft.events.catalogue import to_catalog
@@ -62,13 +64,24 @@ def test_changed_provisional_picks_are_not_replaced_and_a_folder_without_correct
     (tmp_path / "stations.csv").write_text("")
     (tmp_path / "to-correct.markers").write_text(MARKERS)
     (tmp_path / RANKS).write_text("")
-    check_replaceable(tmp_path)
+    check_replaceable(tmp_path, overwrite=True)
     with pytest.raises(CampaignError, match=r"Correct to-correct\.markers and save it there as picks\.markers"):
         parts_of_campaign(tmp_path)
     later = (tmp_path / RANKS).stat().st_mtime + 60
     os.utime(tmp_path / "to-correct.markers", (later, later))
     with pytest.raises(PhasenoPeftError, match=r"to-correct\.markers: was changed after it was written"):
-        check_replaceable(tmp_path)
+        check_replaceable(tmp_path, overwrite=True)
+
+
+def test_a_file_is_never_replaced_by_suggestions(tmp_path: Path) -> None:
+    thesis = tmp_path / "thesis.txt"
+    thesis.write_text("years of work")
+    given = ["suggest-labels", "--unlabelled", str(tmp_path), "--stations", str(tmp_path / "none"), "--overwrite"]
+    done = CliRunner().invoke(app, [*given, "--out", str(thesis)])
+    assert "thesis.txt: is no folder, so it is not replaced. Choose another name." in str(done.exception)
+    with pytest.raises(PhasenoPeftError, match=r"thesis\.txt: is no folder"):
+        check_replaceable(thesis, overwrite=True)
+    assert thesis.read_text() == "years of work"
 
 
 @pytest.mark.parametrize(

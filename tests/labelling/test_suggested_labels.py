@@ -5,17 +5,18 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from obspy import Stream, Trace, UTCDateTime, read
+from obspy import Trace, UTCDateTime, read
 
 from phaseno_peft.campaign import Campaign, read_catalogue
 from phaseno_peft.errors import CampaignError, PhasenoPeftError
 from phaseno_peft.labelling import SuggestedLabels, Suggestion, suggest_labels, write_suggestions
 from phaseno_peft.labelling.doubt import Reading, certainty, readings
-from phaseno_peft.labelling.suggested_files import _check_codes
+from phaseno_peft.labelling.suggested_files import _fit_codes
 from phaseno_peft.labelling.suggested_labels import _record_around, likeness, take
 from phaseno_peft.picking import Picker, PickList, load_adapter
 from phaseno_peft.picks import Pick
@@ -79,13 +80,16 @@ def test_a_middle_in_a_hole_of_all_stations_gives_a_record_beside_it() -> None:
 def test_codes_that_miniseed_would_cut_are_refused() -> None:
     header = {"network": "XX", "station": "GEOPH001", "channel": "HHZ"}
     with pytest.raises(PhasenoPeftError, match=r"XX\.GEOPH001\.\.HHZ: MiniSEED has room for .* shorter code"):
-        _check_codes(Stream([Trace(np.zeros(10, np.int32), header)]))
-    _check_codes(Stream([Trace(np.zeros(10, np.int32), header | {"station": "GEO01"})]))
+        _fit_codes(Trace(np.zeros(10, np.int32), header), {"HHZ": "-Z"})
+    _fit_codes(Trace(np.zeros(10, np.int32), header | {"station": "GEO01"}), {"HHZ": "-Z"})
 
 
 def test_what_lies_in_a_record_that_is_taken_is_labelled_with_it() -> None:
     near = event(20, (1.0, 2.0, 0.0), use=5.0)
     assert [s.use for s in take([event(0, (0.0, 1.0, 2.0), use=6.0), near], 5)] == [6.0]
+    first = event(0, (0.0, 1.0, 2.0), use=6.0)
+    behind_its_end = replace(first, readings=event(70, (0.0, 1.0)).readings, use=5.0)  # in a hole after a short run
+    assert take([first, behind_its_end], 5) == [replace(first, gain=6.0)]
     assert take([event(0, (0.0, 1.0), use=0.0)], 3) == []
 
 
@@ -190,7 +194,8 @@ def test_the_command_says_what_it_found_and_refuses_a_folder_that_is_there(
     done = run(*given, "--json", home=adapter_home)
     assert done.returncode == 0, done.stderr
     message = json.loads(done.stdout)
-    assert len(message["suggestions"]) <= 2
+    assert 1 <= len({s["file"] for s in message["suggestions"]}) == len(message["suggestions"]) <= 2
+    assert all((tmp_path / "next" / s["file"]).is_file() for s in message["suggestions"])
     assert message["models"] == ["tiny-ohio", "frozen"]
     again = run(*given, home=adapter_home)
     assert (again.returncode, again.stdout) == (2, "")

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from phaseno_peft.errors import AdapterError
+from phaseno_peft.errors import AdapterError, PhasenoPeftError
 from phaseno_peft.library import adapter_folder, check_name, library_folder, list_adapters, read_adapter, write_adapter
 from phaseno_peft.library.card import Card
 
@@ -160,3 +160,16 @@ def test_writing_fails_whole_and_keeps_the_old_adapter(copy: Path, tmp_path: Pat
     write_adapter(copy, stored.settings, stored.contract, tensors, card, {}, overwrite=True)
     assert not any(tensor.any() for tensor in read_adapter(copy).tensors.values())
     assert [p.name for p in tmp_path.iterdir()] == ["tiny-ohio"]
+
+
+def test_an_adapter_replaces_nothing_but_an_adapter(copy: Path, tmp_path: Path) -> None:
+    stored = read_adapter(copy)
+    card = Card("tiny-ohio", stored.settings, stored.contract, {}, {}, [])
+    (tmp_path / "waveforms").mkdir()
+    (tmp_path / "waveforms" / "1.mseed").write_text("a campaign's")
+    (tmp_path / "thesis").write_text("years of work")
+    for taken, said in (("waveforms", "holds no adapter"), ("thesis", "is no folder")):
+        with pytest.raises(PhasenoPeftError, match=said):
+            write_adapter(tmp_path / taken, stored.settings, stored.contract, stored.tensors, card, {}, overwrite=True)
+    assert (tmp_path / "waveforms" / "1.mseed").is_file()
+    assert (tmp_path / "thesis").is_file()

@@ -292,6 +292,12 @@ def test_a_folder_in_use_is_left_alone_unless_forced_and_then_only_our_files(tmp
     simulate_campaign("ohio-frac", tmp_path, seed=2, events=1, false_triggers=0, force=True)
     assert sorted(p.name for p in (tmp_path / "waveforms").iterdir()) != before
     assert (tmp_path / "notes.txt").read_text() == "mine"
+    (tmp_path / "truth.csv").unlink()  # as in a real campaign's folder
+    with pytest.raises(CampaignError, match=r"waveforms: is of no simulation, since truth\.csv is not beside it"):
+        simulate_campaign("ohio-frac", tmp_path, seed=3, events=1, false_triggers=0, force=True)
+    with pytest.raises(PhasenoPeftError, match="is no folder"):
+        simulate_campaign("ohio-frac", tmp_path / "notes.txt", seed=3, events=1, force=True)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
     assert not list(tmp_path.parent.glob(".*partial*"))
 
 
