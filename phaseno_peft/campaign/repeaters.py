@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from phaseno_peft.campaign.stretch import Stretch
 
 WAVE_SAMPLES = (-20, 200)
-"""The stretch of record around P that is compared, in the network's time."""
+"""The stretch of record around the pick that is compared, in the network's time."""
 SHIFT_SAMPLES = 20
 """Picks of one waveform may differ by this."""
 ALIKE = 0.97
@@ -29,17 +29,17 @@ class Repeat:
     event_id: str
     other_id: str
     stations: int
-    """On which the correlation of the verticals around P is above `ALIKE`: more than half of `common`."""
+    """On which the correlation of the verticals is above `ALIKE`: more than half of `common`."""
     common: int
-    """Stations that recorded P of both."""
+    """Stations with picks of both."""
 
 
 def repeats(stretches: Sequence[Stretch]) -> list[Repeat]:
     """Return every pair of alike events, the later one first; events without P picks are like none.
 
-    An event that is listed twice is no repeat of itself: its picks are of one record. The verticals around P are
-    compared by normalised correlation, station by station, at the best of shifts up to 0.2 s of the network's time
-    (Geller & Mueller 1980).
+    An event that is listed twice is no repeat of itself: its picks are of one record. The verticals around P, or around
+    S where nobody picked P, are compared by normalised correlation, station by station, at the best of shifts up to
+    0.2 s of the network's time (Geller & Mueller 1980).
     """
     waves, times = _waves(stretches)
     events = list(waves)
@@ -70,7 +70,8 @@ def _waves(
     stretches: Sequence[Stretch],
 ) -> tuple[dict[str, dict[str, NDArray[np.float32]]], dict[str, float]]:
     """Event -> station -> vertical around P, with room for the shifts, in time order; event -> sample of its first P,
-    counted from the first record on."""
+    counted from the first record on. Of a catalogue without P the same around S."""
+    has_P = any(pick.phase == "P" and pick.usable for stretch in stretches for pick in stretch.picks)
     waves: dict[str, dict[str, NDArray[np.float32]]] = {}
     times: dict[str, float] = {}
     begin = min((s.recording.start for s in stretches), default=None)
@@ -78,7 +79,7 @@ def _waves(
         recording = stretch.recording
         rows = {station: i for i, station in enumerate(recording.station_ids)}
         for pick in stretch.picks:
-            if pick.phase != "P" or not pick.usable:
+            if pick.phase != ("P" if has_P else "S") or not pick.usable:
                 continue
             at = round(recording.index_of(pick.time))
             first, last = at + WAVE_SAMPLES[0] - SHIFT_SAMPLES, at + WAVE_SAMPLES[1] + SHIFT_SAMPLES

@@ -58,11 +58,12 @@ def cross_fit(task: Task, folds: Folds, dataset: CampaignDataset, at_once: int =
         if mean_score(adapter.test) < mean_score(only_moved.test):
             found, of_adapters, adapter, stated = found.nothing_kept(), of_frozen, only_moved, stated_moved
     kept, factor = found.kept, found.factor
-    say(
-        f"out of fold, epoch {kept} with {factor:g} of the update is best"
-        if factor
-        else "out of fold, no adaptation is better than moving the frozen network's picks by the constant shift"
-    )
+    if k > 1:
+        say(
+            f"out of fold, epoch {kept} with {factor:g} of the update is best"
+            if factor
+            else "out of fold, no adaptation is better than moving the frozen network's picks by the constant shift"
+        )
 
     noise = further_noise(datasets, FEWEST_NOISE_HOURS)
     if n_noise := sum(map(len, noise)):
@@ -80,7 +81,8 @@ def cross_fit(task: Task, folds: Folds, dataset: CampaignDataset, at_once: int =
         validation=[window for d in datasets for window in d.validation],
         test=[window for d in datasets for window in d.test],
     )
-    say(f"training on all {everything.n_events} events for as many steps")
+    if kept:
+        say(f"training on all {everything.n_events} events for as many steps")
     shipped = task.fit(
         dataset,
         as_folds.changed(keep_epoch=kept, epochs=training.epochs if kept else 0),

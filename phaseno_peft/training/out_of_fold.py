@@ -125,7 +125,11 @@ def fit_folds(
         task = dataclasses.replace(task, restart=False)  # what follows reads what they left
     fits = []
     for i, (of_fold, each) in enumerate(zip(datasets, names, strict=True)):
-        say(f"fold {i + 1} of {k}: {labels or of_fold.n_events} events train, the others are predicted")
+        say(
+            f"fold {i + 1} of {k}: {labels or of_fold.n_events} events train, the others are predicted"
+            if k > 1
+            else "the events cannot be parted, so that nothing is trained"
+        )
         fits.append(task.fit(of_fold, of_folds, each, labels=labels, keeps_all=True))
     if not all(one.history for one in fits):  # nothing is trained
         return OutOfFold(task.recipe, fits, datasets, [], 0, 0.0, ())

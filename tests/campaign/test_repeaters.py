@@ -18,7 +18,7 @@ STATIONS = table(4)
 LENGTH = 1000
 
 
-def campaign_of(kinds: str, stations: int = 4, noise: float = 0.05) -> Campaign:
+def campaign_of(kinds: str, stations: int = 4, noise: float = 0.05, phase: str = "P") -> Campaign:
     """One record of 10 s for each letter; records of one letter hold the same waveforms, a little moved, in noise."""
     rng = np.random.default_rng(8)
     waves = {kind: rng.standard_normal((4, 3, LENGTH)) for kind in sorted(set(kinds))}
@@ -30,14 +30,14 @@ def campaign_of(kinds: str, stations: int = 4, noise: float = 0.05) -> Campaign:
         own = samples.astype(np.float32)
         recordings.append(Recording(f"r{i}", start, 100.0, tuple(STATIONS), own, recorded, ("ENZ",) * 4))
         at = start + 4.0 + 0.01 * (i % 5)  # picks of one waveform differ, too
-        picks = tuple(LabelledPick(f"{i}/{k}", str(i), f"XX.S{k}.", "P", at, None, True) for k in range(stations))
+        picks = tuple(LabelledPick(f"{i}/{k}", str(i), f"XX.S{k}.", phase, at, None, True) for k in range(stations))
         events.append(CatalogueEvent(str(i), None, None, None, None, picks))
     return Campaign("made-up", STATIONS, Catalogue(tuple(events)), tuple(recordings), Preprocessing(), STATIONS.frame())
 
 
-@pytest.mark.parametrize("stations", [1, 2, 4])
-def test_repeats_are_found_station_by_station_in_noise(stations: int) -> None:
-    found = repeats(campaign_of("abacda", stations).stretches())
+@pytest.mark.parametrize(("stations", "phase"), [(1, "P"), (2, "P"), (4, "P"), (4, "S")])
+def test_repeats_are_found_station_by_station_in_noise(stations: int, phase: str) -> None:
+    found = repeats(campaign_of("abacda", stations, phase=phase).stretches())
     assert {(pair.event_id, pair.other_id) for pair in found} == {("2", "0"), ("5", "0"), ("5", "2")}
     assert all(pair.common == stations for pair in found)
     assert families(found) == {"0": "0", "2": "0", "5": "0"}
