@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -33,7 +32,7 @@ from phaseno_peft.training.history import Epoch, best_epoch
 from phaseno_peft.training.loop import judged
 from phaseno_peft.training.outcome import Task
 from phaseno_peft.training.provenance import score_without_offset
-from phaseno_peft.training.recipes import Recipe, find_recipe
+from phaseno_peft.training.recipes import Recipe
 from phaseno_peft.training.settings import TrainingSettings
 from phaseno_peft.training.side_by_side import side_by_side
 
@@ -107,9 +106,9 @@ def fit_folds(
     """Train a model for each fold on the others, and choose epoch and part of the update by what they say unseen.
 
     `dataset` has all events for training. Each training is kept after every epoch under `name` and the fold's number,
-    and `at_once` folds of an adapter's recipe are trained side by side. A single fold trains nothing. `labels` uses so
-    many events of each training side. Raises `AdapterError` for settings that folds cannot have, or where another
-    training is kept.
+    and `at_once` folds are trained side by side. A single fold trains nothing. `labels` uses so many events of each
+    training side. Raises `AdapterError` for settings that folds cannot have, a recipe that cannot be sent to the
+    processes side by side, or where another training is kept.
     """
     training, say, k = task.training, task.callbacks.on_stage, len(folds.parts)
     check_settings(training)
@@ -117,8 +116,9 @@ def fit_folds(
     datasets = [dataset.of_fold(folds, i) for i in range(k)]
     names = [f"{name}fold-{i + 1}-of-{k}" for i in range(k)]
     if at_once > 1 and k > 1:
-        where = (task.backbone, task.device, task.folder, task.restart)
-        jobs = [(task.recipe.name, *where, d, of_folds, each) for d, each in zip(datasets, names, strict=True)]
+        task.recipe.check_travels()
+        apart = dataclasses.replace(task, callbacks=TrainingCallbacks())
+        jobs = [(apart, of_fold, of_folds, each, labels) for of_fold, each in zip(datasets, names, strict=True)]
         with side_by_side(_fit_apart, jobs, at_once) as finished:
             for i, seconds in enumerate(finished):
                 say(f"fold {i + 1} of {k} is trained ({seconds / 60:.1f} minutes)")
@@ -259,18 +259,10 @@ def pooled(histories: Sequence[Sequence[Epoch]], weights: Sequence[int]) -> list
 
 
 def _fit_apart(
-    recipe: str,
-    backbone: str | Path,
-    device: str | torch.device,
-    folder: Path,
-    restart: bool,
-    dataset: CampaignDataset,
-    training: TrainingSettings,
-    name: str,
+    task: Task, dataset: CampaignDataset, training: TrainingSettings, name: str, labels: int | None
 ) -> float:
-    """Train a fold in a process of its own, where a recipe arrives by name, and leave it in its checkpoint; seconds."""
-    task = Task(find_recipe(recipe), training, backbone, device, folder, restart, TrainingCallbacks())
-    return task.fit(dataset, training, name, keeps_all=True).seconds
+    """Train a fold in a process of its own and leave it in its checkpoint; seconds."""
+    return task.fit(dataset, training, name, labels=labels, keeps_all=True).seconds
 
 
 def _choose_factor(

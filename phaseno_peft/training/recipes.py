@@ -10,8 +10,10 @@ in `comparison.recipes`.
 from __future__ import annotations
 
 import dataclasses
+import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import torch
@@ -71,6 +73,16 @@ class Recipe:
         if self.method is not None:
             check_stem(backbone, self.method)
 
+    def check_travels(self) -> None:
+        """Raise `AdapterError` if the recipe cannot be sent to other processes, as one with a lambda cannot."""
+        try:
+            pickle.dumps(self)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise AdapterError(
+                f"recipe {self.name!r} cannot be sent to processes that train side by side ({error}). Leave `at_once` "
+                "out, or build it by `cr_lora_recipe` or a function of a module."
+            ) from error
+
     def model(self, backbone: PhaseNO, seed: int) -> nn.Module:
         """The model to train, its random start values drawn from `seed`."""
         with seeded(seed, 0, device=next(backbone.parameters()).device):
@@ -90,7 +102,7 @@ def cr_lora_recipe(
         name,
         trains,
         source,
-        lambda backbone: _with_adapter(backbone, method),
+        partial(_with_adapter, settings=method),
         training or TrainingSettings(),
         method=method,
     )
