@@ -102,4 +102,4 @@ def first_difference(before: Mapping[str, Any], now: Mapping[str, Any], path: st
 
 def _short(value: Any) -> str:
     text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."
+    return text if len(text) <= 40 else f"{text[:18]}...{text[-19:]}"  # paths often differ at their end

@@ -98,3 +98,9 @@ def test_the_first_difference_names_its_place() -> None:
     assert first_difference(before, now) == "`training.epochs` is 30 now and was 15"
     assert first_difference(before, {"recipe": "lora"}) is not None
     assert first_difference({"recipe": "lora"}, before) is not None
+
+
+def test_long_values_are_shortened_in_their_middle_since_paths_differ_at_their_end() -> None:
+    years = [{"archive": f"/archives/of/a/network/with/a/long/name/{year}"} for year in (2025, 2026)]
+    shown = [f"'/archives/of/a/ne...h/a/long/name/{year}'" for year in (2026, 2025)]
+    assert first_difference(*years) == f"`archive` is {shown[0]} now and was {shown[1]}"
