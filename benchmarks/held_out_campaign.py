@@ -118,7 +118,7 @@ def train(campaign: Campaign, lean: Lean, seed: int, beside: PseudoLabelled | No
     folds = fold_campaign(campaign, lean.folds, seed)
     callbacks = TrainingCallbacks(on_stage=lambda _: None)
     with tempfile.TemporaryDirectory() as scratch:
-        task = Task(find_recipe("cr-lora"), lean.settings(seed), lean.backbone, "cpu", Path(scratch), False, callbacks)
+        task = Task(find_recipe("cr-lora"), lean.settings(seed), lean.backbone, "cpu", Path(scratch), callbacks)
         dataset = CampaignDataset(campaign, folds.whole, [], [], seed)
         return cross_fit(task, folds, beside.beside(dataset) if beside else dataset)
 

@@ -161,12 +161,12 @@ def train_adapter(
     from phaseno_peft.library.store import refuse_existing
     from phaseno_peft.training import QUICK, Unlabelled, find_recipe
     from phaseno_peft.training import train_adapter as train
-    from phaseno_peft.training.adapter import check_report, was_stopped_after_writing
+    from phaseno_peft.training.adapter import check_report
+    from phaseno_peft.training.whole_training import was_stopped_after_writing
 
     terminal = Terminal(quiet=quiet)
     target = Path(out or library_folder()).expanduser() / check_name(name)
-    replaces = overwrite or (not restart and was_stopped_after_writing(target))
-    refuse_existing(target, overwrite=replaces)
+    refuse_existing(target, overwrite=overwrite or (not restart and was_stopped_after_writing(target)))
     if report is not None:
         check_report(report, target, overwrite=overwrite)
     chosen = find_recipe(recipe)

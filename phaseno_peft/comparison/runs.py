@@ -80,7 +80,7 @@ class ComparisonSetup:
 
     def task(self, planned: PlannedRun, training: TrainingSettings, callbacks: TrainingCallbacks) -> Task:
         """What the folds are trained by."""
-        return Task(planned.recipe, training, self.backbone, self.device, self.folder / FOLDER, False, callbacks)
+        return Task(planned.recipe, training, self.backbone, self.device, self.folder / FOLDER, callbacks)
 
     def result(self, planned: PlannedRun) -> Path:
         """Where a finished run is kept."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import inspect
@@ -24,10 +23,10 @@ import torch
 from phaseno_peft.backbone import EMBEDDED, backbone_info, fingerprint, load_backbone
 from phaseno_peft.campaign import Campaign, fold_campaign, measure_label_offset
 from phaseno_peft.campaign.splits import FEW_EVENTS, FOLDS
-from phaseno_peft.contract import PHASES, BackboneDefaults, Contract, LabelConvention, LabelOffset, tensors_sha256
+from phaseno_peft.contract import PHASES, BackboneDefaults, Contract, LabelConvention, LabelOffset
 from phaseno_peft.errors import AdapterError, PhasenoPeftError
 from phaseno_peft.evaluation import Evaluation, Scores, comparison_markdown, write_evaluation
-from phaseno_peft.files import lock, remove_folder, write_file
+from phaseno_peft.files import lock
 from phaseno_peft.judging.card_tables import card_tables
 from phaseno_peft.judging.page import report_folder, write_report
 from phaseno_peft.library import check_name, library_folder, read_contract, write_adapter
@@ -38,10 +37,16 @@ from phaseno_peft.library.sharing import SCORE_FIGURES, discreet_card, discreet_
 from phaseno_peft.library.store import EVALUATION, refuse_existing
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.training import provenance
-from phaseno_peft.training.checkpoint import FOLDER
 from phaseno_peft.training.cross_fit import cross_fit
 from phaseno_peft.training.dataset import CampaignDataset, training_events
-from phaseno_peft.training.fit import Fitted, TrainingCallbacks, adapter_tensors, check_switched_off, summary
+from phaseno_peft.training.fit import (
+    Fitted,
+    TrainingCallbacks,
+    adapter_tensors,
+    check_switched_off,
+    summary,
+    training_identity,
+)
 from phaseno_peft.training.forgetting import FORGETTING_WINDOWS, judge_forgetting
 from phaseno_peft.training.history import Epoch
 from phaseno_peft.training.outcome import Outcome, Task
@@ -56,6 +61,13 @@ from phaseno_peft.training.unlabelled import (
     check_unlabelled,
     pseudo_labelled,
     train_in_rounds,
+)
+from phaseno_peft.training.whole_training import (
+    WholeTraining,
+    checkpoint_folder,
+    identity_of_archive,
+    remove_checkpoints,
+    was_stopped_after_writing,
 )
 from phaseno_peft.training.worth import judged_of_outcome, judgement_of_outcome, worth
 
@@ -158,10 +170,9 @@ def train_adapter(
     """
     started = time.monotonic()
     target = _adapter_path(name, folder)
-    replaces_report, overwrite = overwrite, overwrite or (not restart and was_stopped_after_writing(target))
-    refuse_existing(target, overwrite=overwrite)
+    refuse_existing(target, overwrite=overwrite or (not restart and was_stopped_after_writing(target)))
     if report is not None:
-        check_report(report, target, overwrite=replaces_report)
+        check_report(report, target, overwrite=overwrite)
     recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
     if recipe.method is None:
         raise AdapterError(
@@ -203,12 +214,36 @@ def train_adapter(
         dataset = dataset.with_quiet_noise(frozen_model, backbone_info(backbone).thresholds, say)
     recipe.check_fits(frozen_model)
     backbone_fingerprint, backbone_name = fingerprint(frozen_model), str(frozen_model.name_or_path)
+    whole = WholeTraining(
+        target,
+        {
+            "quick": quick,
+            "seeds": seeds,
+            "labelled events": labels,
+            "validate_on": None if validate_on is None else validate_on.name,
+            "max_minutes": training.max_minutes,
+            "folds": k,  # after what sets events aside, before the split
+            "seed": seed,
+            "quiet_noise": quiet_noise,
+            **identity_of_archive(unlabelled),
+            **training_identity(recipe, dataset, training, labels, backbone_fingerprint, device),
+        },
+        {
+            "label_source": label_source,
+            "label_convention": label_convention,
+            "confidential": confidential,
+            "keep_folds": keep_folds,
+        },
+    )
+    replaces = overwrite or (not restart and whole.is_written)
+    refuse_existing(target, overwrite=replaces)
+    whole.begin(restart=restart)
     forgetting = {"frozen": judge_forgetting(frozen_model)}
     if quick:
         say(QUICK_GAVE_UP)
 
     say("training: the first steps load PEFT, which takes some seconds; each epoch is kept, a stopped training goes on")
-    task = Task(recipe, training, backbone, device, target.parent / FOLDER / name, restart, callbacks)
+    task = Task(recipe, training, backbone, device, checkpoint_folder(target), callbacks)
 
     def train(dataset: CampaignDataset, below: str = "") -> Outcome:
         own = dataclasses.replace(task, folder=task.folder / below)
@@ -233,7 +268,8 @@ def train_adapter(
             uncertainty_calibration=dict(outcome.uncertainty.calibration),
         )
 
-    outcome = train(dataset)
+    with whole.kept():
+        outcome = train(dataset)
     if (archive := unlabelled) is not None:
 
         def label(outcome: Outcome) -> PseudoLabelled:
@@ -271,18 +307,18 @@ def train_adapter(
     )
     if keep_folds and not outcome.has_ensemble:
         say("no folds are kept: nothing was trained in them, or none of their update is")
-    _write(trained, outcome, labels, confidential=confidential, overwrite=overwrite, keep_folds=keep_folds)
+    _write(trained, outcome, labels, whole, confidential=confidential, overwrite=replaces, keep_folds=keep_folds)
     if report is not None:
         say("writing the report")
         judged = judged_of_outcome(name, outcome, read_contract(target), _forgotten(trained, outcome))
         try:
-            write_report(judged, report, overwrite=replaces_report, confidential=confidential)
+            write_report(judged, report, overwrite=overwrite, confidential=confidential)
         except (OSError, PhasenoPeftError) as error:
             raise PhasenoPeftError(
                 f"{error} The adapter itself is written, {target}. The same command, with another folder for the "
                 "report or without one, ends without training again."
             ) from error
-    _remove_checkpoints(target)
+    remove_checkpoints(target)
     return trained
 
 
@@ -298,31 +334,8 @@ def check_report(report: str | Path, target: Path, *, overwrite: bool) -> None:
         raise PhasenoPeftError(f"{report}: nothing can be written to {above}. Give the report another folder.")
 
 
-def was_stopped_after_writing(target: Path) -> bool:
-    """Whether the adapter in `target` was written by a training that was killed before it could remove its checkpoints.
-
-    The same training, repeated, then ends with the same adapter instead of refusing because there is one.
-    """
-    try:
-        return _digest_file(target).read_text(encoding="utf-8") == read_contract(target).tensors_sha256
-    except (OSError, ValueError, AdapterError):
-        return False
-
-
 def _adapter_path(name: str, folder: str | Path | None) -> Path:
     return Path(folder or library_folder()).expanduser() / check_name(name)
-
-
-def _digest_file(target: Path) -> Path:
-    """Beside the checkpoints: SHA-256 of the tensors that are about to be written to `target`."""
-    return target.parent / FOLDER / target.name / "written.sha256"
-
-
-def _remove_checkpoints(target: Path) -> None:
-    """Remove checkpoints and the digest file together."""
-    remove_folder(_digest_file(target).parent)
-    with contextlib.suppress(OSError):  # another training is kept there
-        (target.parent / FOLDER).rmdir()
 
 
 def peak_memory_bytes() -> int:
@@ -387,6 +400,7 @@ def _write(
     trained: TrainedAdapter,
     outcome: Outcome,
     labels: int | None,
+    whole: WholeTraining,
     *,
     confidential: bool,
     overwrite: bool,
@@ -454,7 +468,5 @@ def _write(
         if keep_folds and outcome.has_ensemble:
             files |= write_folds(Path(scratch), outcome.folds)
         tensors = adapter_tensors(fitted.model)
-        digest_file = _digest_file(trained.folder)
-        digest_file.parent.mkdir(parents=True, exist_ok=True)
-        write_file(digest_file, tensors_sha256(tensors))
+        whole.note_written(tensors)
         write_adapter(trained.folder, method, trained.contract, tensors, card, files, overwrite=overwrite)

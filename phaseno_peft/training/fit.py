@@ -99,17 +99,16 @@ def fit(
     backbone: str | Path = EMBEDDED,
     device: str | torch.device = "cpu",
     checkpoint: Path | None = None,
-    restart: bool = False,
     keeps_all: bool = False,
     callbacks: TrainingCallbacks | None = None,
 ) -> Fitted:
     """Train a fresh copy of the backbone by a recipe; seeds of weights, windows and labels are `training.seed`.
 
-    With a `checkpoint` (a file) every epoch is kept, and a training that was stopped goes on from there unless
-    `restart`; `keeps_all` keeps the parameters of every epoch. `labels` uses so many training events only, with as many
-    steps as all of them would have, at the learning rates of so many (`TrainingSettings.for_events`). The constant
-    shift of the labels from the picks before training is taken off first, unless the recipe makes another backbone,
-    whose file has no place for it. Raises `AdapterError` if the file holds another training.
+    With a `checkpoint` (a file) every epoch is kept, and a training that was stopped goes on from there; `keeps_all`
+    keeps the parameters of every epoch. `labels` uses so many training events only, with as many steps as all of them
+    would have, at the learning rates of so many (`TrainingSettings.for_events`). The constant shift of the labels from
+    the picks before training is taken off first, unless the recipe makes another backbone, whose file has no place for
+    it. Raises `AdapterError` if the file holds another training.
     """
     say = (callbacks := callbacks or TrainingCallbacks()).on_stage
     started = time.monotonic()
@@ -131,8 +130,6 @@ def fit(
         training = training.changed(windows_per_epoch=training.windows(dataset.n_events))
     training = training.for_events(n_sampled)
     store = None if checkpoint is None else Checkpoint(checkpoint, what)
-    if store and restart:
-        store.discard()
     state = (store.load() if store else None) or TrainingState(training.epochs)
     state.keeps_all = keeps_all
     if state.history:

@@ -122,7 +122,6 @@ def fit_folds(
         with side_by_side(_fit_apart, jobs, at_once) as finished:
             for i, seconds in enumerate(finished):
                 say(f"fold {i + 1} of {k} is trained ({seconds / 60:.1f} minutes)")
-        task = dataclasses.replace(task, restart=False)  # what follows reads what they left
     fits = []
     for i, (of_fold, each) in enumerate(zip(datasets, names, strict=True)):
         say(

@@ -30,7 +30,6 @@ class Task:
     device: str | torch.device
     folder: Path
     """Of the checkpoints."""
-    restart: bool
     callbacks: TrainingCallbacks
 
     def fit(
@@ -51,7 +50,6 @@ class Task:
             backbone=self.backbone,
             device=self.device,
             checkpoint=self.folder / f"{name}.safetensors",
-            restart=self.restart,
             keeps_all=keeps_all,
             callbacks=self.callbacks,
         )

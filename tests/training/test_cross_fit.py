@@ -118,7 +118,7 @@ def test_the_adapter_that_ships_is_trained_at_the_rates_of_the_folds(
     four = dataclasses.replace(campaign, recordings=campaign.recordings[:4])
     folds, rates = fold_campaign(four, 2, 0), []
     task = Task(
-        find_recipe("se-only"), dataclasses.replace(SHORT, epochs=1), small_backbone, "cpu", tmp_path, False,
+        find_recipe("se-only"), dataclasses.replace(SHORT, epochs=1), small_backbone, "cpu", tmp_path,
         TrainingCallbacks(on_epoch=lambda epoch: rates.append(epoch.learning_rate)),
     )  # fmt: skip
     outcome = cross_fit(task, folds, CampaignDataset(four, folds.whole, [], [], 0))
@@ -137,7 +137,7 @@ def parts_of(campaign: Campaign, folder: Path, backbone: Path, on_epoch: Callabl
     """Two folds of four events, without what is written of them."""
     four = dataclasses.replace(campaign, recordings=campaign.recordings[:4])
     callbacks = TrainingCallbacks(on_epoch=on_epoch)
-    task = Task(find_recipe("se-only"), SHORT, backbone, "cpu", folder, False, callbacks)
+    task = Task(find_recipe("se-only"), SHORT, backbone, "cpu", folder, callbacks)
     folds = fold_campaign(four, 2, 0)
     return cross_fit(task, folds, CampaignDataset(four, folds.whole, [], [], 0))
 

@@ -118,7 +118,7 @@ def stopped(dataset: CampaignDataset, small_backbone: Path, tmp_path_factory: py
 def start(
     dataset: CampaignDataset, backbone: Path, place: Path, recipe: Recipe | None = None, **changes: object
 ) -> Fitted:
-    options = {key: changes.pop(key) for key in ("restart", "callbacks", "labels") if key in changes}
+    options = {key: changes.pop(key) for key in ("callbacks", "labels") if key in changes}
     training = dataclasses.replace(LEAN, windows_per_epoch=2, **changes)  # type: ignore[arg-type]
     chosen = recipe or find_recipe("head")
     return fit(chosen, dataset, training, backbone=backbone, checkpoint=place, **options)  # type: ignore[arg-type]
@@ -156,13 +156,6 @@ def test_changed_data_are_refused(campaign: Campaign, small_backbone: Path, stop
     other = lean_dataset(dataclasses.replace(campaign, recordings=(moved, *campaign.recordings[1:])))
     with pytest.raises(AdapterError, match="waveforms, stations, picks or split"):
         start(other, small_backbone, stopped)
-
-
-def test_restart_begins_anew(dataset: CampaignDataset, small_backbone: Path, stopped: Path, tmp_path: Path) -> None:
-    place = tmp_path / "c.safetensors"
-    place.write_bytes(stopped.read_bytes())
-    begun = start(dataset, small_backbone, place, restart=True, epochs=1)
-    assert [epoch.epoch for epoch in begun.history] == [0, 1]
 
 
 def test_a_damaged_checkpoint_is_refused(

@@ -39,7 +39,7 @@ def test_recipe_and_number_of_labels_are_those_that_were_given(
     four = dataclasses.replace(campaign, recordings=campaign.recordings[:4])
     folds, begun = fold_campaign(four, 2, 0), []
     callbacks = TrainingCallbacks(on_epoch=begun.append)
-    task = Task(recipe, BRIEF, small_backbone, "cpu", tmp_path, False, callbacks)
+    task = Task(recipe, BRIEF, small_backbone, "cpu", tmp_path, callbacks)
     found = out_of_fold.fit_folds(task, folds, CampaignDataset(four, folds.whole, [], [], 0), at_once=2, labels=1)
     assert not begun  # each fold was trained side by side, none again
     assert [one.n_events for one in found.fits] == [1, 1]
