@@ -25,7 +25,6 @@ from phaseno_peft.cli.options import (
     ReplayOption,
     SeedOption,
     SkipUnknownOption,
-    SkipUnreadableOption,
     TimeScaleOrAutoOption,
     TrainingNoiseOption,
     WaveformsOption,
@@ -130,13 +129,20 @@ def train_adapter(
         typer.Option("--unlabelled", help="Records that nobody picked: what the trained adapters agree on trains too."),
     ] = None,
     rounds: Annotated[
-        int, typer.Option("--rounds", min=1, max=2, help="Times that --unlabelled is labelled and trained on.")
-    ] = 1,
+        int | None,
+        typer.Option("--rounds", min=1, max=2, help="Times that --unlabelled is labelled and trained on. [default: 1]"),
+    ] = None,
     associator: Annotated[
-        Literal["coincidence", "pyocto"],
-        typer.Option("--associator", help="What makes events of --unlabelled; pyocto is an optional extra."),
-    ] = "coincidence",
-    skip_unreadable: SkipUnreadableOption = False,
+        Literal["coincidence", "pyocto"] | None,
+        typer.Option(
+            "--associator",
+            help="What makes events of --unlabelled; pyocto is an optional extra. [default: coincidence]",
+        ),
+    ] = None,
+    skip_unreadable: Annotated[
+        bool,
+        typer.Option("--skip-unreadable", help="Leave out files of --unlabelled that cannot be read, and name them."),
+    ] = False,
     backbone: BackboneOption = None,
     device: DeviceOption = "cpu",
     seed: SeedOption = 0,
@@ -156,6 +162,7 @@ def train_adapter(
     """
     from phaseno_peft.backbone import EMBEDDED
     from phaseno_peft.campaign.campaign_folder import parts_of_campaign
+    from phaseno_peft.errors import AdapterError
     from phaseno_peft.judging.page import PAGE
     from phaseno_peft.library import check_name, library_folder
     from phaseno_peft.library.store import refuse_existing
@@ -169,6 +176,11 @@ def train_adapter(
     refuse_existing(target, overwrite=overwrite or (not restart and was_stopped_after_writing(target)))
     if report is not None:
         check_report(report, target, overwrite=overwrite)
+    of_archive = {"--rounds": rounds, "--associator": associator, "--skip-unreadable": skip_unreadable or None}
+    if unlabelled is None and (given := [option for option, value in of_archive.items() if value is not None]):
+        raise AdapterError(
+            f"{given[0]} says how --unlabelled is used, which is not given. Give --unlabelled FOLDER, or leave it out."
+        )
     chosen = find_recipe(recipe)
     settings = (QUICK if quick else chosen.training).changed(epochs=epochs, max_minutes=max_minutes, replay=replay)
     campaign = read_campaign(
@@ -218,7 +230,7 @@ def train_adapter(
             quiet_noise=noise == "quiet",
             unlabelled=None
             if unlabelled is None
-            else Unlabelled(unlabelled, channels, rounds, associator, skip_unreadable),
+            else Unlabelled(unlabelled, channels, rounds or 1, associator or "coincidence", skip_unreadable),
             seed=seed,
             device=device,
             confidential=confidential,

@@ -35,7 +35,7 @@ from phaseno_peft.library.store import (
     read_located,
     write_adapter,
 )
-from phaseno_peft.library.training_notes import notes_on_training
+from phaseno_peft.library.training_notes import HEADINGS, SIDES, notes_on_training
 
 Share = Literal["minimal", "scores", "all"]
 """minimal: what picks, and counts. scores: also how well, in numbers and figures without waveforms. all: the folder."""
@@ -50,7 +50,7 @@ SCORE_FIGURES = {
 }
 """Figures without waveforms, times and names -> caption."""
 SECTION = "figures/record_section.png"
-_SHARED_TABLES = (VERDICT, "Scores on held-out events", UNCERTAINTY, "What was forgotten")
+_SHARED_TABLES = (VERDICT, *HEADINGS, UNCERTAINTY, "What was forgotten")
 _TRAINING_KEYS = (
     "seed",
     "labelled_events",
@@ -65,8 +65,6 @@ _TRAINING_KEYS = (
     "folds",
     "unlabelled",
 )
-_SIDES = ("test", "all events, out of fold")
-"""Words of ours for what the scores are of."""
 _SHARED_SCORES = ("frozen", "frozen, offset removed", "adapter")
 _SHARED_WORDS = ("P", "S", "cosine", "plateau")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}|\d\.\d{1,3}")
@@ -122,7 +120,7 @@ def discreet_evaluation(raw: Mapping[str, Any], name: str) -> dict[str, Any]:
     if isinstance(scores, dict):
         shared["scores"] = {model: _numbers(scores[model]) for model in _SHARED_SCORES if model in scores}
     side = raw.get("about", {}).get("side")
-    return {**shared, "about": {"adapter": name, "campaign": name, "side": side if side in _SIDES else "test", **about}}
+    return {**shared, "about": {"adapter": name, "campaign": name, "side": side if side in SIDES else "test", **about}}
 
 
 def _numbers(value: Any) -> Any:

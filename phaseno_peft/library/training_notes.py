@@ -8,6 +8,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+SIDES = ("test", "all events, out of fold", "all events, which chose its thresholds")
+"""What an adapter's scores are of: events set aside, of folds, or of events that could not be parted."""
+HEADINGS = ("Scores on held-out events", "Scores on the events that chose its thresholds")
+
+
+def judged_side(n_folds: int) -> str:
+    """Which of `SIDES`, where `n_folds` were trained; 0 where events were set aside, 1 where none could be."""
+    return SIDES[0 if not n_folds else 1 if n_folds > 1 else 2]
+
+
+def heading_of_scores(n_folds: int) -> str:
+    """Of the card's table of scores, where `n_folds` were trained."""
+    return HEADINGS[n_folds == 1]
+
 
 def notes_on_training(about: Mapping[str, Any]) -> list[str]:
     """Sentences on folds, pseudo-labels and replayed windows, of an adapter that had them."""

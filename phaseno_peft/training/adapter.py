@@ -35,6 +35,7 @@ from phaseno_peft.library.folds import MOST as MOST_FOLDS
 from phaseno_peft.library.folds import write_folds
 from phaseno_peft.library.sharing import SCORE_FIGURES, discreet_card, discreet_contract, discreet_evaluation
 from phaseno_peft.library.store import EVALUATION, refuse_existing
+from phaseno_peft.library.training_notes import heading_of_scores, judged_side
 from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.training import provenance
 from phaseno_peft.training.cross_fit import cross_fit
@@ -194,6 +195,8 @@ def train_adapter(
         )
     if keep_folds and k > MOST_FOLDS:
         raise AdapterError(f"`keep_folds`: at most {MOST_FOLDS} folds are stored, `folds` is {k}. Give fewer.")
+    if at_once > 1 and not k:
+        say("no folds are trained here, so that nothing runs side by side")
     if unlabelled is not None:
         check_unlabelled(unlabelled, campaign, say)
     parted = fold_campaign(campaign, k, seed) if k else None
@@ -413,7 +416,7 @@ def _write(
     about = {
         "adapter": trained.name,
         "campaign": campaign.name,
-        "side": "all events, out of fold" if "folds" in outcome.about else "test",
+        "side": judged_side(outcome.n_folds),
         "seed": dataset.seed,
         "recipe": fitted.recipe.name,
         "labelled_events": labels,
@@ -447,7 +450,7 @@ def _write(
         method,
         trained.contract,
         {
-            "Scores on held-out events": comparison_markdown(trained.scores),
+            heading_of_scores(outcome.n_folds): comparison_markdown(trained.scores),
             **card_tables(Evaluation(trained.scores, about), trained.contract),
             "What was forgotten": f"{FORGETTING_WINDOWS[0].upper()}{FORGETTING_WINDOWS[1:]}. "
             + comparison_markdown(trained.forgetting),

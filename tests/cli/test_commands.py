@@ -131,3 +131,15 @@ def test_picks_of_an_unknown_station_name_the_pick_the_file_and_the_way_out(
     assert done.returncode == 2
     for part in ("picks.xml", "pick ", "stations.csv", "--skip-unknown"):
         assert part in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--rounds", "2"), ("--associator", "pyocto"), ("--skip-unreadable", None)]
+)
+def test_options_of_an_archive_are_refused_without_one(
+    tmp_path: Path, campaign_folder: Path, option: str, value: str | None
+) -> None:
+    words = [option] if value is None else [option, value]
+    done = run("train-adapter", "ohio-frac", *inputs(campaign_folder), *words, home=tmp_path)
+    assert done.returncode == 2
+    assert f"{option} says how --unlabelled is used, which is not given" in done.stderr

@@ -191,7 +191,10 @@ def test_events_that_cannot_be_parted_give_the_shift_alone_and_the_card_says_so(
         one, tmp_path / "library", small_backbone, folds=4, report=tmp_path / "report", on_stage=said.append
     )
     assert not (tmp_path / "library" / ".training").exists()
-    assert "No event could be held out" in (trained.folder / "README.md").read_text()
+    card = (trained.folder / "README.md").read_text()
+    assert "No event could be held out" in card
+    assert "## Scores on the events that chose its thresholds" in card
+    assert read_evaluation(trained.folder / "evaluation.json").about["side"].endswith("which chose its thresholds")
     html = (tmp_path / "report" / "index.html").read_text()
     assert "1 event of its own campaign, which it was trained on" in html
     assert "No event could be held out" in html
