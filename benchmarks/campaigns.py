@@ -7,8 +7,8 @@ was trained on the others (`phaseno-peft compare --folds`): epochs by the same r
 folds, median residual of the other folds taken off or not. Writes a comparison for each campaign to --out (the same
 command goes on where it was stopped) and prints F1 of P and S within 0.5 and 0.1 s with 95 % intervals (bootstrap over
 events), and the first CR-LoRA recipe minus each other, paired. With --shipped a second table sets beside them the
-adapter that ships under the folder's name, by the out-of-fold scores in its evaluation.json: of the same seed, folds
-and windows.
+adapter that ships under the folder's name, by the out-of-fold scores in its evaluation.json: of the same folds and
+windows, and one seed of its recipe, of which there may be more among the runs.
 """
 
 from __future__ import annotations
@@ -92,19 +92,31 @@ def evaluation_of(name: str) -> Path:
 
 
 def beside_shipped(found: Comparison) -> TextTable:
-    """Mean F1 of P and S of the adapter that ships and of each run's picker, and what it gains over them, paired.
+    """F1 of the adapter that ships and of each run's picker, and what it gains over them, paired.
 
-    Raises `PhasenoPeftError` where it was not scored on the same windows.
+    Runs of the adapter's own recipe with other seeds count with it. Raises `PhasenoPeftError` where it was not scored
+    on the same windows.
     """
-    shipped = read_evaluation(evaluation_of(found.name)).scores["adapter"]
-    rows = [["**adapter**", "1", *(_f1([shipped], t) for t in TOLERANCES_S), ""]]
-    for (recipe, n_events), runs in found.groups().items():
-        name = recipe if n_events in (0, found.most_events(recipe)) else f"{recipe}, {n_events} events"
+    evaluation = read_evaluation(evaluation_of(found.name))
+    about, groups = evaluation.about, found.groups()
+    all_events = sum(about["folds"]["events"][1:])  # of the first fold's training, as a run counts them
+    again = [run.test for run in groups.pop((about["recipe"], all_events), []) if run.seed != about["seed"]]
+    ours = [evaluation.scores["adapter"], *again]
+    rows = [["**adapter**", *_f1_cells(ours), ""]]
+    for (name, n_events), runs in groups.items():
+        shown = name if n_events in (0, all_events) else f"{name}, {n_events} events"
         for what, scores in (("", [run.test for run in runs]), (OFFSET_OFF, [run.without_offset for run in runs])):
-            gain = "{:+.3f} [{:+.3f}, {:+.3f}]".format(*f1_gain_of_seeds(scores, [shipped], TOLERANCES_S))
-            rows.append([f"{name}{what}", str(len(runs)), *(_f1(scores, t) for t in TOLERANCES_S), gain])
-    headings = [f"F1 at {t:g} s [95 %]" for t in TOLERANCES_S]
-    return TextTable(("picker", "seeds", *headings, "adapter minus it [95 %]"), rows)
+            gain = "{:+.3f} [{:+.3f}, {:+.3f}]".format(*f1_gain_of_seeds(scores, ours, TOLERANCES_S))
+            rows.append([f"{shown}{what}", *_f1_cells(scores), gain])
+    of_phases = [f"{phase} F1 at {tolerance_s:g} s" for phase, tolerance_s in SCORES]
+    means = [f"F1 at {t:g} s [95 %]" for t in TOLERANCES_S]
+    return TextTable(("picker", "seeds", *of_phases, *means, "adapter minus it [95 %]"), rows)
+
+
+def _f1_cells(seeds: Sequence[Scores]) -> list[str]:
+    """Number of seeds, F1 of each phase and tolerance, and the means of both phases with intervals."""
+    of_phases = [f"{np.mean([one.phase(*score).f1 for one in seeds]):.3f}" for score in SCORES]
+    return [str(len(seeds)), *of_phases, *(_f1(seeds, t) for t in TOLERANCES_S)]
 
 
 def _f1(seeds: Sequence[Scores], tolerance_s: float) -> str:
