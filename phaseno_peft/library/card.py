@@ -139,7 +139,8 @@ def _pick_shift(contract: Contract) -> str:
 
 
 def contract_rows(contract: Contract) -> list[dict[str, Any]]:
-    """Return a contract as a table, a row per field; the names of fields within fields are joined by dots."""
+    """Return a contract as a table, a row per field, numbers to ten digits; names of fields within fields are joined by
+    dots."""
     return [{"field": name, "value": value} for name, value in _flat(contract.to_json())]
 
 
@@ -150,9 +151,14 @@ def _flat(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any
         elif name == "pick_times_sha256":
             yield f"{before}{name}", f"{len(inner)} digests"
         elif isinstance(inner, list | tuple):
-            yield f"{before}{name}", ", ".join(map(str, inner))
+            yield f"{before}{name}", ", ".join(str(_short(each)) for each in inner)
         else:
-            yield f"{before}{name}", inner
+            yield f"{before}{name}", _short(inner)
+
+
+def _short(value: Any) -> Any:
+    """A number without the last digits of binary fractions: 0.085 for 0.0849999999999909."""
+    return float(f"{value:.10g}") if isinstance(value, float) else value
 
 
 def how_calibrated(contract: Contract) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from phaseno_peft import paths
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.library import verify_adapters
+from phaseno_peft.library.card import contract_rows
 from phaseno_peft.library.inventory import renew_card
 from phaseno_peft.library.store import read_config, render_card
 
@@ -42,6 +44,14 @@ def test_the_card_states_labels_scores_contract_and_limits(tiny: Path) -> None:
     ):
         assert part in card
     assert "$" not in card  # no placeholder is left
+
+
+def test_a_contract_as_a_table_has_no_digits_of_binary_fractions(tiny: Path) -> None:
+    _, contract = read_config(tiny)
+    odd = dataclasses.replace(contract, thresholds={"P": 0.1 + 0.2, "S": 0.5})
+    rows = {row["field"]: row["value"] for row in contract_rows(odd)}
+    assert rows["thresholds.P"] == 0.3
+    assert rows["frame.center_latitude_deg"] == pytest.approx(contract.frame.center_latitude_deg, rel=1e-9)
 
 
 def test_a_card_regenerates_unchanged(copy: Path) -> None:
