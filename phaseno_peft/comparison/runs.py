@@ -29,7 +29,7 @@ from phaseno_peft.training.fit import (
     training_identity,
 )
 from phaseno_peft.training.forgetting import forgetting_windows, judge_forgetting, score_forgetting
-from phaseno_peft.training.out_of_fold import fit_folds, judge_folds
+from phaseno_peft.training.out_of_fold import fit_folds, judge_and_choose, judge_folds
 from phaseno_peft.training.outcome import Task
 from phaseno_peft.training.provenance import score_without_offset
 from phaseno_peft.training.recipes import Recipe
@@ -148,7 +148,7 @@ def _in_folds(
 ) -> Judged:
     task = setup.task(planned, training, callbacks)
     found = fit_folds(task, folds, setup.dataset, labels=planned.labels, name=f"{planned.key}-")
-    scores, without_offset, _ = judge_folds(found.datasets, found.probabilities(), found.shifts_s)
+    found, _, (scores, without_offset, _) = judge_and_choose(found)
     first = found.fits[0]
     if first.n_trainable and planned.recipe.makes == "adapter":
         check_switched_off(first.model, found.datasets[0], setup.frozen_probabilities)

@@ -27,9 +27,9 @@ from phaseno_peft.training.out_of_fold import (
     MIN_DISTANCE_S,
     fit_folds,
     further_noise,
+    judge_and_choose,
     judge_folds,
     judge_noise,
-    mean_score,
     set_trainable,
     together,
     trainable,
@@ -51,12 +51,7 @@ def cross_fit(task: Task, folds: Folds, dataset: CampaignDataset, at_once: int =
     frozen_model = load_backbone(task.backbone, task.device)
     of_frozen = [window_probabilities(frozen_model, d.validation, d.edge_limit_km) for d in datasets]
     frozen, without_offset, _ = judge_folds(datasets, of_frozen, [NO_SHIFT_S] * k)
-    of_adapters = found.probabilities()
-    adapter, _, stated = judge_folds(datasets, of_adapters, found.shifts_s)
-    if found.factor:  # it is the best at each fold's own thresholds: is it better at those of the others, too?
-        only_moved, _, stated_moved = judge_folds(datasets, of_frozen, found.shifts_s)
-        if mean_score(adapter.test) < mean_score(only_moved.test):
-            found, of_adapters, adapter, stated = found.nothing_kept(), of_frozen, only_moved, stated_moved
+    found, of_adapters, (adapter, _, stated) = judge_and_choose(found, of_frozen)
     kept, factor = found.kept, found.factor
     if k > 1:
         say(

@@ -169,6 +169,27 @@ def judge_folds(
     return models, joined_scores(without), intervals
 
 
+def judge_and_choose(
+    found: OutOfFold, before: list[list[NDArray[np.float32]]] | None = None
+) -> tuple[OutOfFold, list[list[NDArray[np.float32]]], tuple[ModelScores, Scores, Stated]]:
+    """`judge_folds` of what was trained, its probabilities, and what is kept of it.
+
+    Epoch and part of the update were the best at each fold's own thresholds. Where at those of the other folds, by
+    which it is scored, the models before training are better, with their picks moved by the constant shift, nothing of
+    the update is kept. `before`: what these say, where that is known.
+    """
+    if before is None:
+        before = dataclasses.replace(found, kept=0, factor=0.0).probabilities()
+    said = found.probabilities()
+    scores = judge_folds(found.datasets, said, found.shifts_s)
+    if not found.factor:
+        return found, said, scores
+    only_moved = judge_folds(found.datasets, before, found.shifts_s)
+    if mean_score(scores[0].test) >= mean_score(only_moved[0].test):
+        return found, said, scores
+    return found.nothing_kept(), before, only_moved
+
+
 def judge_noise(
     datasets: Sequence[CampaignDataset],
     probabilities: Sequence[Sequence[NDArray[np.float32]]],

@@ -20,14 +20,14 @@ from phaseno_peft.evaluation.judge import judge
 from phaseno_peft.library import read_adapter
 from phaseno_peft.picking import load_adapter
 from phaseno_peft.picking.inference import window_probabilities
-from phaseno_peft.training import Epoch, TrainedAdapter, TrainingSettings, find_recipe, train_adapter
+from phaseno_peft.training import Epoch, TrainedAdapter, TrainingSettings, find_recipe, out_of_fold, train_adapter
 from phaseno_peft.training import adapter as adapter_module
 from phaseno_peft.training import forgetting as forgetting_module
 from phaseno_peft.training.adapter import how_many_folds
 from phaseno_peft.training.cross_fit import cross_fit
 from phaseno_peft.training.dataset import CampaignDataset, training_events
 from phaseno_peft.training.fit import TrainingCallbacks
-from phaseno_peft.training.out_of_fold import pooled
+from phaseno_peft.training.out_of_fold import fit_folds, judge_and_choose, pooled
 from phaseno_peft.training.outcome import Outcome, Task
 from phaseno_peft.training.settings import FULL_RATE_EVENTS
 from tests.training.conftest import LEAN
@@ -202,6 +202,30 @@ def test_events_that_cannot_be_parted_give_the_shift_alone_and_the_card_says_so(
     gates = [t for key, t in read_adapter(trained.folder).tensors.items() if ".crlora_up" in key]
     assert gates
     assert not any(bool(t.any()) for t in gates)
+
+
+def test_an_update_that_is_no_better_at_the_thresholds_of_other_folds_is_not_kept(
+    campaign: Campaign, small_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    four = dataclasses.replace(campaign, recordings=campaign.recordings[:4])
+    folds = fold_campaign(four, 2, 0)
+    task = Task(find_recipe("se-only"), SHORT, small_backbone, "cpu", tmp_path, TrainingCallbacks())
+    found = fit_folds(task, folds, CampaignDataset(four, folds.whole, [], [], 0))
+    assert found.factor > 0
+    trained = found.probabilities()
+    frozen = load_backbone(small_backbone)
+    start = [window_probabilities(frozen, d.validation, d.edge_limit_km) for d in found.datasets]
+    for better, n_kept, said in ((0.9, found.kept, trained), (0.1, 0, start)):
+        values = iter((0.5, 1 - better))  # of what was trained, then of the constant shift alone
+        monkeypatch.setattr(out_of_fold, "mean_score", lambda _, values=values: next(values))
+        chosen, probabilities, (scores, _, _) = judge_and_choose(found)
+        assert (chosen.kept, chosen.factor > 0) == (n_kept, n_kept > 0)
+        for own, expected in zip(probabilities, said, strict=True):
+            np.testing.assert_allclose(np.concatenate(own), np.concatenate(expected), atol=1e-6)
+        for one, own, dataset in zip(chosen.fits, said, chosen.datasets, strict=True):  # the models are left so
+            now = window_probabilities(one.model, dataset.validation, dataset.edge_limit_km)
+            np.testing.assert_allclose(np.concatenate(now), np.concatenate(own), atol=1e-6)
+        assert scores.test.n_labels("P") > 0
 
 
 def test_a_part_of_the_update_lies_between_the_frozen_network_and_the_adapter(
