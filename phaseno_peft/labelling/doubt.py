@@ -17,6 +17,10 @@ from phaseno_peft.picks import Pick, PickList
 
 MATCH_S, FAR_S = 0.5, 0.2
 """Network's time: picks of several models this close are one arrival; times this far apart are full disagreement."""
+WEAKEST = 0.3
+"""What a model sees from this part of its threshold on is looked at: no pick, and no noise either."""
+RECORD_WINDOWS = 3
+"""Length of an event's record in windows of the network: the event in the middle one, noise and coda around it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from phaseno_peft.contract import Preprocessing
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.events.event import AssociatedEvent
 from phaseno_peft.labelling.coincidence import Coincidence, coincide
-from phaseno_peft.labelling.doubt import Reading, readings
+from phaseno_peft.labelling.doubt import RECORD_WINDOWS, WEAKEST, Reading, readings
 from phaseno_peft.picking.annotations import Progress
 from phaseno_peft.picking.committee import Committee
 from phaseno_peft.picking.picker import Picker
@@ -36,10 +36,6 @@ from phaseno_peft.picks import Pick, PickList
 if TYPE_CHECKING:
     from obspy import Inventory
 
-WEAKEST = 0.3
-"""Picks down to this part of the threshold are looked at."""
-RECORD_WINDOWS = 3
-"""Length of a suggested record in windows of the network: the event in the middle one, noise and coda around it."""
 ALONE = 0.3
 """A doubt in a pick that belongs to no event counts this much: most such picks are noise, and archives full of it."""
 ASKED = 0.5

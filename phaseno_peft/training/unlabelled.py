@@ -31,6 +31,7 @@ from phaseno_peft.events.event import AssociatedEvent
 from phaseno_peft.labelling.agreement import agreed_events
 from phaseno_peft.labelling.associators import Associator
 from phaseno_peft.labelling.coincidence import Coincidence
+from phaseno_peft.labelling.doubt import RECORD_WINDOWS, WEAKEST
 from phaseno_peft.library.folds import FoldAdapter
 from phaseno_peft.library.training_notes import how_unlabelled
 from phaseno_peft.picking.committee import Committee
@@ -41,12 +42,8 @@ from phaseno_peft.training.fit import adapter_tensors
 from phaseno_peft.training.out_of_fold import mean_score
 from phaseno_peft.training.outcome import Outcome
 
-WEAKEST = 0.3
-"""What a teacher sees from this part of its threshold on is doubtful."""
 MOST_PER_EVENT = 1.0
 """At most so many pseudo-labelled events for each labelled one, drawn at random: labels must not drown in guesses."""
-RECORD_WINDOWS = 3
-"""Length of an event's record in windows of the network."""
 MOST_ROUNDS = 2
 
 
