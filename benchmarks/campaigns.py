@@ -24,6 +24,7 @@ from phaseno_peft.campaign import Campaign
 from phaseno_peft.comparison import compare
 from phaseno_peft.comparison.report import OFFSET_OFF, TOLERANCES_S, interval_table
 from phaseno_peft.comparison.results import Comparison, Run
+from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.evaluation import Scores, f1_gain_of_seeds, f1_of_seeds, read_evaluation
 from phaseno_peft.library.store import EVALUATION
 from phaseno_peft.paths import shipped_folder
@@ -50,6 +51,8 @@ def main() -> None:
     parser.add_argument("--shipped", action="store_true", help="set the adapter that ships beside them")
     asked = parser.parse_args()
     missing = [f.resolve().name for f in asked.campaigns if not evaluation_of(f.resolve().name).is_file()]
+    if asked.shipped and asked.epochs is not None:
+        parser.error("--shipped: the adapter was trained by its recipe. Leave --epochs out.")
     if asked.shipped and missing:
         parser.error(f"--shipped: no adapter ships under the name of {', '.join(missing)}.")
     for folder in asked.campaigns:
@@ -98,6 +101,8 @@ def beside_shipped(found: Comparison) -> TextTable:
     on the same windows.
     """
     evaluation = read_evaluation(evaluation_of(found.name))
+    if "folds" not in evaluation.about:
+        raise PhasenoPeftError(f"{found.name}: the adapter that ships was not scored in folds. Leave --shipped out.")
     about, groups = evaluation.about, found.groups()
     all_events = sum(about["folds"]["events"][1:])  # of the first fold's training, as a run counts them
     again = [run.test for run in groups.pop((about["recipe"], all_events), []) if run.seed != about["seed"]]

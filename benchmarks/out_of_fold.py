@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import replace
 
 import numpy as np
 
@@ -35,10 +34,12 @@ from benchmarks.held_out_campaign import (
 from phaseno_peft.backbone import load_backbone
 from phaseno_peft.campaign import Window, with_moved_labels
 from phaseno_peft.contract import PHASES
+from phaseno_peft.cr_lora import selected_adapter
 from phaseno_peft.cr_lora.attach import make_resident
 from phaseno_peft.cr_lora.resident import prepare_layers
 from phaseno_peft.evaluation import Predictions, Scores, score
-from phaseno_peft.picking.inference import ensemble_probabilities
+from phaseno_peft.picking.ensemble import moved_curves
+from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.text_tables import TextTable
 from phaseno_peft.training.outcome import Outcome
 
@@ -53,9 +54,14 @@ def ensemble_scores(outcome: Outcome, windows: list[Window], edge_limit_km: floa
     assert method is not None
     model = load_backbone(backbone)
     prepare_layers(model)
-    members = [make_resident(model, str(i), method, fold.tensors, "fold") for i, fold in enumerate(outcome.folds)]
-    mean = ensemble_probabilities(model, windows, edge_limit_km, replace(members[0], members=tuple(members)))
-    shift_s = {p: float(np.mean([fold.pick_shift_s[p] for fold in outcome.folds])) for p in PHASES}
+    shift_s = outcome.fitted.pick_shift_s
+    mean = [np.zeros((len(w.station_ids), len(PHASES), w.waveforms.shape[-1]), np.float32) for w in windows]
+    for i, fold in enumerate(outcome.folds):
+        with selected_adapter(make_resident(model, str(i), method, fold.tensors, "fold")):
+            said = window_probabilities(model, windows, edge_limit_km)
+        by_s = {phase: fold.pick_shift_s[phase] - shift_s[phase] for phase in PHASES}
+        for total, window, curves in zip(mean, windows, said, strict=True):
+            total += moved_curves(curves, by_s, window.rate_hz) / len(outcome.folds)
     found = Predictions(with_moved_labels(windows, shift_s), mean)
     return score(*found, outcome.thresholds, min_distance_s=MIN_DISTANCE_S)
 

@@ -22,7 +22,7 @@ from phaseno_peft.campaign.conventions import Target, moved_catalogue
 from phaseno_peft.campaign.findings import Finding, gather, nothing_usable
 from phaseno_peft.campaign.noise_times import BETWEEN, noise_times
 from phaseno_peft.campaign.recording import Recording
-from phaseno_peft.campaign.repicked import first_catalogue, repicked_as_one
+from phaseno_peft.campaign.repicked import repicked_as_one, told_apart
 from phaseno_peft.campaign.runs import TOUCHING_S, recording_names, years_apart
 from phaseno_peft.campaign.seisbench_files import set_folder
 from phaseno_peft.campaign.station_checks import far_from_events
@@ -103,8 +103,8 @@ class Campaign:
         catalogue = read_catalogue(own_metadata(waveforms, "picks") if picks is None else picks)
         added = [parts_of_campaign(folder) for folder in more]
         of_added = [read_catalogue(own or files, may_be_empty=True) for files, _, own in added]
-        added_in = first_catalogue([catalogue, *of_added])
-        catalogue = joined_catalogue([catalogue, *of_added])
+        parts = told_apart([catalogue, *of_added])
+        catalogue = joined_catalogue(parts.catalogues)
         beside = {
             f"{Path(folder).resolve().name}-{number}/{stem}": stream
             for number, (folder, (files, _, _)) in enumerate(zip(more, added, strict=True), start=1)
@@ -138,7 +138,7 @@ class Campaign:
         recorded = table.select({i for r in recordings for i in r.station_ids})
         places = StationTable([s for r in recordings for s in r.stations], source=table.source)
         catalogue, dropped = _with_table_ids(catalogue, table, recorded, skip_unknown)
-        catalogue = repicked_as_one(catalogue, added_in, preprocessing.time_scale)
+        catalogue = repicked_as_one(catalogue, parts, preprocessing.time_scale)
         campaign = cls(
             name=name,
             stations=table,

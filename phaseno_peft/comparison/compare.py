@@ -37,7 +37,7 @@ from phaseno_peft.training.settings import TrainingSettings
 from phaseno_peft.training.side_by_side import side_by_side
 
 log = logging.getLogger(__name__)
-FORMAT = "phaseno-peft-run/2"
+FORMAT = "phaseno-peft-run/3"
 DEFAULT_RECIPES = ("frozen", "head", "se-only", "lora", "cr-lora", "full", "scratch")
 
 

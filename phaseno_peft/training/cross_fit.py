@@ -101,8 +101,13 @@ def cross_fit(task: Task, folds: Folds, dataset: CampaignDataset, at_once: int =
     }
     sentences = [how_scored(about["folds"])]
     sentences += [
-        f"No {phase} label: training holds {phase} to what the frozen network says of it, the {phase} threshold is the "
-        f"backbone's default, and {phase} picks are not judged."
+        f"No {phase} label: "
+        + (
+            f"training holds {phase} to what the frozen network says of it, "
+            if kept and phase not in fitted.labelled
+            else ""
+        )
+        + f"the {phase} threshold is the backbone's default, and {phase} picks are not judged."
         for phase in PHASES
         if not adapter.test.n_labels(phase)
     ]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from phaseno_peft.backbone import EMBEDDED, fingerprint, load_backbone
 from phaseno_peft.baselines.rival import Probabilities
 from phaseno_peft.campaign import Stretch, Window, with_moved_labels
-from phaseno_peft.contract import NO_SHIFT_S, BackboneDefaults
+from phaseno_peft.contract import NO_SHIFT_S, PHASES, BackboneDefaults
 from phaseno_peft.errors import AdapterError
 from phaseno_peft.evaluation import Predictions, Scores, score, score_at_thresholds_of
 from phaseno_peft.picking.inference import window_probabilities
@@ -67,6 +67,8 @@ class Fitted:
     """Of the training, over all the processes that worked on it."""
     pick_shift: dict[str, PickShift] = field(default_factory=dict)
     """What was taken off the labels, by phase; empty where nothing was measured."""
+    labelled: frozenset[str] = frozenset(PHASES)
+    """Phases with a label among what it was trained on."""
     snapshots: Mapping[int, Mapping[str, torch.Tensor]] = field(default_factory=dict)
     """Epoch -> trained parameters by name; of all epochs where they were to be kept."""
 
@@ -153,7 +155,19 @@ def fit(
         before_first=before_first,
     )
     seconds = earlier_s + time.monotonic() - started
-    return Fitted(recipe, model, training, history, kept, trainable, n_events, seconds, pick_shift, state.snapshots)
+    return Fitted(
+        recipe,
+        model,
+        training,
+        history,
+        kept,
+        trainable,
+        n_events,
+        seconds,
+        pick_shift,
+        sampler.phases,
+        state.snapshots,
+    )
 
 
 def _pick_shift(model: torch.nn.Module, dataset: CampaignDataset, stretches: Sequence[Stretch]) -> dict[str, PickShift]:

@@ -74,7 +74,7 @@ def train(
     noise = list(itertools.islice(quiet, n_windows))
     validation = validation[:: -(-len(validation) // (settings.judged_windows or len(validation) or 1)) or 1]
     untaught = [i for i, phase in enumerate(PHASES) if phase not in sampler.phases]
-    validation = [_without(untaught, window) for window in with_moved_labels(validation, pick_shift_s)]
+    validation = [without_unlabelled(sampler.phases, window) for window in with_moved_labels(validation, pick_shift_s)]
     positive_weight = torch.full((len(PHASES), 1), settings.positive_weight, device=device)
     positive_weight[untaught] = 1.0  # the frozen network's probabilities are matched, not outdone
     one_pick = 1 / max(1, sum(len(window.labels) for window in validation))
@@ -235,7 +235,7 @@ def _held_to_frozen(
 ) -> tuple[Tensor, Tensor]:
     """Targets [station, 2, sample] and where they are known, with `phases` as the frozen network has them.
 
-    Of a model that is trained as a whole nothing is known of them.
+    Of a model without CR-LoRA's layers nothing is known of them.
     """
     targets, known = targets.clone(), known.clone()
     has_frozen = any(isinstance(module, CRLoraLayer) for module in model.modules())
@@ -246,12 +246,12 @@ def _held_to_frozen(
     return targets, known
 
 
-def _without(phases: Sequence[int], window: Window) -> Window:
-    """The window with nothing known of `phases`."""
-    if not phases:
+def without_unlabelled(labelled: frozenset[str], window: Window) -> Window:
+    """The window with nothing known of phases other than the labelled ones: noise alone would judge them."""
+    if labelled.issuperset(PHASES):
         return window
     known = window.known.copy()
-    known[:, phases] = False
+    known[:, [i for i, phase in enumerate(PHASES) if phase not in labelled]] = False
     return replace(window, known=known)
 
 

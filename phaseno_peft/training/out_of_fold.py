@@ -29,7 +29,7 @@ from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.training.dataset import CampaignDataset
 from phaseno_peft.training.fit import Fitted, ModelScores, TrainingCallbacks
 from phaseno_peft.training.history import Epoch, best_epoch
-from phaseno_peft.training.loop import judged
+from phaseno_peft.training.loop import judged, without_unlabelled
 from phaseno_peft.training.outcome import Task
 from phaseno_peft.training.provenance import score_without_offset
 from phaseno_peft.training.recipes import Recipe
@@ -178,11 +178,11 @@ def judge_and_choose(
     which it is scored, the models before training are better, with their picks moved by the constant shift, nothing of
     the update is kept. `before`: what these say, where that is known.
     """
-    if before is None:
+    if found.factor and before is None:
         before = dataclasses.replace(found, kept=0, factor=0.0).probabilities()
     said = found.probabilities()
     scores = judge_folds(found.datasets, said, found.shifts_s)
-    if not found.factor:
+    if not found.factor or before is None:
         return found, said, scores
     only_moved = judge_folds(found.datasets, before, found.shifts_s)
     if mean_score(scores[0].test) >= mean_score(only_moved[0].test):
@@ -300,7 +300,8 @@ def _choose_factor(
         rows = []
         for one, dataset in zip(fits, datasets, strict=True):
             _keep(recipe, one, kept, factor)
-            windows = with_moved_labels(dataset.validation, one.pick_shift_s)
+            moved = with_moved_labels(dataset.validation, one.pick_shift_s)
+            windows = [without_unlabelled(one.labelled, window) for window in moved]
             verdict = judged(one.model, windows, dataset.edge_limit_km, training)
             rows.append([Epoch(0, None, *verdict, 0.0, 0.0)])
         tried[factor] = pooled(rows, [_n_labels(d) for d in datasets])[0]

@@ -64,13 +64,17 @@ class WholeTraining:
     @contextlib.contextmanager
     def kept(self) -> Iterator[None]:
         """Have the file while the block trains; what ends before a first checkpoint leaves nothing behind."""
-        if _stored(self.target) is None:
+        has_checkpoints = any(checkpoint_folder(self.target).rglob("*.safetensors"))
+        is_new = _stored(self.target) is None
+        if is_new:
             self._write(None)
         try:
             yield
-        except BaseException:
+        except BaseException as error:
             if not any(checkpoint_folder(self.target).rglob("*.safetensors")):
                 remove_checkpoints(self.target)
+            elif is_new and has_checkpoints and isinstance(error, AdapterError):  # they may be of another training
+                _file(self.target).unlink()
             raise
 
     def note_written(self, tensors: Mapping[str, Tensor]) -> None:

@@ -11,7 +11,8 @@ from obspy.core.event import ResourceIdentifier
 
 from phaseno_peft.campaign import Campaign, Catalogue
 from phaseno_peft.campaign.catalog import CatalogueEvent, LabelledPick
-from phaseno_peft.campaign.repicked import first_catalogue, repicked_as_one
+from phaseno_peft.campaign.catalog_files import joined_catalogue
+from phaseno_peft.campaign.repicked import repicked_as_one, told_apart
 
 T0 = UTCDateTime(2024, 5, 1)
 
@@ -25,8 +26,8 @@ def event(name: str, *picks: tuple[str, str, float], usable: bool = True) -> Cat
 
 
 def joined(*parts: list[CatalogueEvent], time_scale: float = 1.0) -> Catalogue:
-    added_in = first_catalogue([Catalogue(tuple(part)) for part in parts])
-    return repicked_as_one(Catalogue(tuple(e for part in parts for e in part)), added_in, time_scale)
+    apart = told_apart([Catalogue(tuple(part)) for part in parts])
+    return repicked_as_one(joined_catalogue(apart.catalogues), apart, time_scale)
 
 
 def times(found: CatalogueEvent) -> dict[str, float]:
@@ -75,6 +76,28 @@ def test_a_third_catalogue_counts_before_the_second() -> None:
     assert times(found.events[0])["XX.A. P"] == 1.2
 
 
+def test_an_event_that_keeps_its_id_is_one_unless_it_is_of_another_time() -> None:
+    again = event("first", ("A", "P", 1.9), ("B", "P", 2.6))  # 0.9 s and 1.1 s later, and nothing else
+    found = joined([FIRST], [again])
+    assert [each.event_id for each in found.events] == ["first"]
+    assert times(found.events[0])["XX.A. P"] == 1.9
+    elsewhen = event("first", ("A", "P", 500.0), ("B", "P", 501.0))  # numbered anew
+    assert [each.event_id for each in joined([FIRST], [elsewhen]).events] == ["first", "first#2"]
+    assert joined([FIRST], [FIRST]).events == (FIRST,)
+
+
+def test_an_event_that_stood_in_pieces_is_one() -> None:
+    whole = event("whole", ("A", "P", 1.05), ("A", "S", 2.05), ("B", "P", 1.55), ("B", "S", 3.05))
+    pieces = [
+        event("P", ("A", "P", 1.0), ("B", "P", 1.5)),
+        event("S", ("A", "S", 2.0), ("B", "S", 3.0), ("C", "S", 4.0)),
+    ]
+    found = joined(pieces, [whole])
+    assert len(found.events) == 1
+    assert times(found.events[0]) == {**times(whole), "XX.C. S": 4.0}
+    assert {pick.event_id for pick in found.picks} == {found.events[0].event_id}
+
+
 def test_a_campaign_whose_events_are_picked_again_in_an_added_folder_has_each_once(
     campaign_folder: Path, tmp_path: Path
 ) -> None:
@@ -86,8 +109,9 @@ def test_a_campaign_whose_events_are_picked_again_in_an_added_folder_has_each_on
     shutil.copy(campaign_folder / "stations.xml", more)
     (more / "waveforms").symlink_to(campaign_folder / "waveforms")
     moved = read_events(str(campaign_folder / "picks.xml"))
-    for each in moved:
-        each.resource_id = ResourceIdentifier(f"{each.resource_id.id}-again")
+    for number, each in enumerate(moved):
+        if number % 2:  # the others keep their ids
+            each.resource_id = ResourceIdentifier(f"{each.resource_id.id}-again")
         for pick in each.picks:
             pick.time += 0.08
     moved.write(str(more / "picks.xml"), "QUAKEML")
