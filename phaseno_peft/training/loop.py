@@ -22,6 +22,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from phaseno_peft.backbone import StationGraph
@@ -72,9 +73,8 @@ def train(
     augmentation = Augmentation(keeps_polarity=settings.keeps_polarity)
     quiet = (window for window in sampler.windows(4 * n_windows, number=10**6) if window.is_noise)
     noise = list(itertools.islice(quiet, n_windows))
-    validation = validation[:: -(-len(validation) // (settings.judged_windows or len(validation) or 1)) or 1]
     untaught = [i for i, phase in enumerate(PHASES) if phase not in sampler.phases]
-    validation = [without_unlabelled(sampler.phases, window) for window in with_moved_labels(validation, pick_shift_s)]
+    validation = windows_to_judge(validation, settings, sampler.phases, pick_shift_s)
     positive_weight = torch.full((len(PHASES), 1), settings.positive_weight, device=device)
     positive_weight[untaught] = 1.0  # the frozen network's probabilities are matched, not outdone
     one_pick = 1 / max(1, sum(len(window.labels) for window in validation))
@@ -246,13 +246,28 @@ def _held_to_frozen(
     return targets, known
 
 
-def without_unlabelled(labelled: frozenset[str], window: Window) -> Window:
-    """The window with nothing known of phases other than the labelled ones: noise alone would judge them."""
+def windows_to_judge(
+    validation: Sequence[Window],
+    settings: TrainingSettings,
+    labelled: frozenset[str],
+    pick_shift_s: Mapping[str, float],
+) -> list[Window]:
+    """Those of the validation windows that epochs are judged on (`TrainingSettings.judged_windows`).
+
+    Their labels lie where the model is to pick, and nothing is known of phases other than the labelled ones.
+    """
+    every = -(-len(validation) // (settings.judged_windows or len(validation) or 1)) or 1
+    windows = with_moved_labels(validation[::every], pick_shift_s)
     if labelled.issuperset(PHASES):
-        return window
-    known = window.known.copy()
-    known[:, [i for i, phase in enumerate(PHASES) if phase not in labelled]] = False
-    return replace(window, known=known)
+        return windows
+    unlabelled = [i for i, phase in enumerate(PHASES) if phase not in labelled]
+    return [replace(window, known=_without(unlabelled, window.known)) for window in windows]
+
+
+def _without(phases: Sequence[int], known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    known = known.copy()
+    known[:, phases] = False
+    return known
 
 
 def judged(

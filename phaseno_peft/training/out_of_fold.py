@@ -29,7 +29,7 @@ from phaseno_peft.picking.inference import window_probabilities
 from phaseno_peft.training.dataset import CampaignDataset
 from phaseno_peft.training.fit import Fitted, ModelScores, TrainingCallbacks
 from phaseno_peft.training.history import Epoch, best_epoch
-from phaseno_peft.training.loop import judged, without_unlabelled
+from phaseno_peft.training.loop import judged, windows_to_judge
 from phaseno_peft.training.outcome import Task
 from phaseno_peft.training.provenance import score_without_offset
 from phaseno_peft.training.recipes import Recipe
@@ -300,8 +300,7 @@ def _choose_factor(
         rows = []
         for one, dataset in zip(fits, datasets, strict=True):
             _keep(recipe, one, kept, factor)
-            moved = with_moved_labels(dataset.validation, one.pick_shift_s)
-            windows = [without_unlabelled(one.labelled, window) for window in moved]
+            windows = windows_to_judge(dataset.validation, training, one.labelled, one.pick_shift_s)
             verdict = judged(one.model, windows, dataset.edge_limit_km, training)
             rows.append([Epoch(0, None, *verdict, 0.0, 0.0)])
         tried[factor] = pooled(rows, [_n_labels(d) for d in datasets])[0]

@@ -228,6 +228,28 @@ def test_an_update_that_is_no_better_at_the_thresholds_of_other_folds_is_not_kep
         assert scores.test.n_labels("P") > 0
 
 
+def test_a_phase_without_labels_is_left_out_of_every_loss_that_chooses(
+    campaign: Campaign, small_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = tuple(
+        dataclasses.replace(event, picks=tuple(pick for pick in event.picks if pick.phase == "P"))
+        for event in campaign.catalogue.events
+    )
+    four = dataclasses.replace(
+        campaign,
+        recordings=campaign.recordings[:4],
+        catalogue=dataclasses.replace(campaign.catalogue, events=events),
+    )
+    folds = fold_campaign(four, 2, 0)
+    task = Task(find_recipe("se-only"), SHORT, small_backbone, "cpu", tmp_path, TrainingCallbacks())
+    monkeypatch.setattr(out_of_fold, "FACTORS", (1e-9,))  # the frozen network, judged apart from the training
+    monkeypatch.setattr(out_of_fold, "best_epoch", lambda history, _: len(history) - 1)
+    found = fit_folds(task, folds, CampaignDataset(four, folds.whole, [], [], 0))
+    assert all(one.labelled == {"P"} for one in found.fits)
+    none, next_to_none, _ = found.choices
+    assert next_to_none.loss == pytest.approx(none.loss, rel=1e-4)
+
+
 def test_a_part_of_the_update_lies_between_the_frozen_network_and_the_adapter(
     dataset: CampaignDataset, small_backbone: Path
 ) -> None:

@@ -100,6 +100,19 @@ def test_it_goes_on_with_what_does_not_change_it_and_from_checkpoints_of_before_
     }  # fmt: skip
 
 
+def test_checkpoints_of_before_there_was_the_file_are_not_taken_for_those_of_a_refused_training(
+    six: Campaign, small_backbone: Path, library: Path
+) -> None:
+    file = library / ".training" / "bc" / "training.json"
+    file.unlink()
+    before = files(library)
+    with pytest.raises(AdapterError, match=r"training\.epochs"):
+        train(six, small_backbone, library, training=BRIEF.changed(epochs=2), on_epoch=never)
+    assert files(library) == before  # and the training they are of goes on
+    with pytest.raises(StoppedError):
+        train(six, small_backbone, library, on_epoch=stop)
+
+
 def test_a_damaged_file_is_named_and_restart_forgets_all_that_is_kept(
     six: Campaign, small_backbone: Path, library: Path
 ) -> None:
