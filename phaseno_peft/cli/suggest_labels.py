@@ -56,19 +56,19 @@ def suggest_labels(
     from phaseno_peft.backbone import EMBEDDED
     from phaseno_peft.campaign import read_catalogue, read_stations
     from phaseno_peft.labelling import suggest_labels as suggest
-    from phaseno_peft.labelling.suggested_files import channels_in_writing, check_replaceable, write_suggestions
+    from phaseno_peft.labelling.suggested_files import check_codes, check_replaceable, write_suggestions
     from phaseno_peft.library.folds import has_folds
     from phaseno_peft.picking import Picker, load_adapter
 
     terminal = Terminal(quiet=quiet)
     check_replaceable(out, overwrite=overwrite)
-    channels_in_writing(channels)  # refuse before any work is done
     table = read_stations(stations)
     labelled = None if picks is None else read_catalogue(picks)
     if adapter is None:
         picker = Picker.load(backbone or EMBEDDED)
     else:
         picker = load_adapter(adapter, backbone=backbone, ensemble=has_folds(adapter))
+    check_codes(unlabelled, picker.preprocessing.rate_hz, channels=channels, skip_unreadable=skip_unreadable)
     with terminal.bar("looking for what to label") as update:
         found = suggest(
             unlabelled,

@@ -14,7 +14,7 @@ from obspy import Stream, Trace
 
 from phaseno_peft.campaign.campaign_folder import PROVISIONAL
 from phaseno_peft.campaign.raw_spans import raw_spans
-from phaseno_peft.campaign.sources import Source
+from phaseno_peft.campaign.sources import Index, Source
 from phaseno_peft.campaign.waveform_files import ChannelMap, codes_of_target, read_channels, rename_channels
 from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.events.catalogue import to_catalog
@@ -80,6 +80,29 @@ def write_suggestions(
             else:
                 shutil.copyfile(stations, copy)
     return Path(folder)
+
+
+def check_codes(
+    source: Source,
+    rate_hz: float,
+    *,
+    channels: ChannelMap | str | Path | None = None,
+    skip_unreadable: bool = False,
+) -> None:
+    """Raise for an archive with codes that its suggested records could not have, before any work is done.
+
+    `rate_hz` is that of the preparation. Raises as `write_suggestions` would, and `CampaignError` for what cannot be
+    read.
+    """
+    mapping = read_channels(channels)
+    index = Index(source, rate_hz, channels=channels_in_writing(mapping), skip_unreadable=skip_unreadable)
+    try:
+        for seed_id in sorted({header.seed_id for header in index.headers}):
+            codes = dict(zip(CODE_LENGTHS, seed_id.split("."), strict=True))
+            if codes["station"]:
+                _fit_codes(Trace(np.ones(1), codes), mapping)
+    finally:
+        index.close()
 
 
 def channels_in_writing(channels: ChannelMap | str | Path | None) -> dict[str, str]:

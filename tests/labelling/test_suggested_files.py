@@ -16,6 +16,7 @@ from phaseno_peft.errors import PhasenoPeftError
 from phaseno_peft.labelling import SuggestedLabels, Suggestion, write_suggestions
 from phaseno_peft.labelling.coincidence import Coincidence
 from phaseno_peft.labelling.doubt import Reading
+from phaseno_peft.labelling.suggested_files import check_codes
 from phaseno_peft.picks import Pick, PickList
 from tests.campaign.synthetic_network import T0, trace
 
@@ -83,6 +84,7 @@ def test_the_map_of_the_archive_reads_suggested_records_as_it_reads_the_archive(
 ) -> None:
     archive = archive_of(tmp_path / "archive", codes, form)
     found = suggested((10.003, 40.003))
+    check_codes(archive, 100.0, channels=channels)
     folder = write_suggestions(tmp_path / "next", found, archive, channels=channels)
     span = found.suggestions[0].start, found.suggestions[0].end
     expected = samples_of(archive, channels, *span)
@@ -111,6 +113,8 @@ def test_a_map_that_would_change_its_own_codes_again_is_refused(
     archive = archive_of(tmp_path / "archive", codes, form)
     with pytest.raises(PhasenoPeftError, match=said):
         write_suggestions(tmp_path / "next", suggested((10.003, 40.003)), archive, channels=channels)
+    with pytest.raises(PhasenoPeftError, match=said):  # and before any work is done
+        check_codes(archive, 100.0, channels=channels)
     assert not (tmp_path / "next").exists()
 
 
