@@ -63,6 +63,11 @@ class CatalogueEvent:
     depth_m: float | None
     picks: tuple[LabelledPick, ...]
 
+    @property
+    def readings(self) -> list[tuple[str, str, int, bool]]:
+        """(station id, phase, nanoseconds since 1970, usable) of its picks: events with the same ones are the same."""
+        return [(pick.station_id, pick.phase, pick.time.ns, pick.usable) for pick in self.picks]
+
 
 @dataclass(frozen=True)
 class Catalogue:

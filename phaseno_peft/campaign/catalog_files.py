@@ -214,7 +214,7 @@ def _each_once(found: list[tuple[str, CatalogueEvent]], source: str, findings: l
         first_file, first = kept.setdefault(event.event_id, (file, event))
         if first is event:
             continue
-        if _readings(first) != _readings(event):
+        if first.readings != event.readings:
             where = f" (in {first_file} and {file})" if first_file != file else ""
             raise CampaignError(
                 f"{source}: event {event.event_id} is given twice{where}, with different picks. "
@@ -227,10 +227,6 @@ def _each_once(found: list[tuple[str, CatalogueEvent]], source: str, findings: l
         )
         findings.append(Finding("warning", f"{text}; each is kept once.", kind="duplicate event", file=source))
     return [event for _, event in kept.values()]
-
-
-def _readings(event: CatalogueEvent) -> list[tuple[str, str, int, bool]]:
-    return [(p.station_id, p.phase, p.time.ns, p.usable) for p in event.picks]
 
 
 def _event_time(event: CatalogueEvent) -> float:

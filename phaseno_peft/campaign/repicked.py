@@ -36,7 +36,7 @@ def told_apart(catalogues: Sequence[Catalogue]) -> Parts:
     for number, catalogue in enumerate(catalogues):
         events = []
         for event in catalogue.events:
-            own, event_id = _readings(event), event.event_id
+            own, event_id = event.readings, event.event_id
             if first_in.get(event_id, number) < number and readings[event_id] != own:
                 event_id = f"{event_id}#{number + 1}"
                 renamed[event_id] = event.event_id
@@ -130,10 +130,6 @@ def _with_later_picks(first: CatalogueEvent, later: CatalogueEvent) -> Catalogue
         if before is None or pick.usable or not before.usable:
             picks[_key(pick)] = pick
     return _with_id(replace(first, picks=tuple(sorted(picks.values(), key=lambda p: p.time.ns))), first.event_id)
-
-
-def _readings(event: CatalogueEvent) -> list[tuple[str, str, int, bool]]:
-    return [(pick.station_id, pick.phase, pick.time.ns, pick.usable) for pick in event.picks]
 
 
 def _key(pick: LabelledPick) -> tuple[str, str]:

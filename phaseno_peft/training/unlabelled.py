@@ -68,6 +68,16 @@ class Unlabelled:
         if not 1 <= self.rounds <= MOST_ROUNDS:
             raise AdapterError(f"`rounds` should be 1 or {MOST_ROUNDS} but is {self.rounds}.")
 
+    def runs(self, campaign: Campaign) -> Runs:
+        """Its record, prepared as the campaign's. Raises `CampaignError` for what cannot be read."""
+        return Runs(
+            self.source,
+            campaign.stations,
+            campaign.preprocessing,
+            channels=self.channels,
+            skip_unreadable=self.skip_unreadable,
+        )
+
 
 @dataclass(frozen=True)
 class PseudoLabelled:
@@ -132,13 +142,7 @@ def check_unlabelled(unlabelled: Unlabelled, campaign: Campaign, say: Callable[[
     if unlabelled.associator == "pyocto":
         check_associator()
     try:
-        runs = Runs(
-            unlabelled.source,
-            campaign.stations,
-            campaign.preprocessing,
-            channels=unlabelled.channels,
-            skip_unreadable=unlabelled.skip_unreadable,
-        )
+        runs = unlabelled.runs(campaign)
         for run in runs:
             for _ in run.pieces():
                 pass
@@ -175,13 +179,7 @@ def pseudo_labelled(
     )
     names = tuple(member.name for member in members)
     committee = Committee(picker, replace(members[0], members=members), names, dict(contract.thresholds))
-    runs = Runs(
-        unlabelled.source,
-        campaign.stations,
-        contract.preprocessing,
-        channels=unlabelled.channels,
-        skip_unreadable=unlabelled.skip_unreadable,
-    )
+    runs = unlabelled.runs(campaign)
     collected = committee.picks(WEAKEST)
     for annotation in committee.annotations(runs):
         collected.push(annotation)
